@@ -1,0 +1,173 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace vitrine {
+namespace {
+
+Error system_error(const std::string& action, const std::filesystem::path& path) {
+  const int number = errno;
+  const std::string message = action + " " + path.string() + ": " + std::strerror(number);
+  switch (number) {
+    case ENOENT:
+    case ENOTDIR:
+      return not_found(message);
+    case EACCES:
+    case EPERM:
+      return permission_denied(message);
+    case ENOSPC:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return resource_exhausted(message);
+    default:
+      return unavailable(message);
+  }
+}
+
+class Descriptor {
+ public:
+  Descriptor(const std::filesystem::path& path, int flags, mode_t mode = 0644)
+      : value_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
+    if (value_ < 0) throw system_error("cannot open", path);
+  }
+  ~Descriptor() { ::close(value_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return value_; }
+
+ private:
+  int value_;
+};
+
+/// O_NONBLOCK, so that opening a named pipe returns instead of waiting for its writer.
+constexpr int kReadFlags = O_RDONLY | O_NONBLOCK;
+
+std::uint64_t regular_file_size(const Descriptor& file, const std::filesystem::path& path) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) throw system_error("cannot stat", path);
+  if (!S_ISREG(status.st_mode)) throw invalid_argument(path.string() + " is not a regular file");
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+void write_all(const Descriptor& file, std::string_view bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      throw system_error("cannot write", path);
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
+  const Descriptor file(path, kReadFlags);
+  const std::uint64_t size = regular_file_size(file, path);
+  if (size > max_bytes) {
+    throw resource_exhausted(
+        fmt::format("{} has {} bytes; at most {} are read", path.string(), size, max_bytes));
+  }
+  std::string bytes(size, '\0');
+  std::size_t filled = 0;
+  while (filled < bytes.size()) {
+    const ssize_t got = ::read(file.get(), bytes.data() + filled, bytes.size() - filled);
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      throw system_error("cannot read", path);
+    }
+    if (got == 0) break;
+    filled += static_cast<std::size_t>(got);
+  }
+  bytes.resize(filled);
+  return bytes;
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+  const std::filesystem::path temporary =
+      path.parent_path() / fmt::format(".{}.{}.tmp", path.filename().string(), ::getpid());
+  try {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    write_all(file, bytes, temporary);
+    if (::fsync(file.get()) != 0) throw system_error("cannot fsync", temporary);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const Error error = system_error("cannot rename onto", path);
+    ::unlink(temporary.c_str());
+    throw error;
+  }
+  fsync_path(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
+}
+
+void fsync_path(const std::filesystem::path& path) {
+  const Descriptor descriptor(path, O_RDONLY);
+  if (::fsync(descriptor.get()) != 0) throw system_error("cannot fsync", path);
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  const Descriptor file(path, kReadFlags);
+  size_ = regular_file_size(file, path);
+  if (size_ == 0) return;  // mmap refuses an empty range
+  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (address == MAP_FAILED) throw system_error("cannot map", path);
+  data_ = static_cast<const char*>(address);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+FileLock::FileLock(const std::filesystem::path& path)
+    : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+  if (descriptor_ < 0) throw system_error("cannot open", path);
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    const bool held = errno == EWOULDBLOCK;
+    const Error error = held ? unavailable(path.string() + " is locked by another process; stop " +
+                                           "that one first, or use another data folder")
+                             : system_error("cannot lock", path);
+    ::close(descriptor_);
+    throw error;
+  }
+}
+
+FileLock::~FileLock() { ::close(descriptor_); }
+
+TemporaryDirectory::TemporaryDirectory(const std::string& prefix) {
+  std::string pattern = (std::filesystem::temp_directory_path() / (prefix + "-XXXXXX")).string();
+  if (::mkdtemp(pattern.data()) == nullptr) throw system_error("cannot create", pattern);
+  path_ = pattern;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code ignored;  // a leftover in the temporary folder is no reason to fail
+  std::filesystem::remove_all(path_, ignored);
+}
+
+}  // namespace vitrine

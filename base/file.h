@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace vitrine {
+
+/// The whole file. Throws NotFound, PermissionDenied, InvalidArgument (not a regular file) or
+/// ResourceExhausted (larger than max_bytes; nothing is allocated then).
+std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes);
+
+/// Writes and fsyncs the file under a temporary name in the same folder, renames it over path and
+/// fsyncs the folder: after a crash path holds the old or the new bytes, never a mixture.
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+/// Makes the file's bytes, or the folder's entries, survive a power cut.
+void fsync_path(const std::filesystem::path& path);
+
+/// A read-only memory map of a whole file, unmapped on destruction. Throws as read_file does.
+/// The bytes must not be relied on once another process truncates the file.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::string_view bytes() const { return {data_, size_}; }
+
+ private:
+  const char* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// An advisory lock on a file, created if missing, held until destruction or the process's death.
+/// Throws Unavailable when another process holds it.
+class FileLock {
+ public:
+  explicit FileLock(const std::filesystem::path& path);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+/// A folder with a unique name below the system's temporary folder, removed on destruction.
+class TemporaryDirectory {
+ public:
+  explicit TemporaryDirectory(const std::string& prefix = "vitrine");
+  ~TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace vitrine {
+
+/// A fixed number of threads that run tasks from one bounded queue, oldest first. Thread-safe.
+/// Destruction runs what is queued and joins.
+class ThreadPool {
+ public:
+  using Task = std::function<void()>;
+
+  /// threads: at least 1. max_queued: tasks that may wait for a thread, at least 1.
+  /// omp_threads: OpenMP threads each worker may use inside a task (0: every core).
+  ThreadPool(int threads, std::size_t max_queued, int omp_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  /// Waits for room in the queue. The task must not throw: what escapes it ends the process.
+  void submit(Task task);
+  /// False when the queue is full; the task is dropped then.
+  bool try_submit(Task task);
+  /// Tasks that wait for a thread.
+  std::size_t queued() const;
+
+ private:
+  void work(int omp_threads);
+
+  const std::size_t max_queued_;
+  mutable std::mutex mutex_;
+  std::condition_variable task_ready_;
+  std::condition_variable room_ready_;
+  std::deque<Task> tasks_;   // guarded by mutex_
+  bool stopping_ = false;    // guarded by mutex_
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace vitrine

@@ -1,0 +1,16 @@
+# The one place for flags: every target of ours links vitrine_options.
+add_library(vitrine_options INTERFACE)
+target_compile_options(vitrine_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+target_include_directories(vitrine_options INTERFACE ${PROJECT_SOURCE_DIR})
+
+if(VITRINE_SANITIZE)
+  target_compile_options(vitrine_options INTERFACE
+    -fsanitize=${VITRINE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(vitrine_options INTERFACE -fsanitize=${VITRINE_SANITIZE})
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()

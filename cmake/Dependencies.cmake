@@ -1,0 +1,37 @@
+# Third parties come as Debian packages (tools/install-deps). Each is linked PRIVATE by the one
+# folder that uses it. Header locations are SYSTEM, so that warnings-as-errors is ours alone.
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(OpenSSL REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(ICU REQUIRED COMPONENTS uc i18n)
+find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
+find_package(Boost 1.74 REQUIRED)
+
+# imported_library(<target> <header> <library>...): a package whose own CMake files are missing or
+# drag in its build tree.
+function(imported_library target header)
+  find_path(${target}_INCLUDE_DIR ${header} REQUIRED)
+  add_library(${target} INTERFACE IMPORTED GLOBAL)
+  target_include_directories(${target} SYSTEM INTERFACE ${${target}_INCLUDE_DIR})
+  foreach(library IN LISTS ARGN)
+    find_library(${target}_${library}_LIBRARY ${library} REQUIRED)
+    target_link_libraries(${target} INTERFACE ${${target}_${library}_LIBRARY})
+  endforeach()
+endfunction()
+
+imported_library(thirdparty_torch torch/csrc/api/include/torch/torch.h torch torch_cpu c10)
+target_include_directories(thirdparty_torch SYSTEM INTERFACE
+  ${thirdparty_torch_INCLUDE_DIR}/torch/csrc/api/include)
+imported_library(thirdparty_faiss faiss/Index.h faiss)
+target_link_libraries(thirdparty_faiss INTERFACE OpenMP::OpenMP_CXX)
+imported_library(thirdparty_rocksdb rocksdb/db.h rocksdb)
+imported_library(thirdparty_re2 re2/re2.h re2)
+imported_library(thirdparty_cli11 CLI/CLI.hpp)
+imported_library(thirdparty_tomlplusplus toml++/toml.h)
+if(VITRINE_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
