@@ -1,5 +1,6 @@
 # Fails when a folder includes a folder that docs/architecture.md does not let it see, or when a
 # third party's header shows outside the folders that own it.
+cmake_policy(VERSION 3.25)
 set(allowed_base base)
 set(allowed_config config base)
 set(allowed_encoder encoder base)
