@@ -1,0 +1,103 @@
+#include "config/config.h"
+
+#include <initializer_list>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "config/settings.h"
+
+namespace vitrine::config {
+namespace {
+
+void require_between(const char* key, int value, int lowest, int highest) {
+  if (value < lowest || value > highest) {
+    throw invalid_argument(std::string(key) + " is " + std::to_string(value) +
+                           "; valid: " + std::to_string(lowest) + " to " + std::to_string(highest));
+  }
+}
+
+void require_one_of(const char* key, const std::string& value,
+                    std::initializer_list<std::string_view> choices) {
+  std::string valid;
+  for (const std::string_view choice : choices) {
+    if (choice == value) {
+      return;
+    }
+    valid += (valid.empty() ? "" : ", ") + std::string(choice);
+  }
+  throw invalid_argument(std::string(key) + " is \"" + printable(value) + "\"; valid: " + valid);
+}
+
+void require_not_empty(const char* key, const std::string& value) {
+  if (value.empty()) {
+    throw invalid_argument(std::string(key) + " is empty; it must have a value");
+  }
+}
+
+}  // namespace
+
+void EncoderConfig::validate() const {
+  require_between("encoder.threads", threads, 0, 1024);
+  require_between("encoder.max_batch", max_batch, 1, 4096);
+  require_between("encoder.image_max_mb", image_max_mb, 1, 4096);
+  require_between("encoder.image_max_megapixels", image_max_megapixels, 1, 4096);
+}
+
+void StorageConfig::validate() const {
+  require_not_empty("storage.data_dir", data_dir);
+  require_between("storage.keep_generations", keep_generations, 1, 100);
+}
+
+void IndexConfig::validate() const {
+  require_one_of("index.kind", kind, {"flat", "ivf", "hnsw"});
+  require_between("index.nlist", nlist, 0, 1048576);
+  require_between("index.hnsw_m", hnsw_m, 2, 256);
+  require_between("index.ef_construction", ef_construction, 1, 4096);
+}
+
+void SearchConfig::validate() const {
+  require_between("search.limit", limit, 1, 10000);
+  require_between("search.nprobe", nprobe, 1, 1048576);
+  require_between("search.ef_search", ef_search, 1, 4096);
+}
+
+void ServerConfig::validate() const {
+  require_not_empty("server.address", address);
+  require_between("server.port", port, 0, 65535);
+  require_between("server.io_threads", io_threads, 1, 256);
+  require_between("server.compute_threads", compute_threads, 1, 256);
+  require_between("server.max_queued", max_queued, 1, 1000000);
+  require_between("server.max_body_mb", max_body_mb, 1, 1024);
+  require_between("server.header_timeout_sec", header_timeout_sec, 1, 3600);
+  require_between("server.idle_timeout_sec", idle_timeout_sec, 1, 3600);
+  require_between("server.drain_timeout_sec", drain_timeout_sec, 0, 3600);
+}
+
+void LogConfig::validate() const {
+  require_one_of("log.level", level, {"debug", "info", "warn", "error"});
+}
+
+void Config::validate() const {
+  encoder.validate();
+  storage.validate();
+  index.validate();
+  search.validate();
+  server.validate();
+  log.validate();
+}
+
+namespace {
+std::string as_text(int value) { return std::to_string(value); }
+std::string as_text(const std::string& value) { return value; }
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> settings_of(const Config& config) {
+  std::vector<std::pair<std::string, std::string>> settings;
+  visit_settings(config, [&](const char* key, const auto& field) {
+    settings.emplace_back(key, as_text(field));
+  });
+  return settings;
+}
+
+}  // namespace vitrine::config

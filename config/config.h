@@ -1,0 +1,148 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+/// The configuration of the program: one struct a section of config/vitrine.toml, whose values
+/// equal the defaults below. Every key is `section.name`; VITRINE_SECTION_NAME sets it from the
+/// environment. Adding a key is a field here, a line in settings.h, a check in validate() and a
+/// line in the file. Each validate() throws InvalidArgument that names the key, its value and what
+/// would be valid.
+namespace vitrine::config {
+
+/// [encoder]: the CLIP checkpoint and how it is run.
+struct EncoderConfig {
+  /// Checkpoint folder in Hugging Face's layout. Empty: the one that comes with the program.
+  std::string model;
+  /// Cores one encoding uses. 0: all of them. Valid: [0, 1024].
+  int threads = 0;
+  /// Images or texts encoded in one pass. More: faster indexing, more memory. Valid: [1, 4096].
+  int max_batch = 32;
+  /// Largest image file, in MiB. Larger ones are refused before reading. Valid: [1, 4096].
+  int image_max_mb = 64;
+  /// Largest image, in millions of pixels. Refused by its header, before decoding; decoding takes
+  /// 3 bytes a pixel. Valid: [1, 4096].
+  int image_max_megapixels = 64;
+
+  void validate() const;
+  bool operator==(const EncoderConfig&) const = default;
+};
+
+/// [storage]: where things are kept.
+struct StorageConfig {
+  /// Folder of everything the program writes. One running process at a time. Created when missing.
+  std::string data_dir = "data";
+  /// Built generations kept a catalogue, the current one included. Each costs one copy of the index
+  /// on disk. Valid: [1, 100].
+  int keep_generations = 2;
+
+  void validate() const;
+  bool operator==(const StorageConfig&) const = default;
+};
+
+/// [index]: how a catalogue's vectors are indexed when it is built.
+struct IndexConfig {
+  /// "flat" (exact, linear time), "ivf" (clusters) or "hnsw" (graph: fastest, most memory).
+  std::string kind = "flat";
+  /// ivf: number of clusters. 0: about 4 * sqrt(products). Valid: [0, 1048576].
+  int nlist = 0;
+  /// hnsw: links a node. More: better recall, more memory. Valid: [2, 256].
+  int hnsw_m = 32;
+  /// hnsw: beam width while building. More: better recall, slower to build. Valid: [1, 4096].
+  int ef_construction = 200;
+
+  void validate() const;
+  bool operator==(const IndexConfig&) const = default;
+};
+
+/// [search]: what a query uses unless it says otherwise.
+struct SearchConfig {
+  /// Hits an answer holds. Valid: [1, 10000].
+  int limit = 10;
+  /// ivf: clusters visited. More: better recall, slower. Valid: [1, 1048576].
+  int nprobe = 16;
+  /// hnsw: beam width. More: better recall, slower. Valid: [1, 4096].
+  int ef_search = 64;
+
+  void validate() const;
+  bool operator==(const SearchConfig&) const = default;
+};
+
+/// [server]: the HTTP service.
+struct ServerConfig {
+  /// IP address to listen on. "0.0.0.0" serves every interface.
+  std::string address = "127.0.0.1";
+  /// TCP port. 0: any free one, printed at start. Valid: [0, 65535].
+  int port = 8080;
+  /// Threads that read and write sockets. Valid: [1, 256].
+  int io_threads = 1;
+  /// Threads that decode, encode and search. Valid: [1, 256].
+  int compute_threads = 2;
+  /// Requests that may wait for a compute thread; beyond it the answer is 503. Valid: [1, 1000000].
+  int max_queued = 256;
+  /// Largest request body, in MiB; beyond it the answer is 413. Valid: [1, 1024].
+  int max_body_mb = 16;
+  /// Seconds a client has to send a request's headers. Valid: [1, 3600].
+  int header_timeout_sec = 10;
+  /// Seconds an idle connection is kept. Valid: [1, 3600].
+  int idle_timeout_sec = 60;
+  /// Seconds that running requests have to finish after SIGTERM. Valid: [0, 3600].
+  int drain_timeout_sec = 30;
+
+  void validate() const;
+  bool operator==(const ServerConfig&) const = default;
+};
+
+/// [log]: lines on stderr.
+struct LogConfig {
+  /// "debug", "info", "warn" or "error".
+  std::string level = "info";
+
+  void validate() const;
+  bool operator==(const LogConfig&) const = default;
+};
+
+struct Config {
+  EncoderConfig encoder;
+  StorageConfig storage;
+  IndexConfig index;
+  SearchConfig search;
+  ServerConfig server;
+  LogConfig log;
+
+  void validate() const;
+  bool operator==(const Config&) const = default;
+};
+
+/// The variables of the process whose names begin with VITRINE_.
+using Environment = std::map<std::string, std::string>;
+Environment process_environment();
+
+/// Names the configuration file in the environment; the only VITRINE_ variable that is no key.
+inline constexpr const char* kFileVariable = "VITRINE_CONFIG";
+
+/// A value given by a command line flag.
+struct Override {
+  std::string key;    ///< "server.port"
+  std::string value;  ///< as typed
+  std::string flag;   ///< "--port", for messages
+};
+
+/// The defaults, overridden by the file (when given), by the environment, by the flags; validated.
+/// Throws NotFound (no such file) or InvalidArgument that names the file and line, the variable or
+/// the flag, for a malformed file, an unknown key or variable, and a bad value.
+Config load_config(const std::optional<std::filesystem::path>& file, const Environment& environment,
+                   std::span<const Override> flags);
+
+/// Why the value cannot be the key's, or nothing when it can.
+std::optional<std::string> why_invalid(const std::string& key, const std::string& value);
+
+/// Every key with its value as text, in the order of config/vitrine.toml.
+std::vector<std::pair<std::string, std::string>> settings_of(const Config& config);
+
+}  // namespace vitrine::config

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "config/config.h"
+
+namespace vitrine::config {
+
+/// Calls visit(key, field) for every key. The table that ties names to fields; a field is a
+/// std::string or an int.
+template <typename AnyConfig, typename Visitor>
+void visit_settings(AnyConfig& config, Visitor&& visit) {
+  visit("encoder.model", config.encoder.model);
+  visit("encoder.threads", config.encoder.threads);
+  visit("encoder.max_batch", config.encoder.max_batch);
+  visit("encoder.image_max_mb", config.encoder.image_max_mb);
+  visit("encoder.image_max_megapixels", config.encoder.image_max_megapixels);
+  visit("storage.data_dir", config.storage.data_dir);
+  visit("storage.keep_generations", config.storage.keep_generations);
+  visit("index.kind", config.index.kind);
+  visit("index.nlist", config.index.nlist);
+  visit("index.hnsw_m", config.index.hnsw_m);
+  visit("index.ef_construction", config.index.ef_construction);
+  visit("search.limit", config.search.limit);
+  visit("search.nprobe", config.search.nprobe);
+  visit("search.ef_search", config.search.ef_search);
+  visit("server.address", config.server.address);
+  visit("server.port", config.server.port);
+  visit("server.io_threads", config.server.io_threads);
+  visit("server.compute_threads", config.server.compute_threads);
+  visit("server.max_queued", config.server.max_queued);
+  visit("server.max_body_mb", config.server.max_body_mb);
+  visit("server.header_timeout_sec", config.server.header_timeout_sec);
+  visit("server.idle_timeout_sec", config.server.idle_timeout_sec);
+  visit("server.drain_timeout_sec", config.server.drain_timeout_sec);
+  visit("log.level", config.log.level);
+}
+
+}  // namespace vitrine::config
