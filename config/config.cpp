@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <string_view>
 
@@ -65,20 +66,29 @@ void SearchConfig::validate() const {
 void ServerConfig::validate() const {
   require_not_empty("server.address", address);
   require_between("server.port", port, 0, 65535);
-  require_between("server.io_threads", io_threads, 1, 256);
+  require_between("server.io_threads", io_threads, 1, 64);
   require_between("server.compute_threads", compute_threads, 1, 256);
-  require_between("server.max_queued", max_queued, 1, 1000000);
+  require_between("server.max_queued", max_queued, 1, 100000);
   require_between("server.max_body_mb", max_body_mb, 1, 1024);
+  require_between("server.max_buffered_mb", max_buffered_mb, 1, 65536);
+  require_between("server.max_header_kb", max_header_kb, 1, 1024);
+  require_between("server.max_connections", max_connections, 1, 100000);
   require_between("server.header_timeout_sec", header_timeout_sec, 1, 3600);
-  require_between("server.idle_timeout_sec", idle_timeout_sec, 1, 3600);
+  require_between("server.transfer_timeout_sec", transfer_timeout_sec, 1, 3600);
+  require_between("server.idle_timeout_sec", idle_timeout_sec, 1, 86400);
   require_between("server.drain_timeout_sec", drain_timeout_sec, 0, 3600);
+  if (admin_token.size() > 1024 || std::any_of(admin_token.begin(), admin_token.end(),
+                                               [](char c) { return c < 0x21 || c > 0x7e; })) {
+    throw invalid_argument(
+        "server.admin_token is longer than 1024 characters or holds others than visible ASCII");
+  }
 }
 
 void LogConfig::validate() const {
   require_one_of("log.level", level, {"debug", "info", "warn", "error"});
 }
 
-void Config::validate() const {
+void Config::validate_sections() const {
   encoder.validate();
   storage.validate();
   index.validate();
@@ -87,8 +97,18 @@ void Config::validate() const {
   log.validate();
 }
 
+void Config::validate() const {
+  validate_sections();
+  if (server.max_buffered_mb < server.max_body_mb) {
+    throw invalid_argument("server.max_buffered_mb is " + std::to_string(server.max_buffered_mb) +
+                           ", less than server.max_body_mb, which is " +
+                           std::to_string(server.max_body_mb));
+  }
+}
+
 namespace {
 std::string as_text(int value) { return std::to_string(value); }
+std::string as_text(bool value) { return value ? "true" : "false"; }
 std::string as_text(const std::string& value) { return value; }
 }  // namespace
 

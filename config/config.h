@@ -79,20 +79,35 @@ struct ServerConfig {
   std::string address = "127.0.0.1";
   /// TCP port. 0: any free one, printed at start. Valid: [0, 65535].
   int port = 8080;
-  /// Threads that read and write sockets. Valid: [1, 256].
+  /// Threads that move bytes and parse headers; one is enough for thousands of requests a second.
+  /// Valid: [1, 64].
   int io_threads = 1;
-  /// Threads that decode, encode and search. Valid: [1, 256].
+  /// Requests decoded, encoded and searched at once; they share the cores. Valid: [1, 256].
   int compute_threads = 2;
-  /// Requests that may wait for a compute thread; beyond it the answer is 503. Valid: [1, 1000000].
-  int max_queued = 256;
+  /// Requests that may wait for a compute thread; beyond it the answer is 503. Valid: [1, 100000].
+  int max_queued = 64;
   /// Largest request body, in MiB; beyond it the answer is 413. Valid: [1, 1024].
   int max_body_mb = 16;
-  /// Seconds a client has to send a request's headers. Valid: [1, 3600].
+  /// Request bodies held in memory at once, in MiB; beyond it the answer is 503.
+  /// Valid: [max_body_mb, 65536].
+  int max_buffered_mb = 256;
+  /// Largest request line plus header, in KiB; beyond it the answer is 431. Valid: [1, 1024].
+  int max_header_kb = 16;
+  /// Open connections; beyond it new ones wait. Valid: [1, 100000].
+  int max_connections = 1024;
+  /// Seconds a client has to send a request's header. Valid: [1, 3600].
   int header_timeout_sec = 10;
-  /// Seconds an idle connection is kept. Valid: [1, 3600].
+  /// Seconds a client has to send a body, or to take an answer. Valid: [1, 3600].
+  int transfer_timeout_sec = 60;
+  /// Seconds a connection may stay open between two requests. Valid: [1, 86400].
   int idle_timeout_sec = 60;
   /// Seconds that running requests have to finish after SIGTERM. Valid: [0, 3600].
-  int drain_timeout_sec = 30;
+  int drain_timeout_sec = 20;
+  /// What "Authorization: Bearer ..." must carry for /v1/admin/. Empty: only this machine may call
+  /// it. At most 1024 visible ASCII characters.
+  std::string admin_token;
+  /// One log line a request.
+  bool access_log = true;
 
   void validate() const;
   bool operator==(const ServerConfig&) const = default;
@@ -115,6 +130,9 @@ struct Config {
   ServerConfig server;
   LogConfig log;
 
+  /// Each section alone.
+  void validate_sections() const;
+  /// Each section, and what must hold between keys.
   void validate() const;
   bool operator==(const Config&) const = default;
 };

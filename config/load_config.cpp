@@ -81,6 +81,13 @@ void assign(int& field, const std::string& text) {
   field = value;
 }
 
+void assign(bool& field, const std::string& text) {
+  if (text != "true" && text != "false") {
+    throw invalid_argument("\"" + printable(text) + "\" is neither true nor false");
+  }
+  field = text == "true";
+}
+
 /// Sets the key from text. False when there is no such key.
 bool set_from_text(Config& config, const std::string& wanted, const std::string& text) {
   bool found = false;
@@ -91,6 +98,14 @@ bool set_from_text(Config& config, const std::string& wanted, const std::string&
     }
   });
   return found;
+}
+
+void assign(bool& field, const toml::node& node) {
+  const auto value = node.value_exact<bool>();
+  if (!value) {
+    throw invalid_argument("must be true or false");
+  }
+  field = *value;
 }
 
 void assign(std::string& field, const toml::node& node) {
@@ -157,7 +172,7 @@ void apply_file(Config& config, const std::filesystem::path& path) {
         throw invalid_argument(at(name, node.source()) + key + " " + error.what());
       }
       try {
-        alone.validate();
+        alone.validate_sections();
       } catch (const Error& error) {
         throw invalid_argument(at(name, node.source()) + error.what());
       }
@@ -201,7 +216,7 @@ std::optional<std::string> why_invalid(const std::string& key, const std::string
     return key + ": " + error.what();
   }
   try {
-    config.validate();
+    config.validate_sections();
   } catch (const Error& error) {
     return error.what();
   }

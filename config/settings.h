@@ -5,7 +5,7 @@
 namespace vitrine::config {
 
 /// Calls visit(key, field) for every key. The table that ties names to fields; a field is a
-/// std::string or an int.
+/// std::string, an int or a bool.
 template <typename AnyConfig, typename Visitor>
 void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("encoder.model", config.encoder.model);
@@ -28,9 +28,15 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("server.compute_threads", config.server.compute_threads);
   visit("server.max_queued", config.server.max_queued);
   visit("server.max_body_mb", config.server.max_body_mb);
+  visit("server.max_buffered_mb", config.server.max_buffered_mb);
+  visit("server.max_header_kb", config.server.max_header_kb);
+  visit("server.max_connections", config.server.max_connections);
   visit("server.header_timeout_sec", config.server.header_timeout_sec);
+  visit("server.transfer_timeout_sec", config.server.transfer_timeout_sec);
   visit("server.idle_timeout_sec", config.server.idle_timeout_sec);
   visit("server.drain_timeout_sec", config.server.drain_timeout_sec);
+  visit("server.admin_token", config.server.admin_token);
+  visit("server.access_log", config.server.access_log);
   visit("log.level", config.log.level);
 }
 

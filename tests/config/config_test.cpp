@@ -106,8 +106,18 @@ TEST_F(ConfigFile, BadValuesNameTheKeyAndTheValidRange) {
   EXPECT_THAT(refusal("[server]\nport = 99999999999\n"), HasSubstr("server.port is 99999999999"));
   EXPECT_THAT(refusal("[index]\nkind = \"tree\"\n"),
               AllOf(HasSubstr("index.kind is \"tree\""), HasSubstr("flat, ivf, hnsw")));
+  EXPECT_THAT(refusal("[server]\naccess_log = 1\n"),
+              HasSubstr("server.access_log must be true or false"));
+  EXPECT_THAT(refusal("[server]\nmax_body_mb = 512\n"), HasSubstr("server.max_buffered_mb is 256"));
+  EXPECT_THAT(refusal("[server]\nadmin_token = \"a b\"\n"), HasSubstr("server.admin_token"));
   EXPECT_THAT(refusal("[index]\nkind = 3\n"), HasSubstr("index.kind must be a string"));
   EXPECT_THAT(refusal("[storage]\ndata_dir = \"\"\n"), HasSubstr("storage.data_dir is empty"));
+}
+
+TEST_F(ConfigFile, KeysThatDependOnEachOtherMayComeFromDifferentPlaces) {
+  const auto path = write("[server]\nmax_body_mb = 512\n");
+  const Config config = load_config(path, {{"VITRINE_SERVER_MAX_BUFFERED_MB", "1024"}}, {});
+  EXPECT_EQ(config.server.max_body_mb, 512);
 }
 
 TEST_F(ConfigFile, MalformedFileNamesTheLine) {
