@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "storage/image_source.h"
+
+namespace vitrine::storage {
+
+class Database;
+
+// Names of the files of a generation's folder.
+inline constexpr const char* kImageIndexFile = "index.faiss";       ///< of the image embeddings
+inline constexpr const char* kCaptionIndexFile = "captions.faiss";  ///< of the caption embeddings
+inline constexpr const char* kRowsFile = "rows";                    ///< row -> product id
+inline constexpr const char* kManifestFile = "manifest.json";
+
+struct GenerationFile {
+  std::string name;
+  std::uint64_t size = 0;  ///< bytes
+  std::string sha256;      ///< 64 hexadecimal digits
+
+  bool operator==(const GenerationFile&) const = default;
+};
+
+/// What a generation is made of; stored in it as manifest.json, itself checksummed.
+struct Manifest {
+  std::string catalog;
+  std::uint64_t generation = 0;
+  std::string encoder_fingerprint;
+  int dimension = 0;
+  nlohmann::json index =
+      nlohmann::json::object();  ///< kind and parameters, as the engine writes it
+  std::uint64_t product_count = 0;
+  ImageSourceSpec image_source;       ///< type and location; max_bytes is not stored
+  std::string catalog_file;           ///< the file it was made from
+  std::string content_hash;           ///< of the catalog's records and image bytes
+  std::string created_at;             ///< RFC 3339, UTC
+  std::vector<GenerationFile> files;  ///< filled by GenerationStore::finish
+
+  bool operator==(const Manifest&) const = default;
+};
+
+/// The folders generations/<catalog>/<n>/ below a data folder: written once, checksummed, never
+/// changed. Thread-safe as long as nobody sweeps a generation that another thread still writes.
+/// Which one is current is not known here but in Database (CatalogPointer).
+class GenerationStore {
+ public:
+  /// Creates data_dir/generations.
+  explicit GenerationStore(const std::filesystem::path& data_dir);
+
+  struct NewGeneration {
+    std::uint64_t number;
+    std::filesystem::path folder;  ///< exists and is empty
+  };
+  /// A new folder, numbered above every existing one and above newer_than (pass the catalog
+  /// pointer's generation). Until published it counts as a crash's leftover and may be swept.
+  NewGeneration begin(const std::string& catalog, std::uint64_t newer_than = 0);
+
+  /// Call with every file written: lists the folder's files in the manifest with size and SHA-256,
+  /// and makes all of it survive a power cut. manifest.catalog and .generation say which folder.
+  /// Returns the manifest as stored. Publish afterwards.
+  Manifest finish(Manifest manifest);
+
+  /// Reads the manifest and verifies every file against it. Throws NotFound without a folder,
+  /// Corruption naming the damaged or missing file.
+  Manifest open(const std::string& catalog, std::uint64_t generation) const;
+
+  std::filesystem::path folder(const std::string& catalog, std::uint64_t generation) const;
+  std::vector<std::string> catalogs() const;
+  /// Ascending; finished or not.
+  std::vector<std::uint64_t> generations(const std::string& catalog) const;
+
+  /// Removes every folder of the catalog but those of `keep`; returns what was removed.
+  std::vector<std::filesystem::path> sweep(const std::string& catalog,
+                                           const std::set<std::uint64_t>& keep);
+
+ private:
+  const std::filesystem::path root_;
+};
+
+/// The ids of a generation, one a line: line i+1 is row i of both indices. Throws InvalidArgument
+/// for an id that find_id_fault() faults.
+void write_rows(const std::filesystem::path& folder, std::span<const std::string> ids);
+/// Throws Corruption when the file is malformed or does not have expected_count ids.
+std::vector<std::string> read_rows(const std::filesystem::path& folder,
+                                   std::uint64_t expected_count);
+
+using GenerationSet = std::map<std::string, std::set<std::uint64_t>>;  ///< by catalog
+
+/// Removes the folders and the products of every generation that neither a catalog pointer
+/// (current or previous) nor `in_use` (being built, or searched by a snapshot) names. Products go
+/// first, so that a number whose folder is gone has no products left. Returns how many generations
+/// were removed. Not to run beside a begin() that in_use does not list.
+std::size_t sweep_generations(Database& database, GenerationStore& store,
+                              const GenerationSet& in_use = {});
+
+}  // namespace vitrine::storage

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace vitrine::storage {
+
+/// Limits of one record, in bytes of UTF-8; they bound what one product costs in memory and on
+/// disk.
+inline constexpr std::size_t kMaxIdBytes = 512;
+inline constexpr std::size_t kMaxImageBytes = 4 * 1024;
+inline constexpr std::size_t kMaxCaptionBytes = 8 * 1024;
+/// Of the attributes printed as compact JSON.
+inline constexpr std::size_t kMaxAttributesBytes = 64 * 1024;
+
+/// One record of a catalog.
+struct Product {
+  std::string id;       ///< unique in its catalog; no control characters
+  std::string image;    ///< a name the catalog's image source understands, such as "shoes/17.jpg"
+  std::string caption;  ///< never empty
+  nlohmann::json attributes = nlohmann::json::object();  ///< every further key of the record
+
+  bool operator==(const Product&) const = default;
+};
+
+/// What keeps the product out of a catalog (missing or too long field, control characters,
+/// malformed UTF-8), as a sentence that names the field and what would be right; empty: nothing.
+std::string find_fault(const Product& product);
+/// The same for an id alone.
+std::string find_id_fault(std::string_view id);
+
+}  // namespace vitrine::storage
