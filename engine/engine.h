@@ -1,0 +1,164 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/matrix.h"
+#include "encoder/encoder.h"
+#include "encoder/image_decoder.h"
+#include "engine/catalog.h"
+#include "engine/indexing.h"
+#include "engine/jobs.h"
+#include "engine/zero_shot.h"
+
+namespace vitrine::engine {
+
+/// Most hits a search returns.
+inline constexpr int kMaxLimit = 1000;
+
+struct EngineOptions {
+  /// Folder of the database and the generations, created if missing; one process at a time. Empty:
+  /// an engine without catalogs, which encodes and classifies only.
+  std::filesystem::path data_dir;
+  encoder::EncoderOptions encoder;
+  /// Bounds on every image that is decoded, a catalog's or a caller's.
+  encoder::ImageLimits image_limits;
+  /// Generations that stay on disk, the current one included. Valid: [1, 100].
+  int keep_generations = 2;
+  /// Threads that read, decode and resize images while a catalog is indexed. 0: one a core.
+  int decode_threads = 0;
+
+  /// Throws InvalidArgument that names the field.
+  void validate() const;
+};
+
+/// Exactly one of text, image_bytes and product_id is set.
+struct SearchRequest {
+  std::string catalog;
+  std::optional<std::string> text;         ///< UTF-8, not blank; what exceeds the context is cut
+  std::optional<std::string> image_bytes;  ///< an encoded image file (PNG, JPEG, ...)
+  /// Products like this one: its image embedding is the query. It is itself never among the hits.
+  std::optional<std::string> product_id;
+  int limit = 10;      ///< hits wanted, [1, kMaxLimit]
+  bool exact = false;  ///< true: compare with every product, whatever the index kind
+  Target target = Target::kImage;
+  std::optional<int> nprobe;     ///< ivf: lists visited; more is slower and finds more
+  std::optional<int> ef_search;  ///< hnsw: beam width; more is slower and finds more
+};
+
+struct Hit {
+  storage::Product product;
+  float score = 0;  ///< cosine, in [-1, 1]; higher is better
+};
+
+struct SearchTimings {
+  double encode_ms = 0;  ///< decoding, tokenizing and encoding the query
+  double search_ms = 0;  ///< the index and the product records
+  double total_ms = 0;
+};
+
+struct SearchResponse {
+  std::vector<Hit> hits;  ///< best first; fewer than limit when the catalog is small
+  SearchTimings timings;
+  std::string index_kind;
+  bool exact = false;            ///< whether every product was compared
+  std::uint64_t generation = 0;  ///< the one that was searched
+};
+
+/// Either image_bytes, or catalog and product_id.
+struct ClassifyRequest {
+  std::optional<std::string> image_bytes;
+  std::optional<std::string> catalog;
+  std::optional<std::string> product_id;
+  std::vector<std::string> labels;  ///< 1 to kMaxLabels, distinct, not empty
+  std::string prompt_template = std::string(kDefaultPromptTemplate);
+};
+
+struct Classification {
+  std::vector<LabelScore> labels;  ///< most probable first; ties in the request's order
+  SearchTimings timings;           ///< search_ms is the comparison with the labels
+};
+
+struct CatalogSummary {
+  std::string name;
+  std::uint64_t generation = 0;
+  std::size_t products = 0;
+  std::string index_kind;
+  std::string content_hash;
+  std::string created_at;
+  std::string image_source_type;
+  std::string image_source_location;
+  std::string encoder_fingerprint;
+  bool searchable = false;  ///< false: `problem` says why
+  std::string problem;      ///< also set, with searchable, when an older generation is served
+};
+
+/// What the product does, for whoever asks: http/, cli/, tests. Thread-safe; any calls may overlap.
+/// The encoder runs one batch at a time; reading a catalog never waits for indexing.
+///
+/// Errors common to the methods that take a catalog's name: NotFound (no such catalog), Corruption
+/// (none of its generations is intact), FailedPrecondition (its embeddings come from another
+/// encoder, or the engine has no data_dir).
+class Engine {
+ public:
+  /// Locks data_dir, sweeps what a crash left behind and opens every catalog. A catalog that cannot
+  /// be served is logged and reported by catalogs(); it does not keep the others from being served.
+  /// Throws Unavailable when another process holds data_dir, and what load_encoder() throws.
+  explicit Engine(const EngineOptions& options);
+  /// The same with an encoder that is loaded already; options.encoder is not looked at.
+  Engine(const EngineOptions& options, std::unique_ptr<const encoder::Encoder> encoder);
+  /// Cancels the running jobs and waits for them.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  const encoder::Encoder& encoder() const;
+
+  /// Sorted by name.
+  std::vector<CatalogSummary> catalogs() const;
+  /// The current generation. Does not ask for a matching encoder: products and images can be read
+  /// without one.
+  std::shared_ptr<const Catalog> catalog(std::string_view name) const;
+
+  /// One row an input, [n, encoder().dimension()]; unit length when normalised.
+  /// Throws InvalidArgument or ResourceExhausted naming the input when an image is not one.
+  Matrix encode_images(std::span<const std::string> image_bytes, bool normalise = true) const;
+  /// Throws InvalidArgument naming the input when a text is not UTF-8.
+  Matrix encode_texts(std::span<const std::string> texts, bool normalise = true) const;
+
+  SearchResponse search(const SearchRequest& request) const;
+  Classification classify(const ClassifyRequest& request) const;
+
+  /// Builds a new generation and makes it current, on the calling thread. Embeddings that the cache
+  /// has are not computed again, and those computed by a run that is killed are kept.
+  /// progress may be empty. cancel, when given, is looked at about every batch.
+  /// Throws InvalidArgument (bad request or file, nothing to index, or any failure when strict),
+  /// FailedPrecondition (the catalog is being indexed already), Cancelled. After any of them the
+  /// current generation is what it was.
+  IndexReport index_catalog(const IndexRequest& request, const ProgressCallback& progress = {},
+                            const std::atomic<bool>* cancel = nullptr);
+
+  /// index_catalog() on a background thread; returns the job's id. Without a request the current
+  /// generation's own is repeated. Throws FailedPrecondition when the catalog is being indexed.
+  std::string start_reindex(const std::string& name,
+                            const std::optional<IndexRequest>& request = std::nullopt);
+  /// Throws NotFound.
+  JobStatus job(std::string_view id) const;
+  /// Newest first.
+  std::vector<JobStatus> jobs() const;
+  /// Asks a running job to stop; one that has ended stays as it is. Throws NotFound.
+  void cancel_job(std::string_view id);
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vitrine::engine

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vitrine::engine {
+
+inline constexpr std::size_t kMaxLabels = 1000;
+inline constexpr std::string_view kDefaultPromptTemplate = "a photo of a {}";
+
+/// A sentence with one gap, such as "a photo of a {}" or "a photo of a {label}".
+class PromptTemplate {
+ public:
+  /// Throws InvalidArgument unless the text is UTF-8 and has exactly one "{}" or "{label}".
+  explicit PromptTemplate(std::string_view text);
+
+  std::string apply(std::string_view label) const;
+
+ private:
+  std::string before_;
+  std::string after_;
+};
+
+/// Throws InvalidArgument unless there are 1 to kMaxLabels labels, all distinct, non-empty, UTF-8.
+void validate_labels(std::span<const std::string> labels);
+
+/// exp(x) / sum(exp(x)), computed so that large logits do not overflow.
+std::vector<float> softmax(std::span<const float> logits);
+
+struct LabelScore {
+  std::string label;
+  float probability = 0;  ///< the probabilities of one classification sum to 1
+  float similarity = 0;   ///< cosine of the image and the label's prompt, in [-1, 1]
+};
+
+}  // namespace vitrine::engine
