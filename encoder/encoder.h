@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/matrix.h"
+#include "encoder/image.h"
+
+namespace vitrine::encoder {
+
+struct EncoderOptions {
+  /// Checkpoint folder: config.json, model.safetensors, vocab.json, merges.txt,
+  /// preprocessor_config.json, as Hugging Face lays them out.
+  std::string model;
+  /// Cores one forward pass uses. 0: every core this process may run on. Valid: [0, 1024].
+  int threads = 0;
+  /// Images or texts of one forward pass; more are split. Memory grows with it. Valid: [1, 1024].
+  int max_batch = 32;
+
+  /// Throws InvalidArgument that names the field.
+  void validate() const;
+};
+
+/// What `vitrine info` prints.
+struct EncoderInfo {
+  std::string model;         ///< checkpoint folder
+  std::string architecture;  ///< config.json's model_type, such as "clip"
+  int dimension = 0;
+  int image_size = 0;      ///< pixels, both sides
+  int context_length = 0;  ///< tokens of a text, start and end token included
+  int vocab_size = 0;
+  std::int64_t parameters = 0;
+  std::string precision;  ///< of the arithmetic, such as "float32"
+};
+
+/// Turns images and texts into embeddings of one space. Thread-safe: calls may overlap, the forward
+/// passes run one after the other.
+class Encoder {
+ public:
+  virtual ~Encoder() = default;
+
+  /// Columns of every embedding.
+  virtual int dimension() const = 0;
+  /// [n, dimension()], row i of image i; not normalised. Throws InvalidArgument for an empty image.
+  virtual Matrix encode_images(std::span<const Image> images) const = 0;
+  /// [n, dimension()], row i of text i; not normalised. Texts are UTF-8; what exceeds the context
+  /// length is cut. Throws InvalidArgument for malformed UTF-8.
+  virtual Matrix encode_texts(std::span<const std::string> texts) const = 0;
+  /// exp of the checkpoint's parameter: logits are logit_scale() * cosine.
+  virtual float logit_scale() const = 0;
+  /// 64 hexadecimal digits: SHA-256 over weights, config, tokenizer and image processor files.
+  /// Embeddings of encoders with different fingerprints must not be compared.
+  virtual const std::string& fingerprint() const = 0;
+  virtual EncoderInfo info() const = 0;
+};
+
+/// Loads a checkpoint folder; config.json's model_type chooses the architecture. Throws NotFound
+/// (a file is missing), Corruption (a file is damaged, or the weights do not match the config; the
+/// message lists every difference), InvalidArgument (not supported).
+std::unique_ptr<Encoder> load_encoder(const EncoderOptions& options);
+
+}  // namespace vitrine::encoder

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+
+#include "encoder/image.h"
+
+namespace vitrine::encoder {
+
+/// What preprocessor_config.json says: resize, centre crop, rescale, normalise, as Hugging Face's
+/// CLIPImageProcessor does them on Pillow. Immutable; safe to use from many threads.
+class ImageProcessor {
+ public:
+  /// Reads preprocessor_config.json of a checkpoint folder. Throws NotFound when it is missing,
+  /// Corruption when it is not JSON, InvalidArgument when it asks for what is not supported; the
+  /// message names the file and the key.
+  static ImageProcessor load(const std::filesystem::path& checkpoint_folder);
+
+  /// Resizes and crops to [crop_height(), crop_width()]; only what the crop keeps is computed.
+  /// Bit-equal to Pillow's bicubic resize. A crop larger than the resized image is padded with
+  /// zeros. Throws InvalidArgument when the image is empty.
+  Image resize_and_crop(const Image& image) const;
+
+  /// Writes the pixel values of an image of exactly [crop_height(), crop_width()].
+  /// chw: room for 3 * crop_height() * crop_width() floats; CHW, RGB.
+  void normalize(const Image& image, float* chw) const;
+
+  int crop_height() const { return crop_height_; }
+  int crop_width() const { return crop_width_; }
+
+ private:
+  ImageProcessor() = default;
+
+  bool resize_ = true;
+  int shortest_edge_ = 0;  // 0: resize to resize_height_ x resize_width_
+  int resize_height_ = 0;
+  int resize_width_ = 0;
+  int crop_height_ = 0;
+  int crop_width_ = 0;
+  std::array<std::array<float, 256>, 3> pixel_value_{};  // [channel][byte]
+};
+
+}  // namespace vitrine::encoder
