@@ -1,0 +1,231 @@
+#include "encoder/clip_model.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace vitrine::encoder {
+namespace {
+
+struct Linear {
+  at::Tensor weight, bias;
+  at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+};
+
+struct LayerNorm {
+  at::Tensor weight, bias;
+  at::Tensor operator()(const at::Tensor& x, double eps) const {
+    return at::layer_norm(x, {weight.size(0)}, weight, bias, eps);
+  }
+};
+
+struct Block {
+  LayerNorm norm1, norm2;
+  Linear query, key, value, out, fc1, fc2;
+};
+
+std::string layer_name(const std::string& tower, std::int64_t layer) {
+  return tower + ".encoder.layers." + std::to_string(layer) + ".";
+}
+
+void expect_linear(WeightShapes& shapes, const std::string& name, std::int64_t out,
+                   std::int64_t in) {
+  shapes[name + ".weight"] = {out, in};
+  shapes[name + ".bias"] = {out};
+}
+
+void expect_norm(WeightShapes& shapes, const std::string& name, std::int64_t width) {
+  shapes[name + ".weight"] = {width};
+  shapes[name + ".bias"] = {width};
+}
+
+void expect_tower(WeightShapes& shapes, const std::string& tower, const TowerConfig& config) {
+  for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+    const std::string name = layer_name(tower, layer);
+    expect_norm(shapes, name + "layer_norm1", config.width);
+    expect_norm(shapes, name + "layer_norm2", config.width);
+    for (const char* part : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
+      expect_linear(shapes, name + "self_attn." + part, config.width, config.width);
+    }
+    expect_linear(shapes, name + "mlp.fc1", config.mlp_width, config.width);
+    expect_linear(shapes, name + "mlp.fc2", config.width, config.mlp_width);
+  }
+}
+
+/// Looks weights up and checks their shapes.
+class WeightSource {
+ public:
+  WeightSource(const ClipConfig& config, const WeightMap& weights)
+      : shapes_(expected_weights(config)), weights_(weights) {}
+
+  at::Tensor tensor(const std::string& name) const {
+    const auto found = weights_.find(name);
+    if (found == weights_.end()) throw invalid_argument("weight " + name + " is missing");
+    const at::IntArrayRef wanted(shapes_.at(name));
+    if (found->second.sizes() != wanted) {
+      throw invalid_argument("weight " + name + " has not the shape its config asks for");
+    }
+    return found->second;
+  }
+  Linear linear(const std::string& name) const {
+    return {tensor(name + ".weight"), tensor(name + ".bias")};
+  }
+  LayerNorm norm(const std::string& name) const {
+    return {tensor(name + ".weight"), tensor(name + ".bias")};
+  }
+  std::vector<Block> blocks(const std::string& tower, const TowerConfig& config) const {
+    std::vector<Block> blocks;
+    for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+      const std::string name = layer_name(tower, layer);
+      blocks.push_back({norm(name + "layer_norm1"), norm(name + "layer_norm2"),
+                        linear(name + "self_attn.q_proj"), linear(name + "self_attn.k_proj"),
+                        linear(name + "self_attn.v_proj"), linear(name + "self_attn.out_proj"),
+                        linear(name + "mlp.fc1"), linear(name + "mlp.fc2")});
+    }
+    return blocks;
+  }
+
+ private:
+  WeightShapes shapes_;
+  const WeightMap& weights_;
+};
+
+at::Tensor activate(const at::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::kQuickGelu:
+      return x * at::sigmoid(x * 1.702);
+    case Activation::kGelu:
+      return at::gelu(x);
+  }
+  throw internal_error("unknown activation");
+}
+
+/// x: [n, tokens, width]; mask is added to the attention scores [tokens, tokens], undefined for
+/// none.
+at::Tensor attend(const at::Tensor& x, const Block& block, const TowerConfig& config,
+                  const at::Tensor& mask) {
+  const std::int64_t n = x.size(0), tokens = x.size(1), depth = config.width / config.heads;
+  const auto split_heads = [&](const at::Tensor& t) {  // [n, heads, tokens, depth]
+    return t.view({n, tokens, config.heads, depth}).transpose(1, 2);
+  };
+  const at::Tensor query = split_heads(block.query(x) * (1.0 / std::sqrt(double(depth))));
+  const at::Tensor key = split_heads(block.key(x));
+  const at::Tensor value = split_heads(block.value(x));
+  at::Tensor scores = at::matmul(query, key.transpose(2, 3));
+  if (mask.defined()) scores = scores + mask;
+  const at::Tensor mixed = at::matmul(at::softmax(scores, -1), value);
+  return block.out(mixed.transpose(1, 2).reshape({n, tokens, config.width}));
+}
+
+at::Tensor run_blocks(at::Tensor x, const std::vector<Block>& blocks, const TowerConfig& config,
+                      const at::Tensor& mask) {
+  for (const Block& block : blocks) {
+    x = x + attend(block.norm1(x, config.layer_norm_eps), block, config, mask);
+    const at::Tensor hidden = block.fc1(block.norm2(x, config.layer_norm_eps));
+    x = x + block.fc2(activate(hidden, config.activation));
+  }
+  return x;
+}
+
+}  // namespace
+
+struct ClipModel::Weights {
+  at::Tensor token_embedding, text_positions, text_projection;
+  std::vector<Block> text_blocks;
+  LayerNorm text_norm;
+
+  at::Tensor class_embedding, patch_embedding, vision_positions, visual_projection;
+  LayerNorm pre_norm, post_norm;
+  std::vector<Block> vision_blocks;
+
+  at::Tensor logit_scale;
+};
+
+WeightShapes expected_weights(const ClipConfig& config) {
+  WeightShapes shapes;
+  const TextConfig& text = config.text;
+  shapes["text_model.embeddings.token_embedding.weight"] = {text.vocab_size, text.tower.width};
+  shapes["text_model.embeddings.position_embedding.weight"] = {text.context_length,
+                                                               text.tower.width};
+  expect_tower(shapes, "text_model", text.tower);
+  expect_norm(shapes, "text_model.final_layer_norm", text.tower.width);
+  shapes["text_projection.weight"] = {config.projection_dim, text.tower.width};
+
+  const VisionConfig& vision = config.vision;
+  const std::int64_t grid = vision.image_size / vision.patch_size;
+  shapes["vision_model.embeddings.class_embedding"] = {vision.tower.width};
+  shapes["vision_model.embeddings.patch_embedding.weight"] = {vision.tower.width, vision.channels,
+                                                              vision.patch_size, vision.patch_size};
+  shapes["vision_model.embeddings.position_embedding.weight"] = {grid * grid + 1,
+                                                                 vision.tower.width};
+  // The misspelling is part of every published checkpoint.
+  expect_norm(shapes, "vision_model.pre_layrnorm", vision.tower.width);
+  expect_tower(shapes, "vision_model", vision.tower);
+  expect_norm(shapes, "vision_model.post_layernorm", vision.tower.width);
+  shapes["visual_projection.weight"] = {config.projection_dim, vision.tower.width};
+
+  shapes["logit_scale"] = {};
+  return shapes;
+}
+
+ClipModel::ClipModel(const ClipConfig& config, const WeightMap& weights)
+    : config_(config), weights_(std::make_unique<Weights>()) {
+  const WeightSource source(config, weights);
+  Weights& w = *weights_;
+  w.token_embedding = source.tensor("text_model.embeddings.token_embedding.weight");
+  w.text_positions = source.tensor("text_model.embeddings.position_embedding.weight");
+  w.text_blocks = source.blocks("text_model", config.text.tower);
+  w.text_norm = source.norm("text_model.final_layer_norm");
+  w.text_projection = source.tensor("text_projection.weight");
+  w.class_embedding = source.tensor("vision_model.embeddings.class_embedding");
+  w.patch_embedding = source.tensor("vision_model.embeddings.patch_embedding.weight");
+  w.vision_positions = source.tensor("vision_model.embeddings.position_embedding.weight");
+  w.pre_norm = source.norm("vision_model.pre_layrnorm");
+  w.vision_blocks = source.blocks("vision_model", config.vision.tower);
+  w.post_norm = source.norm("vision_model.post_layernorm");
+  w.visual_projection = source.tensor("visual_projection.weight");
+  w.logit_scale = source.tensor("logit_scale");
+}
+
+ClipModel::~ClipModel() = default;
+ClipModel::ClipModel(ClipModel&&) noexcept = default;
+ClipModel& ClipModel::operator=(ClipModel&&) noexcept = default;
+
+at::Tensor ClipModel::encode_images(const at::Tensor& pixel_values) const {
+  const Weights& w = *weights_;
+  const TowerConfig& tower = config_.vision.tower;
+  const std::int64_t n = pixel_values.size(0), patch = config_.vision.patch_size;
+  // [n, width, grid, grid] -> [n, patches, width]
+  const at::Tensor patches =
+      at::conv2d(pixel_values, w.patch_embedding, {}, patch).flatten(2).transpose(1, 2);
+  const at::Tensor first = w.class_embedding.expand({n, 1, tower.width});
+  at::Tensor x = at::cat({first, patches}, 1) + w.vision_positions;
+  x = run_blocks(w.pre_norm(x, tower.layer_norm_eps), w.vision_blocks, tower, {});
+  const at::Tensor pooled = w.post_norm(x.select(1, 0), tower.layer_norm_eps);
+  return at::linear(pooled, w.visual_projection);
+}
+
+at::Tensor ClipModel::encode_texts(const at::Tensor& input_ids) const {
+  const Weights& w = *weights_;
+  const TowerConfig& tower = config_.text.tower;
+  const std::int64_t n = input_ids.size(0), length = input_ids.size(1);
+  at::Tensor x = at::embedding(w.token_embedding, input_ids) + w.text_positions.slice(0, 0, length);
+  const at::Tensor causal = at::full({length, length}, -std::numeric_limits<float>::infinity(),
+                                     x.options().requires_grad(false))
+                                .triu_(1);
+  x = run_blocks(x, w.text_blocks, tower, causal);
+  const bool old_rule = config_.text.eos_token_id == 2;
+  const at::Tensor end =  // argmax of a boolean is its first true
+      old_rule ? input_ids.argmax(1)
+               : input_ids.eq(config_.text.eos_token_id).to(at::kInt).argmax(1);
+  const at::Tensor rows = at::arange(n, input_ids.options());
+  const at::Tensor pooled = w.text_norm(x.index({rows, end}), tower.layer_norm_eps);
+  return at::linear(pooled, w.text_projection);
+}
+
+const at::Tensor& ClipModel::logit_scale() const { return weights_->logit_scale; }
+
+}  // namespace vitrine::encoder
