@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -40,8 +41,8 @@ Error system_error(const std::string& action, const std::filesystem::path& path)
 
 class Descriptor {
  public:
-  Descriptor(const std::filesystem::path& path, int flags, mode_t mode = 0644)
-      : value_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
+  Descriptor(const std::filesystem::path& path, int flags)
+      : value_(::open(path.c_str(), flags | O_CLOEXEC)) {
     if (value_ < 0) throw system_error("cannot open", path);
   }
   ~Descriptor() { ::close(value_); }
@@ -63,9 +64,9 @@ std::uint64_t regular_file_size(const Descriptor& file, const std::filesystem::p
   return static_cast<std::uint64_t>(status.st_size);
 }
 
-void write_all(const Descriptor& file, std::string_view bytes, const std::filesystem::path& path) {
+void write_all(int file, std::string_view bytes, const std::filesystem::path& path) {
   while (!bytes.empty()) {
-    const ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
+    const ssize_t written = ::write(file, bytes.data(), bytes.size());
     if (written < 0) {
       if (errno == EINTR) continue;
       throw system_error("cannot write", path);
@@ -99,22 +100,33 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
-  const std::filesystem::path temporary =
-      path.parent_path() / fmt::format(".{}.{}.tmp", path.filename().string(), ::getpid());
-  try {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    write_all(file, bytes, temporary);
-    if (::fsync(file.get()) != 0) throw system_error("cannot fsync", temporary);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
+  static std::atomic<unsigned> serial{0};  // several threads may write files of one name
+  temporary_ = path.parent_path() / fmt::format(".{}.{}.{}.tmp", path.filename().string(),
+                                                ::getpid(), serial.fetch_add(1));
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) throw system_error("cannot open", temporary_);
+}
+
+AtomicFile::~AtomicFile() {
+  ::close(descriptor_);
+  if (!committed_) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::string_view bytes) { write_all(descriptor_, bytes, temporary_); }
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) throw system_error("cannot fsync", temporary_);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    throw system_error("cannot rename onto", path_);
   }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    const Error error = system_error("cannot rename onto", path);
-    ::unlink(temporary.c_str());
-    throw error;
-  }
-  fsync_path(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
+  committed_ = true;
+  fsync_path(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
 }
 
 void fsync_path(const std::filesystem::path& path) {

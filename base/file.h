@@ -16,6 +16,28 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes
 /// fsyncs the folder: after a crash path holds the old or the new bytes, never a mixture.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
+/// What write_file_atomically does, for a file that is made piece by piece. Without commit() path
+/// is left as it was. Not thread-safe; several objects may write one path, the last commit wins.
+class AtomicFile {
+ public:
+  /// Throws as every method does: NotFound (no such folder), PermissionDenied, ResourceExhausted
+  /// (disk full) or Unavailable.
+  explicit AtomicFile(const std::filesystem::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::string_view bytes);
+  /// The last call: fsyncs and renames.
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_;
+  bool committed_ = false;
+};
+
 /// Makes the file's bytes, or the folder's entries, survive a power cut.
 void fsync_path(const std::filesystem::path& path);
 

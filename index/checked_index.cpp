@@ -1,0 +1,90 @@
+#include "index/checked_index.h"
+
+#include <faiss/Index.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <exception>
+#include <new>
+
+#include "base/error.h"
+#include "index/faiss_file.h"
+#include "index/kernels/inner_product.h"
+
+namespace vitrine::index {
+namespace {
+
+/// float16 embeddings, widened, are of unit length within this.
+constexpr double kLengthTolerance = 1e-3;
+
+[[noreturn]] void throw_bad_row(std::span<const float> row, std::size_t number,
+                                std::string_view what) {
+  double squares = 0;
+  for (std::size_t column = 0; column < row.size(); ++column) {
+    if (!std::isfinite(row[column])) {
+      throw invalid_argument(fmt::format("{} {} holds {} in column {}; every number must be finite",
+                                         what, number, row[column], column));
+    }
+    squares += static_cast<double>(row[column]) * row[column];
+  }
+  throw invalid_argument(fmt::format("{} {} has length {}; it must be normalised to 1", what,
+                                     number, std::sqrt(squares)));
+}
+
+}  // namespace
+
+void check_unit_rows(MatrixView vectors, std::string_view what) {
+  const InnerProductKernel& kernel = inner_product_kernel();
+  for (std::size_t i = 0; i < vectors.rows; ++i) {
+    const std::span<const float> row = vectors.row(i);
+    // Infinite and NaN elements make the sum infinite or NaN, which no comparison accepts.
+    const double squares = kernel.pair(row.data(), row.data(), row.size());
+    if (!(std::abs(std::sqrt(squares) - 1.0) <= kLengthTolerance)) throw_bad_row(row, i, what);
+  }
+}
+
+std::size_t CheckedIndex::dimension() const { return static_cast<std::size_t>(faiss_index().d); }
+
+std::size_t CheckedIndex::size() const { return static_cast<std::size_t>(faiss_index().ntotal); }
+
+SearchResult CheckedIndex::search(MatrixView queries, int k, const SearchOptions& options) const {
+  if (k < 1 || k > kMaxK) {
+    throw invalid_argument(fmt::format("k is {}; it must be in [1, {}]", k, kMaxK));
+  }
+  options.validate();
+  const auto hits = static_cast<std::size_t>(k);
+  if (queries.rows == 0) return {0, hits, {}, {}};
+  if (queries.cols != dimension()) {
+    throw invalid_argument(fmt::format("queries have {} columns; the index has vectors of {}",
+                                       queries.cols, dimension()));
+  }
+  check_unit_rows(queries, "query");
+  try {
+    return options.exact ? search_exact(queries, hits) : search_approximate(queries, hits, options);
+  } catch (const std::bad_alloc&) {
+    throw resource_exhausted(
+        fmt::format("out of memory for {} hits of each of {} queries; search "
+                    "fewer at a time",
+                    k, queries.rows));
+  }
+}
+
+std::vector<float> CheckedIndex::vector(std::int64_t row) const {
+  if (row < 0 || static_cast<std::size_t>(row) >= size()) {
+    throw invalid_argument(fmt::format("row is {}; the index has rows 0 to {}", row, size() - 1));
+  }
+  const float* data = row_data(static_cast<std::size_t>(row));
+  return {data, data + dimension()};
+}
+
+void CheckedIndex::save(const std::filesystem::path& path) const {
+  try {
+    write_faiss_file(faiss_index(), path);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw internal_error(fmt::format("saving {} failed: {}", path.string(), error.what()));
+  }
+}
+
+}  // namespace vitrine::index

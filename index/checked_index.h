@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string_view>
+
+#include "index/vector_index.h"
+
+namespace faiss {
+struct Index;
+}
+
+namespace vitrine::index {
+
+/// Throws InvalidArgument naming the first row that is not finite or not of unit length.
+/// what: such as "query" or "vector".
+void check_unit_rows(MatrixView vectors, std::string_view what);
+
+/// What every kind shares: each promise of VectorIndex about arguments is kept here, so that a kind
+/// sees only valid ones. FAISS trains, builds and reads and writes files; searching is ours: FAISS
+/// as packaged runs on SSE2, adds to global counters from every thread and leaves ties open.
+class CheckedIndex : public VectorIndex {
+ public:
+  std::size_t dimension() const final;
+  std::size_t size() const final;
+  SearchResult search(MatrixView queries, int k, const SearchOptions& options) const final;
+  std::vector<float> vector(std::int64_t row) const final;
+  void save(const std::filesystem::path& path) const final;
+
+ protected:
+  virtual const faiss::Index& faiss_index() const = 0;
+  /// Every vector compared.
+  virtual SearchResult search_exact(MatrixView queries, std::size_t k) const = 0;
+  /// Must return min(k, size()) hits for each query.
+  virtual SearchResult search_approximate(MatrixView queries, std::size_t k,
+                                          const SearchOptions& options) const = 0;
+  /// [dimension()] floats that live as long as the index.
+  virtual const float* row_data(std::size_t row) const = 0;
+};
+
+}  // namespace vitrine::index

@@ -1,0 +1,157 @@
+// "ivf": the vectors in lists around k-means centroids; a search scans the lists whose centroids
+// are nearest.
+
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexIVFFlat.h>
+#include <faiss/invlists/InvertedLists.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "index/checked_index.h"
+#include "index/kernels/inner_product.h"
+#include "index/kinds.h"
+#include "index/parallel.h"
+#include "index/scan.h"
+
+namespace vitrine::index {
+namespace {
+
+/// More vectors a centroid than this slow training down without moving the centroids.
+constexpr int kTrainingVectorsAList = 128;
+
+class IvfIndex : public CheckedIndex {
+ public:
+  /// Throws Corruption when the lists do not hold each row once.
+  explicit IvfIndex(std::unique_ptr<faiss::IndexIVFFlat> ivf)
+      : ivf_(std::move(ivf)),
+        centroids_(dynamic_cast<const faiss::IndexFlat&>(*ivf_->quantizer).get_xb()),
+        vectors_(static_cast<std::size_t>(ivf_->ntotal), nullptr) {
+    const faiss::InvertedLists& lists = *ivf_->invlists;
+    std::size_t found = 0;
+    for (std::size_t list = 0; list < lists.nlist; ++list) {
+      const auto* data = reinterpret_cast<const float*>(lists.get_codes(list));
+      const std::size_t count = lists.list_size(list);
+      blocks_.push_back({data, count, lists.get_ids(list)});
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::int64_t row = blocks_.back().rows[i];
+        if (row < 0 || static_cast<std::size_t>(row) >= vectors_.size() ||
+            vectors_[static_cast<std::size_t>(row)] != nullptr) {
+          throw corruption("its lists name a row twice or one that does not exist");
+        }
+        vectors_[static_cast<std::size_t>(row)] = data + i * static_cast<std::size_t>(ivf_->d);
+        ++found;
+      }
+    }
+    if (found != vectors_.size()) throw corruption("its lists lack rows");
+  }
+
+  std::string kind() const override { return std::string(kIvfKind.name); }
+
+ protected:
+  const faiss::Index& faiss_index() const override { return *ivf_; }
+
+  SearchResult search_exact(MatrixView queries, std::size_t k) const override {
+    return scan_parallel(queries, blocks_, k);
+  }
+
+  SearchResult search_approximate(MatrixView queries, std::size_t k,
+                                  const SearchOptions& options) const override {
+    const std::size_t nprobe = static_cast<std::size_t>(options.nprobe);
+    if (nprobe >= blocks_.size()) return search_exact(queries, k);
+    if (queries.rows == 1) {
+      return scan_parallel(queries, nearest_lists(queries.data, k, nprobe), k);
+    }
+    SearchResult result = make_result(queries.rows, k);
+    const std::size_t scanned = blocks_.size() + size() / blocks_.size() * nprobe;
+    parallel_for(queries.rows, threads_for(queries.rows * scanned * dimension()),
+                 [&](std::size_t query) {
+                   const float* data = queries.row(query).data();
+                   TopK best(k);
+                   scan(data, dimension(), nearest_lists(data, k, nprobe), best);
+                   put_hits(best.take(), query, result);
+                 });
+    return result;
+  }
+
+  const float* row_data(std::size_t row) const override { return vectors_[row]; }
+
+ private:
+  /// The nprobe lists nearest to the query, and as many more as it takes to see k vectors.
+  std::vector<VectorBlock> nearest_lists(const float* query, std::size_t k,
+                                         std::size_t nprobe) const {
+    const std::size_t wanted = std::min(k, size());
+    std::vector<float> scores(blocks_.size());
+    inner_product_kernel().contiguous(query, centroids_, scores.size(), dimension(), scores.data());
+    std::vector<Hit> order(scores.size());
+    for (std::size_t list = 0; list < order.size(); ++list) {
+      order[list] = {scores[list], static_cast<std::int64_t>(list)};
+    }
+    const auto middle = order.begin() + static_cast<std::ptrdiff_t>(nprobe);
+    std::partial_sort(order.begin(), middle, order.end(), better);
+    std::vector<VectorBlock> nearest;
+    std::size_t vectors = 0;
+    for (std::size_t i = 0; i < order.size() && (i < nprobe || vectors < wanted); ++i) {
+      if (i == nprobe) std::sort(middle, order.end(), better);
+      nearest.push_back(blocks_[static_cast<std::size_t>(order[i].row)]);
+      vectors += nearest.back().count;
+    }
+    return nearest;
+  }
+
+  std::unique_ptr<faiss::IndexIVFFlat> ivf_;
+  const float* centroids_;             // [lists, dimension], of ivf_
+  std::vector<VectorBlock> blocks_;    // [lists], of ivf_
+  std::vector<const float*> vectors_;  // [size()], row -> its vector in ivf_
+};
+
+std::size_t number_of_lists(std::size_t vectors, int nlist) {
+  const auto wanted =
+      nlist > 0
+          ? static_cast<std::size_t>(nlist)
+          : static_cast<std::size_t>(std::lround(4.0 * std::sqrt(static_cast<double>(vectors))));
+  return std::clamp<std::size_t>(wanted, 1, vectors);
+}
+
+std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec) {
+  const std::size_t lists = number_of_lists(vectors.rows, spec.nlist);
+  auto quantizer = std::make_unique<faiss::IndexFlatIP>(static_cast<std::int64_t>(vectors.cols));
+  auto ivf = std::make_unique<faiss::IndexIVFFlat>(quantizer.get(), vectors.cols, lists,
+                                                   faiss::METRIC_INNER_PRODUCT);
+  ivf->own_fields = true;
+  quantizer.release();
+  // The seed of the training sample and of the first centroids is fixed by FAISS.
+  ivf->cp.max_points_per_centroid = kTrainingVectorsAList;
+  ivf->cp.min_points_per_centroid = 1;  // few vectors are no reason to warn on standard error
+  const auto rows = static_cast<std::int64_t>(vectors.rows);
+  ivf->train(rows, vectors.data);
+  ivf->add(rows, vectors.data);
+  return std::make_unique<IvfIndex>(std::move(ivf));
+}
+
+std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index>& index) {
+  auto* ivf = dynamic_cast<faiss::IndexIVFFlat*>(index.get());
+  if (ivf == nullptr) return nullptr;
+  const auto* quantizer = dynamic_cast<const faiss::IndexFlat*>(ivf->quantizer);
+  const std::size_t code_size = static_cast<std::size_t>(ivf->d) * sizeof(float);
+  if (quantizer == nullptr || quantizer->d != ivf->d || ivf->nlist < 1 ||
+      static_cast<std::size_t>(quantizer->ntotal) != ivf->nlist ||
+      quantizer->codes.size() != ivf->nlist * code_size) {
+    throw corruption("its centroids do not fit its lists");
+  }
+  if (dynamic_cast<const faiss::ArrayInvertedLists*>(ivf->invlists) == nullptr ||
+      ivf->invlists->nlist != ivf->nlist || ivf->invlists->code_size != code_size ||
+      ivf->code_size != code_size) {
+    throw corruption("its lists do not fit its vectors");
+  }
+  index.release();
+  return std::make_unique<IvfIndex>(std::unique_ptr<faiss::IndexIVFFlat>(ivf));
+}
+
+}  // namespace
+
+constexpr IndexKind kIvfKind = {"ivf", build, adopt};
+
+}  // namespace vitrine::index

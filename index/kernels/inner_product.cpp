@@ -1,0 +1,188 @@
+#include "index/kernels/inner_product.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace vitrine::index {
+namespace {
+
+/// Rows compared at a time: enough independent sums to hide the latency of an addition.
+constexpr std::size_t kRowsAtATime = 4;
+
+// Each instruction set has dot_*<kRows>(query, rows, dim, out), and the three functions of a kernel
+// call it with kRows 4 and 1. Both instances add each row's products in the same order.
+
+template <std::size_t kRows>
+void dot_portable(const float* query, const float* const* rows, std::size_t dim, float* out) {
+  constexpr std::size_t kLanes = 8;
+  for (std::size_t r = 0; r < kRows; ++r) {
+    float sums[kLanes] = {};
+    std::size_t i = 0;
+    for (; i + kLanes <= dim; i += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        sums[lane] += query[i + lane] * rows[r][i + lane];
+      }
+    }
+    for (std::size_t lane = 0; i < dim; ++i, ++lane) sums[lane] += query[i] * rows[r][i];
+    out[r] =
+        ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+  }
+}
+
+#if defined(__x86_64__)
+#define VITRINE_AVX2 __attribute__((target("avx2,fma")))
+#define VITRINE_AVX512 __attribute__((target("avx512f")))
+
+__attribute__((target("avx2"))) inline float sum_of_lanes(__m256 lanes) {
+  __m128 sums = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+  sums = _mm_add_ps(sums, _mm_movehl_ps(sums, sums));
+  sums = _mm_add_ss(sums, _mm_movehdup_ps(sums));
+  return _mm_cvtss_f32(sums);
+}
+
+template <std::size_t kRows>
+VITRINE_AVX2 void dot_avx2(const float* query, const float* const* rows, std::size_t dim,
+                           float* out) {
+  __m256 even[kRows];
+  __m256 odd[kRows];
+  for (std::size_t r = 0; r < kRows; ++r) even[r] = odd[r] = _mm256_setzero_ps();
+  std::size_t i = 0;
+  for (; i + 16 <= dim; i += 16) {
+    const __m256 query_even = _mm256_loadu_ps(query + i);
+    const __m256 query_odd = _mm256_loadu_ps(query + i + 8);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      even[r] = _mm256_fmadd_ps(query_even, _mm256_loadu_ps(rows[r] + i), even[r]);
+      odd[r] = _mm256_fmadd_ps(query_odd, _mm256_loadu_ps(rows[r] + i + 8), odd[r]);
+    }
+  }
+  for (std::size_t r = 0; r < kRows; ++r) {
+    float sum = sum_of_lanes(_mm256_add_ps(even[r], odd[r]));
+    for (std::size_t tail = i; tail < dim; ++tail)
+      sum = __builtin_fmaf(query[tail], rows[r][tail], sum);
+    out[r] = sum;
+  }
+}
+
+template <std::size_t kRows>
+VITRINE_AVX512 void dot_avx512(const float* query, const float* const* rows, std::size_t dim,
+                               float* out) {
+  __m512 even[kRows];
+  __m512 odd[kRows];
+  for (std::size_t r = 0; r < kRows; ++r) even[r] = odd[r] = _mm512_setzero_ps();
+  std::size_t i = 0;
+  for (; i + 32 <= dim; i += 32) {
+    const __m512 query_even = _mm512_loadu_ps(query + i);
+    const __m512 query_odd = _mm512_loadu_ps(query + i + 16);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      even[r] = _mm512_fmadd_ps(query_even, _mm512_loadu_ps(rows[r] + i), even[r]);
+      odd[r] = _mm512_fmadd_ps(query_odd, _mm512_loadu_ps(rows[r] + i + 16), odd[r]);
+    }
+  }
+  for (; i < dim; i += 16) {
+    const std::size_t left = dim - i;
+    const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffffU : (1U << left) - 1U);
+    const __m512 query_tail = _mm512_maskz_loadu_ps(mask, query + i);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      even[r] = _mm512_fmadd_ps(query_tail, _mm512_maskz_loadu_ps(mask, rows[r] + i), even[r]);
+    }
+  }
+  for (std::size_t r = 0; r < kRows; ++r) {
+    alignas(64) float lanes[16];
+    _mm512_store_ps(lanes, _mm512_add_ps(even[r], odd[r]));
+    out[r] = sum_of_lanes(_mm256_add_ps(_mm256_load_ps(lanes), _mm256_load_ps(lanes + 8)));
+  }
+}
+#endif
+
+using Dot = void (*)(const float*, const float* const*, std::size_t, float*);
+
+/// The loops every instruction set shares, around its dot for four rows and for one.
+template <Dot kDotFour, Dot kDotOne>
+struct Loops {
+  static float pair(const float* a, const float* b, std::size_t dim) {
+    float out;
+    kDotOne(a, &b, dim, &out);
+    return out;
+  }
+
+  static void contiguous(const float* query, const float* rows, std::size_t count, std::size_t dim,
+                         float* out) {
+    over_rows(query, count, dim, out, [=](std::size_t i) { return rows + i * dim; });
+  }
+
+  static void gathered(const float* query, const float* base, const std::int32_t* row_numbers,
+                       std::size_t count, std::size_t dim, float* out) {
+    over_rows(query, count, dim, out,
+              [=](std::size_t i) { return base + static_cast<std::size_t>(row_numbers[i]) * dim; });
+  }
+
+ private:
+  template <class RowAt>
+  static void over_rows(const float* query, std::size_t count, std::size_t dim, float* out,
+                        RowAt row_at) {
+    std::size_t i = 0;
+    for (; i + kRowsAtATime <= count; i += kRowsAtATime) {
+      const float* rows[kRowsAtATime] = {row_at(i), row_at(i + 1), row_at(i + 2), row_at(i + 3)};
+      kDotFour(query, rows, dim, out + i);
+    }
+    for (; i < count; ++i) {
+      const float* row = row_at(i);
+      kDotOne(query, &row, dim, out + i);
+    }
+  }
+};
+
+template <Dot kDotFour, Dot kDotOne>
+constexpr InnerProductKernel kKernel = {Loops<kDotFour, kDotOne>::pair,
+                                        Loops<kDotFour, kDotOne>::contiguous,
+                                        Loops<kDotFour, kDotOne>::gathered};
+
+}  // namespace
+
+std::string_view to_string(InstructionSet instruction_set) {
+  switch (instruction_set) {
+    case InstructionSet::kPortable:
+      return "portable";
+    case InstructionSet::kAvx2:
+      return "avx2";
+    case InstructionSet::kAvx512:
+      return "avx512";
+  }
+  return "unknown";
+}
+
+std::vector<InstructionSet> supported_instruction_sets() {
+  std::vector<InstructionSet> supported = {InstructionSet::kPortable};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    supported.push_back(InstructionSet::kAvx2);
+  }
+  if (__builtin_cpu_supports("avx512f")) supported.push_back(InstructionSet::kAvx512);
+#endif
+  return supported;
+}
+
+const InnerProductKernel& inner_product_kernel(InstructionSet instruction_set) {
+  switch (instruction_set) {
+#if defined(__x86_64__)
+    case InstructionSet::kAvx512:
+      return kKernel<dot_avx512<kRowsAtATime>, dot_avx512<1>>;
+    case InstructionSet::kAvx2:
+      return kKernel<dot_avx2<kRowsAtATime>, dot_avx2<1>>;
+#else
+    case InstructionSet::kAvx512:
+    case InstructionSet::kAvx2:
+#endif
+    case InstructionSet::kPortable:
+      break;
+  }
+  return kKernel<dot_portable<kRowsAtATime>, dot_portable<1>>;
+}
+
+const InnerProductKernel& inner_product_kernel() {
+  static const InnerProductKernel& best = inner_product_kernel(supported_instruction_sets().back());
+  return best;
+}
+
+}  // namespace vitrine::index

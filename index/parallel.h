@@ -1,0 +1,42 @@
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <exception>
+
+namespace vitrine::index {
+
+/// Threads worth starting for so many multiply-adds: at most the calling thread's OpenMP threads,
+/// and none that would get less work than starting it costs.
+inline int threads_for(std::size_t multiply_adds) {
+  constexpr std::size_t kWorthAThread = std::size_t{1} << 19;
+  const auto most = static_cast<std::size_t>(std::max(1, omp_get_max_threads()));
+  return static_cast<int>(std::clamp<std::size_t>(multiply_adds / kWorthAThread, 1, most));
+}
+
+/// Calls body(i) for each i in [0, count) on so many threads. After one call throws no further
+/// ones start, and its exception reaches the caller: none may leave an OpenMP region.
+template <class Body>
+void parallel_for(std::size_t count, int threads, const Body& body) {
+  if (threads <= 1 || count <= 1) {
+    for (std::size_t i = 0; i < count; ++i) body(i);
+    return;
+  }
+  std::exception_ptr failure;
+  std::atomic<bool> failed{false};
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+  for (std::size_t i = 0; i < count; ++i) {
+    if (failed.load(std::memory_order_relaxed)) continue;
+    try {
+      body(i);
+    } catch (...) {
+      if (!failed.exchange(true)) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace vitrine::index
