@@ -45,6 +45,13 @@ class Encoder {
   virtual int dimension() const = 0;
   /// [n, dimension()], row i of image i; not normalised. Throws InvalidArgument for an empty image.
   virtual Matrix encode_images(std::span<const Image> images) const = 0;
+  /// encode_images() in two steps: encode_prepared({prepare(a), ...}) equals encode_images({a,
+  /// ...}). prepare() resizes and crops on the calling thread, whatever the forward passes do
+  /// meanwhile, and its result is small, whatever the size of the image.
+  virtual Image prepare(const Image& image) const { return image; }
+  virtual Matrix encode_prepared(std::span<const Image> prepared) const {
+    return encode_images(prepared);
+  }
   /// [n, dimension()], row i of text i; not normalised. Texts are UTF-8; what exceeds the context
   /// length is cut. Throws InvalidArgument for malformed UTF-8.
   virtual Matrix encode_texts(std::span<const std::string> texts) const = 0;
