@@ -1,0 +1,444 @@
+#include "storage/database.h"
+
+#include <fmt/format.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "storage/database_keys.h"
+#include "storage/rocksdb_status.h"
+
+namespace vitrine::storage {
+namespace {
+
+using nlohmann::json;
+
+static_assert(std::endian::native == std::endian::little, "embeddings are stored little-endian");
+
+enum Family : std::size_t { kDefault, kProducts, kEmbeddings, kCatalogs, kJobs, kFamilyCount };
+constexpr const char* kFamilyNames[kFamilyCount] = {"default", "products", "embeddings", "catalogs",
+                                                    "jobs"};
+
+/// Keys of one MultiGet: bounds how many blocks it pins at once.
+constexpr std::size_t kReadBatch = 256;
+constexpr std::size_t kMaxJobIdBytes = 128;
+/// put_embeddings fsyncs at most this often.
+constexpr std::chrono::milliseconds kEmbeddingSyncInterval{1000};
+
+rocksdb::Slice slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+std::string_view view(const rocksdb::Slice& bytes) { return {bytes.data(), bytes.size()}; }
+
+std::int64_t steady_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+rocksdb::WriteOptions synced() {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return options;
+}
+
+rocksdb::DBOptions database_options() {
+  rocksdb::DBOptions options;
+  options.create_if_missing = true;
+  options.create_missing_column_families = true;
+  options.paranoid_checks = true;
+  options.track_and_verify_wals_in_manifest = true;
+  // After a power cut the log ends in a torn record: recover up to it. What was synced lies before.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.db_write_buffer_size = 64u << 20;
+  options.max_total_wal_size = 128u << 20;
+  options.max_open_files = 512;
+  options.keep_log_file_num = 4;
+  options.max_log_file_size = 4u << 20;
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions family_options(Family family,
+                                            const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  rocksdb::ColumnFamilyOptions options;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.force_consistency_checks = true;
+  const auto supported = rocksdb::GetSupportedCompressions();
+  const bool lz4 =
+      std::find(supported.begin(), supported.end(), rocksdb::kLZ4Compression) != supported.end();
+  // Float mantissas do not compress.
+  options.compression =
+      family != kEmbeddings && lz4 ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+  return options;
+}
+
+std::string encode_product(const Product& product) {
+  return json{
+      {"image", product.image}, {"caption", product.caption}, {"attributes", product.attributes}}
+      .dump();
+}
+
+Product decode_product(const std::string& catalog, const std::string& id, std::string_view value) {
+  try {
+    json record = json::parse(value);
+    Product product{id, record.at("image").get<std::string>(),
+                    record.at("caption").get<std::string>(), std::move(record.at("attributes"))};
+    return product;
+  } catch (const json::exception& error) {
+    throw corruption(fmt::format("the stored product \"{}\" of catalog {} is malformed: {}",
+                                 printable(id), catalog, error.what()));
+  }
+}
+
+CatalogPointer decode_pointer(const std::string& catalog, std::string_view value) {
+  try {
+    const json record = json::parse(value);
+    return {record.at("generation").get<std::uint64_t>(),
+            record.at("previous").get<std::vector<std::uint64_t>>()};
+  } catch (const json::exception& error) {
+    throw corruption(
+        fmt::format("the stored pointer of catalog {} is malformed: {}", catalog, error.what()));
+  }
+}
+
+json decode_job(const std::string& id, std::string_view value) {
+  try {
+    return json::parse(value);
+  } catch (const json::exception& error) {
+    throw corruption(fmt::format("the stored job {} is malformed: {}", id, error.what()));
+  }
+}
+
+void check_job_id(const std::string& id) {
+  const bool valid = !id.empty() && id.size() <= kMaxJobIdBytes &&
+                     std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if (!valid) {
+    throw invalid_argument(
+        fmt::format("job id \"{}\"; it must be 1 to {} printable ASCII "
+                    "characters without blanks",
+                    printable(id), kMaxJobIdBytes));
+  }
+}
+
+}  // namespace
+
+void validate(const DatabaseOptions& options) {
+  if (options.block_cache_mb < 1 || options.block_cache_mb > 65536) {
+    throw invalid_argument(
+        fmt::format("block_cache_mb is {}; it must be 1 to 65536", options.block_cache_mb));
+  }
+}
+
+void check_catalog_name(const std::string& name) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+  };
+  if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), allowed)) {
+    throw invalid_argument(
+        fmt::format("catalog name \"{}\"; it must be 1 to 64 of A-Z a-z 0-9 _ -", printable(name)));
+  }
+}
+
+struct Database::State {
+  std::unique_ptr<rocksdb::DB> db;
+  rocksdb::ColumnFamilyHandle* families[kFamilyCount] = {};  // destroyed before db is closed
+  std::atomic<std::int64_t> last_sync_ms{0};
+
+  State() = default;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    if (db == nullptr) return;
+    // A destructor cannot report; whatever is not written here is recovered from the log.
+    db->FlushWAL(true).PermitUncheckedError();
+    for (auto* family : families) db->DestroyColumnFamilyHandle(family).PermitUncheckedError();
+    db->Close().PermitUncheckedError();
+  }
+
+  void write(rocksdb::WriteBatch& batch, const rocksdb::WriteOptions& options,
+             const std::string& context) {
+    throw_if_error(db->Write(options, &batch), context);
+    if (options.sync) last_sync_ms = steady_ms();
+  }
+
+  void put(Family family, const std::string& key, const std::string& value,
+           const std::string& context) {
+    rocksdb::WriteBatch batch;
+    throw_if_error(batch.Put(families[family], key, value), context);
+    write(batch, synced(), context);
+  }
+
+  void remove(Family family, const std::string& key, const std::string& context) {
+    rocksdb::WriteBatch batch;
+    throw_if_error(batch.Delete(families[family], key), context);
+    write(batch, synced(), context);
+  }
+
+  std::optional<std::string> get(Family family, const std::string& key,
+                                 const std::string& context) const {
+    std::string value;
+    const rocksdb::Status status =
+        db->Get(rocksdb::ReadOptions(), families[family], slice(key), &value);
+    if (status.IsNotFound()) return std::nullopt;
+    throw_if_error(status, context);
+    return value;
+  }
+
+  /// Calls use(i, value) for each key that is present.
+  template <typename Use>
+  void multi_get(Family family, const std::vector<std::string>& keys, const std::string& context,
+                 const Use& use) const {
+    for (std::size_t start = 0; start < keys.size(); start += kReadBatch) {
+      const std::size_t count = std::min(kReadBatch, keys.size() - start);
+      std::vector<rocksdb::Slice> slices;
+      slices.reserve(count);
+      for (std::size_t i = 0; i < count; ++i) slices.push_back(slice(keys[start + i]));
+      std::vector<rocksdb::PinnableSlice> values(count);
+      std::vector<rocksdb::Status> statuses(count);
+      db->MultiGet(rocksdb::ReadOptions(), families[family], count, slices.data(), values.data(),
+                   statuses.data());
+      for (std::size_t i = 0; i < count; ++i) {
+        if (statuses[i].IsNotFound()) continue;
+        throw_if_error(statuses[i], context);
+        use(start + i, view(values[i]));
+      }
+    }
+  }
+
+  /// Calls use(key, value) for every entry of the family, in key order.
+  template <typename Use>
+  void scan(Family family, const std::string& context, const Use& use) const {
+    const std::unique_ptr<rocksdb::Iterator> entry(
+        db->NewIterator(rocksdb::ReadOptions(), families[family]));
+    for (entry->SeekToFirst(); entry->Valid(); entry->Next()) {
+      use(entry->key().ToString(), view(entry->value()));
+    }
+    throw_if_error(entry->status(), context);
+  }
+};
+
+Database::Database(const std::filesystem::path& path, const DatabaseOptions& options)
+    : state_(std::make_unique<State>()) {
+  validate(options);
+  std::error_code code;
+  std::filesystem::create_directories(path, code);
+  if (code) throw unavailable(fmt::format("cannot create {}: {}", path.string(), code.message()));
+
+  const std::shared_ptr<rocksdb::Cache> cache =
+      rocksdb::NewLRUCache(static_cast<std::size_t>(options.block_cache_mb) << 20);
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (std::size_t i = 0; i < kFamilyCount; ++i) {
+    descriptors.emplace_back(kFamilyNames[i], family_options(static_cast<Family>(i), cache));
+  }
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status =
+      rocksdb::DB::Open(database_options(), path.string(), descriptors, &handles, &db);
+  if (status.IsInvalidArgument()) {
+    throw failed_precondition(fmt::format("{} was written by another version of this program: {}",
+                                          path.string(), status.ToString()));
+  }
+  throw_if_error(status, "cannot open the database " + path.string());
+  state_->db.reset(db);
+  std::copy(handles.begin(), handles.end(), state_->families);
+}
+
+Database::~Database() = default;
+
+std::vector<std::optional<std::vector<float>>> Database::get_embeddings(
+    const std::string& fingerprint, EmbeddingKind kind, std::span<const Sha256Digest> digests,
+    std::size_t dimension) const {
+  const std::string prefix = embedding_prefix(fingerprint, kind);
+  std::vector<std::string> keys;
+  keys.reserve(digests.size());
+  for (const Sha256Digest& digest : digests) keys.push_back(embedding_key(prefix, digest));
+
+  std::vector<std::optional<std::vector<float>>> result(digests.size());
+  state_->multi_get(
+      kEmbeddings, keys, "cannot read embeddings", [&](std::size_t i, std::string_view value) {
+        if (value.size() != dimension * sizeof(float)) {
+          throw corruption(
+              fmt::format("the stored embedding of {} has {} bytes; {} dimensions "
+                          "need {}",
+                          to_hex(digests[i]), value.size(), dimension, dimension * sizeof(float)));
+        }
+        std::vector<float>& embedding = result[i].emplace(dimension);
+        std::memcpy(embedding.data(), value.data(), value.size());
+        if (!std::all_of(embedding.begin(), embedding.end(),
+                         [](float x) { return std::isfinite(x); })) {
+          throw corruption(
+              fmt::format("the stored embedding of {} is not finite", to_hex(digests[i])));
+        }
+      });
+  return result;
+}
+
+void Database::put_embeddings(const std::string& fingerprint, EmbeddingKind kind,
+                              std::span<const Sha256Digest> digests, MatrixView embeddings) {
+  if (embeddings.rows != digests.size() || embeddings.cols == 0) {
+    throw invalid_argument(
+        fmt::format("{} embeddings of {} dimensions for {} digests; one of at "
+                    "least 1 dimension is needed for each",
+                    embeddings.rows, embeddings.cols, digests.size()));
+  }
+  const std::string context = "cannot store embeddings";
+  const std::string prefix = embedding_prefix(fingerprint, kind);
+  rocksdb::WriteBatch batch;
+  for (std::size_t i = 0; i < digests.size(); ++i) {
+    const auto row = embeddings.row(i);
+    if (!std::all_of(row.begin(), row.end(), [](float x) { return std::isfinite(x); })) {
+      throw invalid_argument(fmt::format("the embedding of {} is not finite", to_hex(digests[i])));
+    }
+    const rocksdb::Slice value(reinterpret_cast<const char*>(row.data()), row.size_bytes());
+    throw_if_error(
+        batch.Put(state_->families[kEmbeddings], embedding_key(prefix, digests[i]), value),
+        context);
+  }
+  rocksdb::WriteOptions options;
+  options.sync = steady_ms() - state_->last_sync_ms >= kEmbeddingSyncInterval.count();
+  state_->write(batch, options, context);
+}
+
+void Database::put_products(const std::string& catalog, std::uint64_t generation,
+                            std::span<const Product> products) {
+  const std::string context = "cannot store products of catalog " + catalog;
+  const std::string prefix = product_prefix(catalog, generation);
+  rocksdb::WriteBatch batch;
+  for (const Product& product : products) {
+    if (const std::string fault = find_fault(product); !fault.empty()) {
+      throw invalid_argument(fmt::format("product \"{}\": {}", printable(product.id), fault));
+    }
+    throw_if_error(
+        batch.Put(state_->families[kProducts], prefix + product.id, encode_product(product)),
+        context);
+  }
+  state_->write(batch, rocksdb::WriteOptions(), context);
+}
+
+std::optional<Product> Database::get_product(const std::string& catalog, std::uint64_t generation,
+                                             const std::string& id) const {
+  return std::move(get_products(catalog, generation, {&id, 1}).front());
+}
+
+std::vector<std::optional<Product>> Database::get_products(const std::string& catalog,
+                                                           std::uint64_t generation,
+                                                           std::span<const std::string> ids) const {
+  const std::string prefix = product_prefix(catalog, generation);
+  std::vector<std::string> keys;
+  keys.reserve(ids.size());
+  for (const std::string& id : ids) keys.push_back(prefix + id);
+  std::vector<std::optional<Product>> result(ids.size());
+  state_->multi_get(kProducts, keys, "cannot read products of catalog " + catalog,
+                    [&](std::size_t i, std::string_view value) {
+                      result[i] = decode_product(catalog, ids[i], value);
+                    });
+  return result;
+}
+
+void Database::delete_products(const std::string& catalog, std::uint64_t generation) {
+  const std::string context = "cannot delete products of catalog " + catalog;
+  const std::string begin = product_prefix(catalog, generation);
+  std::string end = begin;
+  // The successor of the prefix in key order; a generation below 2^64 - 1 has one of equal length.
+  for (auto byte = end.rbegin(); ++*byte == '\0'; ++byte) {
+  }
+  rocksdb::WriteBatch batch;
+  throw_if_error(batch.DeleteRange(state_->families[kProducts], slice(begin), slice(end)), context);
+  state_->write(batch, synced(), context);
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> Database::list_product_generations() const {
+  std::vector<std::pair<std::string, std::uint64_t>> result;
+  const std::unique_ptr<rocksdb::Iterator> entry(
+      state_->db->NewIterator(rocksdb::ReadOptions(), state_->families[kProducts]));
+  entry->SeekToFirst();
+  while (entry->Valid()) {
+    auto owner = parse_product_prefix(view(entry->key()));
+    if (!owner) {
+      throw corruption("malformed product key \"" + printable(view(entry->key())) + "\"");
+    }
+    // Ids are never empty nor start with 0xff: this is past the last product of the generation.
+    entry->Seek(product_prefix(owner->first, owner->second) + '\xff');
+    result.push_back(std::move(*owner));
+  }
+  throw_if_error(entry->status(), "cannot list products");
+  return result;
+}
+
+std::optional<CatalogPointer> Database::get_pointer(const std::string& catalog) const {
+  check_catalog_name(catalog);
+  const auto value = state_->get(kCatalogs, catalog, "cannot read the pointer of " + catalog);
+  if (!value) return std::nullopt;
+  return decode_pointer(catalog, *value);
+}
+
+std::vector<std::pair<std::string, CatalogPointer>> Database::list_pointers() const {
+  std::vector<std::pair<std::string, CatalogPointer>> result;
+  state_->scan(kCatalogs, "cannot list catalogs",
+               [&](const std::string& key, std::string_view value) {
+                 result.emplace_back(key, decode_pointer(key, value));
+               });
+  return result;
+}
+
+void Database::publish_generation(const std::string& catalog, const CatalogPointer& pointer) {
+  check_catalog_name(catalog);
+  if (pointer.generation == 0) {
+    throw invalid_argument("generation 0 of catalog " + catalog + "; generations count from 1");
+  }
+  state_->put(kCatalogs, catalog,
+              json{{"generation", pointer.generation}, {"previous", pointer.previous}}.dump(),
+              "cannot publish a generation of " + catalog);
+}
+
+void Database::delete_pointer(const std::string& catalog) {
+  check_catalog_name(catalog);
+  state_->remove(kCatalogs, catalog, "cannot delete the pointer of " + catalog);
+}
+
+void Database::put_job(const std::string& id, const json& job) {
+  check_job_id(id);
+  if (!job.is_object()) {
+    throw invalid_argument(
+        fmt::format("job {} is a JSON {}; it must be an object", id, job.type_name()));
+  }
+  // A job may quote foreign bytes (a file name in an error): keep the job, replace the bytes.
+  state_->put(kJobs, id, job.dump(-1, ' ', false, json::error_handler_t::replace),
+              "cannot store job " + id);
+}
+
+std::optional<json> Database::get_job(const std::string& id) const {
+  check_job_id(id);
+  const auto value = state_->get(kJobs, id, "cannot read job " + id);
+  if (!value) return std::nullopt;
+  return decode_job(id, *value);
+}
+
+std::vector<std::pair<std::string, json>> Database::list_jobs() const {
+  std::vector<std::pair<std::string, json>> result;
+  state_->scan(kJobs, "cannot list jobs", [&](const std::string& key, std::string_view value) {
+    result.emplace_back(key, decode_job(key, value));
+  });
+  return result;
+}
+
+void Database::delete_job(const std::string& id) {
+  check_job_id(id);
+  state_->remove(kJobs, id, "cannot delete job " + id);
+}
+
+}  // namespace vitrine::storage
