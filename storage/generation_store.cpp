@@ -1,0 +1,229 @@
+#include "storage/generation_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "storage/database.h"
+#include "storage/manifest.h"
+
+namespace vitrine::storage {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMaxManifestBytes = 1u << 20;
+
+void throw_if_error(const std::error_code& code, const std::string& action, const fs::path& path) {
+  if (!code) return;
+  const std::string message = fmt::format("{} {}: {}", action, path.string(), code.message());
+  if (code == std::errc::permission_denied) throw permission_denied(message);
+  if (code == std::errc::no_space_on_device) throw resource_exhausted(message);
+  throw unavailable(message);
+}
+
+/// The entries of a folder; none when it does not exist.
+std::vector<fs::directory_entry> list(const fs::path& folder) {
+  std::vector<fs::directory_entry> entries;
+  std::error_code code;
+  for (fs::directory_iterator entry(folder, code), end; !code && entry != end;
+       entry.increment(code)) {
+    entries.push_back(*entry);
+  }
+  if (code != std::errc::no_such_file_or_directory) throw_if_error(code, "cannot list", folder);
+  return entries;
+}
+
+std::optional<std::uint64_t> parse_generation(const std::string& name) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  const bool canonical = error == std::errc() && std::to_string(number) == name;
+  if (!canonical || number == 0) return std::nullopt;
+  return number;
+}
+
+bool is_catalog_name(const std::string& name) {
+  try {
+    check_catalog_name(name);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void verify(const fs::path& folder, const GenerationFile& listed) {
+  const fs::path file = folder / listed.name;
+  std::error_code code;
+  const std::uint64_t size = fs::file_size(file, code);
+  if (code) {
+    throw corruption(fmt::format("{} is missing or unreadable: {}; roll back, or reindex",
+                                 file.string(), code.message()));
+  }
+  if (size != listed.size) {
+    throw corruption(
+        fmt::format("{} is damaged: {} bytes; the manifest says {}; roll back, or "
+                    "reindex",
+                    file.string(), size, listed.size));
+  }
+  if (to_hex(sha256_file(file)) != listed.sha256) {
+    throw corruption(file.string() +
+                     " is damaged: its SHA-256 is not the manifest's; roll back, or reindex");
+  }
+}
+
+}  // namespace
+
+GenerationStore::GenerationStore(const fs::path& data_dir) : root_(data_dir / "generations") {
+  std::error_code code;
+  fs::create_directories(root_, code);
+  throw_if_error(code, "cannot create", root_);
+  fsync_path(data_dir);
+}
+
+fs::path GenerationStore::folder(const std::string& catalog, std::uint64_t generation) const {
+  check_catalog_name(catalog);
+  return root_ / catalog / std::to_string(generation);
+}
+
+GenerationStore::NewGeneration GenerationStore::begin(const std::string& catalog,
+                                                      std::uint64_t newer_than) {
+  check_catalog_name(catalog);
+  std::error_code code;
+  fs::create_directories(root_ / catalog, code);
+  throw_if_error(code, "cannot create", root_ / catalog);
+  const auto existing = generations(catalog);
+  std::uint64_t number = std::max(newer_than, existing.empty() ? 0 : existing.back()) + 1;
+  // Two threads that begin at once both get here with one number; creating the folder decides.
+  while (!fs::create_directory(folder(catalog, number), code)) {
+    throw_if_error(code, "cannot create", folder(catalog, number));
+    ++number;
+  }
+  return {number, folder(catalog, number)};
+}
+
+Manifest GenerationStore::finish(Manifest manifest) {
+  const fs::path target = folder(manifest.catalog, manifest.generation);
+  manifest.files.clear();
+  manifest.image_source.max_bytes = ImageSourceSpec().max_bytes;  // as open() returns it
+  for (const fs::directory_entry& entry : list(target)) {
+    const std::string name = entry.path().filename().string();
+    if (name == kManifestFile) {
+      throw failed_precondition(target.string() + " is finished; begin a new generation");
+    }
+    std::error_code code;
+    if (!entry.is_regular_file(code) || entry.is_symlink(code)) {
+      throw invalid_argument(entry.path().string() + " is no regular file; a generation holds " +
+                             "nothing else");
+    }
+    fsync_path(entry.path());
+    const std::uint64_t size = entry.file_size(code);
+    throw_if_error(code, "cannot stat", entry.path());
+    manifest.files.push_back({name, size, to_hex(sha256_file(entry.path()))});
+  }
+  if (manifest.files.empty()) {
+    throw failed_precondition(target.string() + " has no files; write the indices and rows first");
+  }
+  std::sort(manifest.files.begin(), manifest.files.end(),
+            [](const GenerationFile& a, const GenerationFile& b) { return a.name < b.name; });
+  // Last, so that a folder with a manifest is complete; it fsyncs the folder too.
+  write_file_atomically(target / kManifestFile, print_manifest(manifest));
+  fsync_path(root_ / manifest.catalog);
+  fsync_path(root_);
+  return manifest;
+}
+
+Manifest GenerationStore::open(const std::string& catalog, std::uint64_t generation) const {
+  const fs::path source = folder(catalog, generation);
+  std::error_code code;
+  if (!fs::is_directory(source, code)) {
+    throw not_found(fmt::format("catalog {} has no generation {}: {} does not exist", catalog,
+                                generation, source.string()));
+  }
+  const fs::path file = source / kManifestFile;
+  if (!fs::exists(file, code)) {
+    throw corruption(file.string() + " is missing: the generation was never finished; roll back, " +
+                     "or reindex");
+  }
+  std::string text;
+  try {
+    text = read_file(file, kMaxManifestBytes);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kPermissionDenied) throw;
+    throw corruption(std::string("a manifest cannot be read: ") + error.what());
+  }
+  Manifest manifest = parse_manifest(file, text);
+  if (manifest.catalog != catalog || manifest.generation != generation) {
+    throw corruption(fmt::format("{} belongs to generation {} of catalog {}; was the folder moved?",
+                                 file.string(), manifest.generation, manifest.catalog));
+  }
+  for (const GenerationFile& listed : manifest.files) verify(source, listed);
+  return manifest;
+}
+
+std::vector<std::string> GenerationStore::catalogs() const {
+  std::vector<std::string> names;
+  for (const fs::directory_entry& entry : list(root_)) {
+    const std::string name = entry.path().filename().string();
+    std::error_code code;
+    if (is_catalog_name(name) && entry.is_directory(code)) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<std::uint64_t> GenerationStore::generations(const std::string& catalog) const {
+  check_catalog_name(catalog);
+  std::vector<std::uint64_t> numbers;
+  for (const fs::directory_entry& entry : list(root_ / catalog)) {
+    if (const auto number = parse_generation(entry.path().filename().string())) {
+      numbers.push_back(*number);
+    }
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+std::vector<fs::path> GenerationStore::sweep(const std::string& catalog,
+                                             const std::set<std::uint64_t>& keep) {
+  std::vector<fs::path> removed;
+  for (const std::uint64_t number : generations(catalog)) {
+    if (keep.contains(number)) continue;
+    const fs::path target = folder(catalog, number);
+    std::error_code code;
+    // Without its manifest first: what a crash leaves behind can never look finished.
+    fs::remove(target / kManifestFile, code);
+    fs::remove_all(target, code);
+    throw_if_error(code, "cannot remove", target);
+    removed.push_back(target);
+  }
+  return removed;
+}
+
+std::size_t sweep_generations(Database& database, GenerationStore& store,
+                              const GenerationSet& in_use) {
+  GenerationSet keep = in_use;
+  for (const auto& [catalog, pointer] : database.list_pointers()) {
+    keep[catalog].insert(pointer.generation);
+    keep[catalog].insert(pointer.previous.begin(), pointer.previous.end());
+  }
+  std::set<std::pair<std::string, std::uint64_t>> removed;
+  for (const auto& [catalog, generation] : database.list_product_generations()) {
+    if (keep[catalog].contains(generation)) continue;
+    database.delete_products(catalog, generation);
+    removed.emplace(catalog, generation);
+  }
+  for (const std::string& catalog : store.catalogs()) {
+    for (const fs::path& folder : store.sweep(catalog, keep[catalog])) {
+      removed.emplace(catalog, std::stoull(folder.filename().string()));
+    }
+  }
+  return removed.size();
+}
+
+}  // namespace vitrine::storage

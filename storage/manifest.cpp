@@ -1,0 +1,97 @@
+#include "storage/manifest.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/sha256.h"
+
+namespace vitrine::storage {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kFormatVersion = 1;
+constexpr const char* kChecksumKey = "manifest_sha256";
+
+/// Object keys are sorted and numbers print one way, so equal content has an equal checksum.
+std::string checksum(const json& fields) { return to_hex(sha256(fields.dump())); }
+
+/// File names decide what is opened below the folder: a damaged one must not leave it.
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." && name != kManifestFile &&
+         name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
+}
+
+}  // namespace
+
+std::string print_manifest(const Manifest& manifest) {
+  json files = json::array();
+  for (const GenerationFile& file : manifest.files) {
+    files.push_back({{"name", file.name}, {"size", file.size}, {"sha256", file.sha256}});
+  }
+  json fields = {
+      {"format_version", kFormatVersion},
+      {"catalog", manifest.catalog},
+      {"generation", manifest.generation},
+      {"encoder_fingerprint", manifest.encoder_fingerprint},
+      {"dimension", manifest.dimension},
+      {"index", manifest.index},
+      {"product_count", manifest.product_count},
+      {"image_source",
+       {{"type", manifest.image_source.type}, {"location", manifest.image_source.location}}},
+      {"catalog_file", manifest.catalog_file},
+      {"content_hash", manifest.content_hash},
+      {"created_at", manifest.created_at},
+      {"files", std::move(files)},
+  };
+  try {
+    fields[kChecksumKey] = checksum(fields);
+    return fields.dump(2) + "\n";
+  } catch (const json::type_error& error) {
+    throw invalid_argument(fmt::format("the manifest of catalog {} holds invalid UTF-8: {}",
+                                       manifest.catalog, error.what()));
+  }
+}
+
+Manifest parse_manifest(const std::filesystem::path& file, const std::string& text) {
+  try {
+    json fields = json::parse(text);
+    const std::string expected = fields.at(kChecksumKey).get<std::string>();
+    fields.erase(kChecksumKey);
+    if (checksum(fields) != expected) {
+      throw corruption(file.string() + " is damaged: its content does not match its checksum");
+    }
+    if (const int version = fields.at("format_version").get<int>(); version != kFormatVersion) {
+      throw failed_precondition(
+          fmt::format("{} has format version {}; this program reads version "
+                      "{}: reindex, or use the program that wrote it",
+                      file.string(), version, kFormatVersion));
+    }
+    Manifest manifest;
+    fields.at("catalog").get_to(manifest.catalog);
+    fields.at("generation").get_to(manifest.generation);
+    fields.at("encoder_fingerprint").get_to(manifest.encoder_fingerprint);
+    fields.at("dimension").get_to(manifest.dimension);
+    manifest.index = fields.at("index");
+    fields.at("product_count").get_to(manifest.product_count);
+    fields.at("image_source").at("type").get_to(manifest.image_source.type);
+    fields.at("image_source").at("location").get_to(manifest.image_source.location);
+    fields.at("catalog_file").get_to(manifest.catalog_file);
+    fields.at("content_hash").get_to(manifest.content_hash);
+    fields.at("created_at").get_to(manifest.created_at);
+    for (const json& entry : fields.at("files")) {
+      GenerationFile& listed = manifest.files.emplace_back();
+      entry.at("name").get_to(listed.name);
+      entry.at("size").get_to(listed.size);
+      entry.at("sha256").get_to(listed.sha256);
+      if (!is_plain_name(listed.name)) {
+        throw corruption(file.string() + " lists a file name that leaves its folder");
+      }
+    }
+    return manifest;
+  } catch (const json::exception& error) {
+    throw corruption(fmt::format("{} is damaged: {}", file.string(), error.what()));
+  }
+}
+
+}  // namespace vitrine::storage
