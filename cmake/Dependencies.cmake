@@ -25,7 +25,8 @@ endfunction()
 imported_library(thirdparty_torch torch/csrc/api/include/torch/torch.h torch torch_cpu c10)
 target_include_directories(thirdparty_torch SYSTEM INTERFACE
   ${thirdparty_torch_INCLUDE_DIR}/torch/csrc/api/include)
-imported_library(thirdparty_faiss faiss/Index.h faiss)
+# Debian packages FAISS as a static library, which leaves BLAS and LAPACK to its user.
+imported_library(thirdparty_faiss faiss/Index.h faiss openblas)
 target_link_libraries(thirdparty_faiss INTERFACE OpenMP::OpenMP_CXX)
 imported_library(thirdparty_rocksdb rocksdb/db.h rocksdb)
 imported_library(thirdparty_re2 re2/re2.h re2)

@@ -1,0 +1,141 @@
+#include "index/faiss_file.h"
+
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexHNSW.h>
+#include <faiss/IndexIVFFlat.h>
+#include <faiss/IndexLSH.h>
+#include <faiss/index_io.h>
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "index/vector_index.h"
+#include "tests/index/vectors.h"
+
+namespace vitrine::index {
+namespace {
+
+constexpr int kCols = 12;
+constexpr std::int64_t kRows = 300;
+
+class FaissFile : public testing::Test {
+ protected:
+  /// Writes the index with a right checksum, and expects open_index to refuse it all the same.
+  void expect_unsound(const faiss::Index& index, const std::string& part) const {
+    write_faiss_file(index, path_);
+    expect_error(ErrorCode::kCorruption, part, [&] { open_index(path_); });
+  }
+
+  std::unique_ptr<faiss::IndexHNSWFlat> hnsw() const {
+    auto index = std::make_unique<faiss::IndexHNSWFlat>(kCols, 8, faiss::METRIC_INNER_PRODUCT);
+    index->add(kRows, vectors_.data());
+    return index;
+  }
+
+  std::unique_ptr<faiss::IndexIVFFlat> ivf() const {
+    auto* quantizer = new faiss::IndexFlatIP(kCols);
+    auto index =
+        std::make_unique<faiss::IndexIVFFlat>(quantizer, kCols, 4, faiss::METRIC_INNER_PRODUCT);
+    index->own_fields = true;
+    index->train(kRows, vectors_.data());
+    index->add(kRows, vectors_.data());
+    return index;
+  }
+
+  const TemporaryDirectory folder_;
+  const std::filesystem::path path_ = folder_.path() / "index.faiss";
+  const Matrix vectors_ = clustered_vectors(kRows, kCols, 1);
+};
+
+TEST_F(FaissFile, IsReadByPlainFaiss) {
+  for (const std::string& kind : index_kinds()) {
+    IndexSpec spec;
+    spec.kind = kind;
+    const auto ours = build_index(vectors_, spec);
+    ours->save(path_);
+    const std::unique_ptr<faiss::Index> plain(faiss::read_index(path_.c_str()));
+    ASSERT_EQ(plain->ntotal, kRows);
+    ASSERT_EQ(plain->d, kCols);
+    std::vector<float> scores(20 * 5);
+    std::vector<std::int64_t> rows(20 * 5);
+    SearchOptions options;
+    if (auto* lists = dynamic_cast<faiss::IndexIVFFlat*>(plain.get())) {
+      lists->nprobe = static_cast<std::size_t>(options.nprobe);
+    }
+    if (auto* graph = dynamic_cast<faiss::IndexHNSWFlat*>(plain.get())) {
+      graph->hnsw.efSearch = options.ef_search;
+    }
+    plain->search(20, vectors_.data(), 5, scores.data(), rows.data());
+    EXPECT_EQ(ours->search({vectors_.data(), 20, kCols}, 5, options).rows, rows) << kind;
+  }
+}
+
+TEST_F(FaissFile, OfSoundIndicesMadeByPlainFaissIsOpened) {
+  write_faiss_file(*hnsw(), path_);
+  EXPECT_EQ(open_index(path_)->kind(), "hnsw");
+  write_faiss_file(*ivf(), path_);
+  EXPECT_EQ(open_index(path_)->kind(), "ivf");
+}
+
+TEST_F(FaissFile, WithoutAChecksumIsRefused) {
+  faiss::write_index(hnsw().get(), path_.c_str());
+  expect_error(ErrorCode::kCorruption, "does not end with an index checksum",
+               [&] { open_index(path_); });
+}
+
+TEST_F(FaissFile, WithAnotherMetricIsRefused) {
+  faiss::IndexFlatL2 index(kCols);
+  index.add(kRows, vectors_.data());
+  expect_unsound(index, "its metric is not the inner product");
+}
+
+TEST_F(FaissFile, OfAnotherKindIsRefused) {
+  faiss::IndexLSH index(kCols, 16);
+  index.add(kRows, vectors_.data());
+  index.metric_type = faiss::METRIC_INNER_PRODUCT;
+  expect_unsound(index, "no known kind");
+}
+
+TEST_F(FaissFile, WithoutVectorsIsRefused) {
+  expect_unsound(faiss::IndexFlatIP(kCols), "it has 0 vectors");
+}
+
+TEST_F(FaissFile, WhoseVectorsDoNotFitTheirNumberIsRefused) {
+  faiss::IndexFlatIP index(kCols);
+  index.add(kRows, vectors_.data());
+  index.ntotal = kRows + 1;
+  // Newer versions of FAISS notice while they read, in words of their own.
+  expect_unsound(index, path_.string());
+}
+
+TEST_F(FaissFile, WhoseGraphLeadsNowhereIsRefused) {
+  for (const int link : {-2, static_cast<int>(kRows), 1 << 30}) {
+    const auto index = hnsw();
+    index->hnsw.neighbors[40] = link;
+    expect_unsound(*index, path_.string());
+  }
+  auto index = hnsw();
+  index->hnsw.entry_point = static_cast<int>(kRows);
+  expect_unsound(*index, path_.string());
+  index = hnsw();
+  index->hnsw.max_level += 1;
+  expect_unsound(*index, path_.string());
+  index = hnsw();
+  index->hnsw.offsets[3] += 1;
+  expect_unsound(*index, path_.string());
+}
+
+TEST_F(FaissFile, WhoseListsNameARowTwiceOrNoneIsRefused) {
+  for (const std::int64_t row : {std::int64_t{-1}, kRows}) {
+    const auto index = ivf();
+    auto* lists = dynamic_cast<faiss::ArrayInvertedLists*>(index->invlists);
+    lists->ids[2][0] = row;
+    expect_unsound(*index, path_.string());
+  }
+  const auto index = ivf();
+  auto* lists = dynamic_cast<faiss::ArrayInvertedLists*>(index->invlists);
+  lists->ids[2][0] = lists->ids[2][1];
+  expect_unsound(*index, path_.string());
+}
+
+}  // namespace
+}  // namespace vitrine::index

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/matrix.h"
+
+namespace vitrine::index {
+
+inline void normalise(std::span<float> row) {
+  double squares = 0;
+  for (const float value : row) squares += static_cast<double>(value) * value;
+  for (float& value : row) value = static_cast<float>(value / std::sqrt(squares));
+}
+
+/// Unit vectors in clusters, as embeddings are: [rows, cols]. centres_seed fixes the clusters, so
+/// that queries of another seed come from the same ones.
+inline Matrix clustered_vectors(std::size_t rows, std::size_t cols, std::uint32_t seed,
+                                std::uint32_t centres_seed = 7) {
+  constexpr std::size_t kClusters = 20;
+  std::normal_distribution<float> normal;
+  std::mt19937 centres_random(centres_seed);
+  Matrix centres(kClusters, cols);
+  for (std::size_t i = 0; i < kClusters * cols; ++i) centres.data()[i] = normal(centres_random);
+  std::mt19937 random(seed);
+  Matrix vectors(rows, cols);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const auto centre = centres.row(random() % kClusters);
+    const auto row = vectors.row(i);
+    for (std::size_t column = 0; column < cols; ++column) {
+      row[column] = centre[column] + 0.7F * normal(random);
+    }
+    normalise(row);
+  }
+  return vectors;
+}
+
+/// Runs action and expects an Error of this code whose message contains part.
+template <class Action>
+void expect_error(ErrorCode code, const std::string& part, Action action) {
+  try {
+    action();
+    ADD_FAILURE() << "nothing was thrown; expected " << to_string(code) << " with: " << part;
+  } catch (const Error& error) {
+    EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace vitrine::index
