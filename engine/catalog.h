@@ -74,6 +74,8 @@ class Catalog {
   std::string read_image(const storage::Product& product) const;
 
   const index::VectorIndex& index(Target target) const;
+  /// Throws FailedPrecondition unless the embeddings were made by the encoder of this fingerprint.
+  void require_encoder(const std::string& fingerprint) const;
 
  private:
   struct State;

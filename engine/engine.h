@@ -32,17 +32,21 @@ struct EngineOptions {
   encoder::ImageLimits image_limits;
   /// Generations that stay on disk, the current one included. Valid: [1, 100].
   int keep_generations = 2;
-  /// Threads that read, decode and resize images while a catalog is indexed. 0: one a core.
+  /// Threads that read, decode and resize images while a catalog is indexed, beside the encoder's.
+  /// 0: one for every two cores. Valid: [0, 1024].
   int decode_threads = 0;
 
   /// Throws InvalidArgument that names the field.
   void validate() const;
 };
 
+/// Longest text that is encoded, in bytes.
+inline constexpr std::size_t kMaxTextBytes = 8 * 1024;
+
 /// Exactly one of text, image_bytes and product_id is set.
 struct SearchRequest {
   std::string catalog;
-  std::optional<std::string> text;         ///< UTF-8, not blank; what exceeds the context is cut
+  std::optional<std::string> text;         ///< UTF-8, not blank; tokens beyond the context are cut
   std::optional<std::string> image_bytes;  ///< an encoded image file (PNG, JPEG, ...)
   /// Products like this one: its image embedding is the query. It is itself never among the hits.
   std::optional<std::string> product_id;
@@ -130,7 +134,7 @@ class Engine {
   /// One row an input, [n, encoder().dimension()]; unit length when normalised.
   /// Throws InvalidArgument or ResourceExhausted naming the input when an image is not one.
   Matrix encode_images(std::span<const std::string> image_bytes, bool normalise = true) const;
-  /// Throws InvalidArgument naming the input when a text is not UTF-8.
+  /// Throws InvalidArgument naming the input when a text is not UTF-8 or exceeds kMaxTextBytes.
   Matrix encode_texts(std::span<const std::string> texts, bool normalise = true) const;
 
   SearchResponse search(const SearchRequest& request) const;

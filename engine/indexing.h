@@ -29,6 +29,9 @@ struct IndexRequest {
   bool strict = false;
 };
 
+/// Throws InvalidArgument naming the field, or NotFound when the catalog file is not there.
+void validate(const IndexRequest& request);
+
 enum class IndexStage {
   kReading,     ///< the catalog file is read once, to count and to check it
   kEncoding,    ///< images are read, decoded and encoded; captions are encoded

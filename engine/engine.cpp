@@ -1,0 +1,415 @@
+#include "engine/engine.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <numeric>
+#include <set>
+#include <utility>
+
+#include "base/compute_threads.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "engine/catalog_set.h"
+#include "engine/indexing_pipeline.h"
+#include "engine/job_runner.h"
+#include "engine/timestamp.h"
+#include "engine/vectors.h"
+#include "storage/database.h"
+#include "storage/generation_store.h"
+
+namespace vitrine::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Runs `work(i)`; when there are several inputs, an error says which one it was.
+template <typename Work>
+void for_each_input(std::size_t count, std::string_view what, const Work& work) {
+  for (std::size_t i = 0; i < count; ++i) {
+    try {
+      work(i);
+    } catch (const Error& error) {
+      if (count == 1) throw;
+      throw Error(error.code(), fmt::format("{} {}: {}", what, i + 1, error.what()));
+    }
+  }
+}
+
+void check_text(const std::string& text) {
+  if (text.size() > kMaxTextBytes) {
+    throw invalid_argument(
+        fmt::format("the text has {} bytes; at most {} are encoded", text.size(), kMaxTextBytes));
+  }
+  if (const auto offset = find_invalid_utf8(text)) {
+    throw invalid_argument(fmt::format("the text \"{}\" is not UTF-8: byte {} is malformed",
+                                       printable(text), *offset));
+  }
+}
+
+void normalise_rows(Matrix& rows) {
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    if (!normalise_row(rows.row(i))) {
+      throw internal_error("the encoder gave an embedding without a direction");
+    }
+  }
+}
+
+void check(const SearchRequest& request) {
+  const int given =
+      (request.text ? 1 : 0) + (request.image_bytes ? 1 : 0) + (request.product_id ? 1 : 0);
+  if (given != 1) {
+    throw invalid_argument(fmt::format(
+        "a search needs exactly one of a text, an image and a product id; {} were given", given));
+  }
+  if (request.limit < 1 || request.limit > kMaxLimit) {
+    throw invalid_argument(
+        fmt::format("limit {} is out of range; valid: 1 to {}", request.limit, kMaxLimit));
+  }
+  if (request.text && request.text->find_first_not_of(" \t\r\n") == std::string::npos) {
+    throw invalid_argument("the search text is blank");
+  }
+}
+
+index::SearchOptions search_options(const SearchRequest& request) {
+  index::SearchOptions options;
+  options.exact = request.exact;
+  if (request.nprobe) options.nprobe = *request.nprobe;
+  if (request.ef_search) options.ef_search = *request.ef_search;
+  options.validate();
+  return options;
+}
+
+std::size_t row_of(const Catalog& catalog, const std::string& product_id) {
+  const std::optional<std::size_t> row = catalog.row_of(product_id);
+  if (!row) {
+    throw not_found(
+        fmt::format("catalog {} has no product \"{}\"", catalog.name(), printable(product_id)));
+  }
+  return *row;
+}
+
+/// The image embedding of a product: [1, dimension].
+Matrix image_embedding(const Catalog& catalog, std::size_t row) {
+  const std::vector<float> vector =
+      catalog.index(Target::kImage).vector(static_cast<std::int64_t>(row));
+  Matrix matrix(1, vector.size());
+  std::ranges::copy(vector, matrix.row(0).begin());
+  return matrix;
+}
+
+}  // namespace
+
+void EngineOptions::validate() const {
+  if (keep_generations < 1 || keep_generations > 100) {
+    throw invalid_argument(
+        fmt::format("keep_generations {} is out of range; valid: 1 to 100", keep_generations));
+  }
+  if (decode_threads < 0 || decode_threads > 1024) {
+    throw invalid_argument(
+        fmt::format("decode_threads {} is out of range; valid: 0 to 1024", decode_threads));
+  }
+}
+
+class Engine::Impl {
+ public:
+  Impl(const EngineOptions& options, std::unique_ptr<const encoder::Encoder> encoder)
+      : options_(options), encoder_(std::move(encoder)) {
+    options_.validate();
+    if (!options_.data_dir.empty()) storage_ = std::make_unique<Storage>(options_.data_dir);
+  }
+
+  const encoder::Encoder& encoder() const { return *encoder_; }
+  CatalogSet& catalogs() const { return storage().catalogs; }
+  JobRunner& jobs() const { return storage().jobs; }
+
+  std::shared_ptr<const Catalog> searchable(const std::string& name) const {
+    std::shared_ptr<const Catalog> catalog = catalogs().find(name);
+    catalog->require_encoder(encoder_->fingerprint());
+    return catalog;
+  }
+
+  int compute_threads() const { return options_.encoder.threads; }
+  bool has_storage() const { return storage_ != nullptr; }
+
+  encoder::Image prepare(const std::string& image_bytes) const {
+    return encoder_->prepare(encoder::decode_image(image_bytes, options_.image_limits));
+  }
+
+  /// The right to index a catalog, which one run at a time has.
+  class Claim {
+   public:
+    Claim(Impl& impl, std::string name) : impl_(impl), name_(std::move(name)) {
+      const std::lock_guard lock(impl_.mutex_);
+      if (!impl_.indexing_.insert(name_).second) {
+        throw failed_precondition("catalog " + name_ +
+                                  " is being indexed already; wait for it, or cancel its job");
+      }
+    }
+    ~Claim() {
+      const std::lock_guard lock(impl_.mutex_);
+      impl_.indexing_.erase(name_);
+    }
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+
+   private:
+    Impl& impl_;
+    const std::string name_;
+  };
+
+  /// The caller holds the catalog's Claim.
+  IndexReport index(const IndexRequest& given, const ProgressCallback& progress,
+                    const std::atomic<bool>* cancel) {
+    IndexRequest request = given;
+    if (request.image_source.location.empty()) {
+      request.image_source.location = std::filesystem::absolute(request.catalog_file).parent_path();
+    }
+    spdlog::info("indexing catalog {} from {}", request.name, request.catalog_file);
+    const IndexingTools tools{
+        *encoder_,
+        storage().database,
+        storage().generations,
+        options_.image_limits,
+        options_.decode_threads > 0 ? options_.decode_threads : std::max(1, available_cores() / 2),
+        static_cast<std::size_t>(std::max(1, options_.encoder.max_batch))};
+    const std::unique_ptr<CatalogSet::Draft> draft = catalogs().begin(request.name);
+    IndexReport report =
+        build_generation(tools, request, draft->generation(), draft->folder(), progress, cancel);
+    catalogs().publish(*draft, options_.keep_generations);
+    spdlog::info(
+        "catalog {}: generation {} with {} products is current ({} images encoded, {} cached, "
+        "{} products failed, {:.1f} s)",
+        request.name, report.generation, report.indexed, report.encoded, report.cached,
+        report.failed, report.seconds);
+    return report;
+  }
+
+ private:
+  /// What lives in the data folder, in the order in which it is opened.
+  struct Storage {
+    explicit Storage(const std::filesystem::path& data_dir)
+        : lock(created(data_dir) / "LOCK"),
+          database(data_dir / "meta"),
+          generations(data_dir),
+          catalogs(database, generations),
+          jobs(database) {}
+
+    static const std::filesystem::path& created(const std::filesystem::path& data_dir) {
+      std::error_code error;
+      std::filesystem::create_directories(data_dir, error);
+      if (error) {
+        throw permission_denied(fmt::format("cannot create the data folder {}: {}",
+                                            data_dir.string(), error.message()));
+      }
+      return data_dir;
+    }
+
+    FileLock lock;
+    storage::Database database;
+    storage::GenerationStore generations;
+    CatalogSet catalogs;
+    JobRunner jobs;  // last: its threads use all of the above
+  };
+
+  Storage& storage() const {
+    if (!storage_) {
+      throw failed_precondition("this engine was opened without a data folder; it has no catalogs");
+    }
+    return *storage_;
+  }
+
+  // Constant after construction.
+  const EngineOptions options_;
+  const std::unique_ptr<const encoder::Encoder> encoder_;
+
+  std::mutex mutex_;
+  std::set<std::string> indexing_;  // guarded by mutex_
+
+  // Last: its jobs use all of the above until they are joined.
+  std::unique_ptr<Storage> storage_;
+};
+
+Engine::Engine(const EngineOptions& options)
+    : Engine((options.validate(), options), encoder::load_encoder(options.encoder)) {}
+
+Engine::Engine(const EngineOptions& options, std::unique_ptr<const encoder::Encoder> encoder)
+    : impl_(std::make_unique<Impl>(options, std::move(encoder))) {}
+
+Engine::~Engine() = default;
+
+const encoder::Encoder& Engine::encoder() const { return impl_->encoder(); }
+
+std::vector<CatalogSummary> Engine::catalogs() const {
+  std::vector<CatalogSummary> summaries;
+  if (!impl_->has_storage()) return summaries;
+  for (const auto& [name, entry] : impl_->catalogs().entries()) {
+    CatalogSummary summary;
+    summary.name = name;
+    summary.problem = entry.problem;
+    if (entry.catalog) {
+      const Catalog& catalog = *entry.catalog;
+      summary.generation = catalog.generation();
+      summary.products = catalog.size();
+      summary.index_kind = catalog.index_kind();
+      summary.content_hash = catalog.content_hash();
+      summary.created_at = catalog.created_at();
+      summary.image_source_type = catalog.image_source().type;
+      summary.image_source_location = catalog.image_source().location;
+      summary.encoder_fingerprint = catalog.encoder_fingerprint();
+      try {
+        catalog.require_encoder(encoder().fingerprint());
+        summary.searchable = true;
+      } catch (const Error& error) {
+        summary.problem = error.what();
+      }
+    }
+    summaries.push_back(std::move(summary));
+  }
+  return summaries;
+}
+
+std::shared_ptr<const Catalog> Engine::catalog(std::string_view name) const {
+  return impl_->catalogs().find(name);
+}
+
+Matrix Engine::encode_images(std::span<const std::string> image_bytes, bool normalise) const {
+  std::vector<encoder::Image> images(image_bytes.size());
+  for_each_input(image_bytes.size(), "image",
+                 [&](std::size_t i) { images[i] = impl_->prepare(image_bytes[i]); });
+  Matrix embeddings = encoder().encode_prepared(images);
+  if (normalise) normalise_rows(embeddings);
+  return embeddings;
+}
+
+Matrix Engine::encode_texts(std::span<const std::string> texts, bool normalise) const {
+  for_each_input(texts.size(), "text", [&](std::size_t i) { check_text(texts[i]); });
+  Matrix embeddings = encoder().encode_texts(texts);
+  if (normalise) normalise_rows(embeddings);
+  return embeddings;
+}
+
+SearchResponse Engine::search(const SearchRequest& request) const {
+  const auto start = Clock::now();
+  check(request);
+  const index::SearchOptions options = search_options(request);
+  const std::shared_ptr<const Catalog> catalog = impl_->searchable(request.catalog);
+
+  Matrix query;
+  std::optional<std::size_t> own_row;
+  if (request.text) {
+    query = encode_texts({&*request.text, 1});
+  } else if (request.image_bytes) {
+    query = encode_images({&*request.image_bytes, 1});
+  } else {
+    own_row = row_of(*catalog, *request.product_id);
+    query = image_embedding(*catalog, *own_row);
+  }
+  SearchResponse response;
+  response.timings.encode_ms = milliseconds_since(start);
+
+  const auto search_start = Clock::now();
+  const index::SearchResult found =
+      catalog->index(request.target).search(query, request.limit + (own_row ? 1 : 0), options);
+  std::vector<std::size_t> rows;
+  std::vector<float> scores;
+  for (std::size_t i = 0; i < found.k && rows.size() < static_cast<std::size_t>(request.limit);
+       ++i) {
+    if (found.rows[i] == index::kNoRow) break;
+    const auto row = static_cast<std::size_t>(found.rows[i]);
+    if (row == own_row) continue;
+    rows.push_back(row);
+    scores.push_back(std::clamp(found.scores[i], -1.0F, 1.0F));
+  }
+  std::vector<storage::Product> products = catalog->products(rows);
+  response.hits.reserve(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    response.hits.push_back({std::move(products[i]), scores[i]});
+  }
+  response.timings.search_ms = milliseconds_since(search_start);
+  response.timings.total_ms = milliseconds_since(start);
+  response.index_kind = catalog->index_kind();
+  response.exact = request.exact || response.index_kind == "flat";
+  response.generation = catalog->generation();
+  return response;
+}
+
+Classification Engine::classify(const ClassifyRequest& request) const {
+  const auto start = Clock::now();
+  const bool by_product = request.catalog.has_value() && request.product_id.has_value();
+  const bool half_a_product = request.catalog.has_value() != request.product_id.has_value();
+  if (half_a_product || by_product == request.image_bytes.has_value()) {
+    throw invalid_argument(
+        "a classification needs either an image, or a catalog together with a product id");
+  }
+  validate_labels(request.labels);
+  const PromptTemplate prompt(request.prompt_template);
+  std::vector<std::string> prompts;
+  prompts.reserve(request.labels.size());
+  for (const std::string& label : request.labels) prompts.push_back(prompt.apply(label));
+
+  Matrix image;
+  if (by_product) {
+    const std::shared_ptr<const Catalog> catalog = impl_->searchable(*request.catalog);
+    image = image_embedding(*catalog, row_of(*catalog, *request.product_id));
+  } else {
+    image = encode_images({&*request.image_bytes, 1});
+  }
+  const Matrix labels = encode_texts(prompts);
+  Classification result;
+  result.timings.encode_ms = milliseconds_since(start);
+
+  const auto comparison_start = Clock::now();
+  std::vector<float> similarities(prompts.size());
+  std::vector<float> logits(prompts.size());
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    similarities[i] = std::clamp(dot(image.row(0), labels.row(i)), -1.0F, 1.0F);
+    logits[i] = encoder().logit_scale() * similarities[i];
+  }
+  const std::vector<float> probabilities = softmax(logits);
+  std::vector<std::size_t> order(prompts.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(
+      order, [&](std::size_t a, std::size_t b) { return probabilities[a] > probabilities[b]; });
+  for (const std::size_t i : order) {
+    result.labels.push_back({request.labels[i], probabilities[i], similarities[i]});
+  }
+  result.timings.search_ms = milliseconds_since(comparison_start);
+  result.timings.total_ms = milliseconds_since(start);
+  return result;
+}
+
+IndexReport Engine::index_catalog(const IndexRequest& request, const ProgressCallback& progress,
+                                  const std::atomic<bool>* cancel) {
+  validate(request);
+  const Impl::Claim claim(*impl_, request.name);
+  return impl_->index(request, progress, cancel);
+}
+
+std::string Engine::start_reindex(const std::string& name,
+                                  const std::optional<IndexRequest>& request) {
+  IndexRequest complete = request ? *request : catalog(name)->request();
+  complete.name = name;
+  validate(complete);
+  JobRunner& jobs = impl_->jobs();
+  const auto claim = std::make_shared<const Impl::Claim>(*impl_, name);
+  return jobs.start(name, [impl = impl_.get(), claim, complete](const ProgressCallback& progress,
+                                                                const std::atomic<bool>& cancel) {
+    set_compute_threads_of_this_thread(impl->compute_threads());
+    return impl->index(complete, progress, &cancel);
+  });
+}
+
+JobStatus Engine::job(std::string_view id) const { return impl_->jobs().status(id); }
+
+std::vector<JobStatus> Engine::jobs() const {
+  return impl_->has_storage() ? impl_->jobs().all() : std::vector<JobStatus>();
+}
+
+void Engine::cancel_job(std::string_view id) { impl_->jobs().cancel(id); }
+
+}  // namespace vitrine::engine

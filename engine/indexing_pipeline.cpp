@@ -1,0 +1,508 @@
+#include "engine/indexing_pipeline.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/compute_threads.h"
+#include "base/error.h"
+#include "base/matrix.h"
+#include "base/sha256.h"
+#include "base/text.h"
+#include "engine/bounded_queue.h"
+#include "engine/progress_meter.h"
+#include "engine/report_json.h"
+#include "engine/timestamp.h"
+#include "engine/vectors.h"
+#include "index/vector_index.h"
+#include "storage/catalog_reader.h"
+
+namespace vitrine::engine {
+namespace {
+
+using storage::EmbeddingKind;
+using storage::Product;
+
+/// Products that wait for a decode thread.
+constexpr std::size_t kQueuedProducts = 256;
+/// Captions are looked up and encoded, and products stored, when this many batches are together.
+constexpr std::size_t kCaptionBatches = 4;
+
+/// A product on its way through the pipeline.
+struct Item {
+  std::uint64_t record = 0;  // 1-based, in the catalog file
+  std::size_t slot = 0;      // row of the matrices, before failed products are taken out
+  Product product;
+  Sha256Digest image_digest{};                  // of the image's bytes
+  Sha256Digest content_digest{};                // of all that the catalog's content hash covers
+  std::optional<std::vector<float>> embedding;  // of the image, when the cache has it
+  encoder::Image image;                         // prepared for the encoder, when it has not
+  std::string failure;                          // why the product cannot be indexed; empty: it can
+};
+
+Sha256Digest content_digest(const Product& product, const Sha256Digest& image_digest) {
+  Sha256 hash;
+  const auto add = [&hash](std::string_view field) {
+    hash.update(fmt::format("{}:", field.size()));  // so that no two lists of fields look alike
+    hash.update(field);
+  };
+  add(product.id);
+  add({reinterpret_cast<const char*>(image_digest.data()), image_digest.size()});
+  add(product.caption);
+  add(product.attributes.dump());
+  return hash.finish();
+}
+
+class Run {
+ public:
+  Run(const IndexingTools& tools, const IndexRequest& request, std::uint64_t generation,
+      const std::filesystem::path& folder, const ProgressCallback& progress,
+      const std::atomic<bool>* cancel)
+      : tools_(tools),
+        request_(request),
+        generation_(generation),
+        folder_(folder),
+        cancel_(cancel),
+        fingerprint_(tools.encoder.fingerprint()),
+        dimension_(static_cast<std::size_t>(tools.encoder.dimension())),
+        meter_(progress),
+        products_(kQueuedProducts),
+        ready_(2 * tools.batch_size) {}
+
+  IndexReport run() {
+    const auto start = std::chrono::steady_clock::now();
+    const std::unique_ptr<const storage::ImageSource> source =
+        storage::open_image_source(request_.image_source);
+    count_products();
+    encode_products(*source);
+    drop_failed_rows();
+    build_indices();
+    write_manifest(*source);
+    report_.generation = generation_;
+    for (auto& [record, failure] : failures_) report_.failures.push_back(std::move(failure));
+    report_.seconds = milliseconds_since(start) / 1000;
+    return std::move(report_);
+  }
+
+ private:
+  void check_cancelled() const {
+    if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) {
+      throw cancelled("indexing catalog " + request_.name + " was cancelled");
+    }
+  }
+
+  void fail(std::uint64_t record, const std::string& id, const std::string& reason) {
+    if (request_.strict) {
+      throw invalid_argument(fmt::format("record {} (id \"{}\") cannot be indexed: {}", record,
+                                         printable(id), printable(reason, 1000)));
+    }
+    ++report_.failed;
+    failures_[record] = {id, record, printable(reason, 1000)};
+    if (failures_.size() > IndexReport::kMaxListedFailures) failures_.erase(--failures_.end());
+  }
+
+  /// The first pass over the file: how many products there are, and which records are none. It
+  /// makes the matrices' size and the time left known before anything expensive begins.
+  void count_products() {
+    meter_.begin_stage(IndexStage::kReading, std::nullopt);
+    const auto count = [this] {
+      check_cancelled();
+      meter_.update(++report_.products, report_.failed);
+    };
+    storage::read_catalog(
+        request_.catalog_file, [&](Product&&) { count(); },
+        [&](storage::BadRecord&& bad) {
+          fail(bad.record, bad.id, bad.reason);
+          count();
+        });
+    meter_.end_stage();
+    slots_ = report_.products - report_.failed;
+    if (slots_ == 0) throw nothing_to_index();
+  }
+
+  Error nothing_to_index() const {
+    const FailedProduct& first = failures_.begin()->second;
+    return invalid_argument(fmt::format(
+        "none of the {} records of {} can be indexed; record {} (id \"{}\"): {}", report_.products,
+        request_.catalog_file, first.record, printable(first.id), first.reason));
+  }
+
+  // Encoding: three kinds of threads.
+
+  void encode_products(const storage::ImageSource& source) {
+    meter_.begin_stage(IndexStage::kEncoding, slots_);
+    images_ = Matrix(slots_, dimension_);
+    captions_ = Matrix(slots_, dimension_);
+    ids_.resize(slots_);
+    content_digests_.resize(slots_);
+    indexed_.assign(slots_, false);
+    {
+      decoders_left_ = tools_.decode_threads;
+      std::vector<std::thread> threads;
+      const JoinOnExit join{*this, threads};
+      threads.emplace_back([this] { guard([this] { read_products(); }); });
+      for (int i = 0; i < tools_.decode_threads; ++i) {
+        threads.emplace_back([this, &source] { guard([&] { decode_products(source); }); });
+      }
+      while (std::optional<Item> item = ready_.pop()) {
+        check_cancelled();
+        take(std::move(*item));
+      }
+    }
+    if (thread_error_) std::rethrow_exception(thread_error_);
+    encode_images();
+    finish_products();
+    meter_.end_stage();
+  }
+
+  /// Ends the threads, however the calling thread leaves.
+  struct JoinOnExit {
+    Run& run;
+    std::vector<std::thread>& threads;
+    ~JoinOnExit() {
+      run.products_.abort();
+      run.ready_.abort();
+      for (std::thread& thread : threads) thread.join();
+    }
+  };
+
+  /// Runs a thread's work; what escapes it ends the run and is thrown by the calling thread.
+  template <typename Work>
+  void guard(const Work& work) {
+    try {
+      work();
+    } catch (...) {
+      const std::lock_guard lock(error_mutex_);
+      if (!thread_error_) thread_error_ = std::current_exception();
+      products_.abort();
+      ready_.abort();
+    }
+  }
+
+  /// On the reader thread.
+  void read_products() {
+    struct Aborted {};
+    std::uint64_t record = 0;
+    std::size_t slot = 0;
+    try {
+      storage::read_catalog(
+          request_.catalog_file,
+          [&](Product&& product) {
+            ++record;
+            if (slot == slots_) throw changed_file();
+            Item item;
+            item.record = record;
+            item.slot = slot++;
+            item.product = std::move(product);
+            if (!products_.push(std::move(item))) throw Aborted();
+          },
+          [&](storage::BadRecord&&) { ++record; });
+    } catch (const Aborted&) {
+      return;
+    }
+    if (slot != slots_) throw changed_file();
+    products_.close();
+  }
+
+  Error changed_file() const {
+    return failed_precondition(request_.catalog_file +
+                               " changed while it was read; index it again");
+  }
+
+  /// On a decode thread.
+  void decode_products(const storage::ImageSource& source) {
+    set_compute_threads_of_this_thread(1);
+    while (std::optional<Item> item = products_.pop()) {
+      decode(source, *item);
+      if (!ready_.push(std::move(*item))) return;
+    }
+    if (decoders_left_.fetch_sub(1) == 1) ready_.close();
+  }
+
+  void decode(const storage::ImageSource& source, Item& item) {
+    try {
+      const std::string bytes = source.read(item.product.image);
+      item.image_digest = sha256(bytes);
+      item.content_digest = content_digest(item.product, item.image_digest);
+      item.embedding = std::move(
+          cached(EmbeddingKind::kImage, std::span<const Sha256Digest>(&item.image_digest, 1))
+              .front());
+      if (item.embedding) return;
+      item.image = tools_.encoder.prepare(encoder::decode_image(bytes, tools_.image_limits));
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kInternal) throw;
+      item.failure = error.what();
+    } catch (const std::bad_alloc&) {
+      item.failure = "not enough memory to read and decode the image";
+    }
+  }
+
+  /// Cache entries; a damaged one counts as absent, and is then overwritten.
+  std::vector<std::optional<std::vector<float>>> cached(
+      EmbeddingKind kind, std::span<const Sha256Digest> digests) const {
+    try {
+      return tools_.database.get_embeddings(fingerprint_, kind, digests, dimension_);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kCorruption) throw;
+      spdlog::warn("encoding anew what the embedding cache cannot give: {}", error.what());
+      return std::vector<std::optional<std::vector<float>>>(digests.size());
+    }
+  }
+
+  // On the calling thread from here on.
+
+  void take(Item&& item) {
+    if (!item.failure.empty()) {
+      fail(item.record, item.product.id, item.failure);
+      report_done(1);
+    } else if (item.embedding) {
+      accept_image(item, *item.embedding, false);
+      report_done(1);
+    } else {
+      batch_.push_back(std::move(item));
+      if (batch_.size() >= tools_.batch_size) encode_images();
+    }
+  }
+
+  void report_done(std::uint64_t count) {
+    done_ += count;
+    meter_.update(done_, report_.failed);
+  }
+
+  /// Encodes the batch. Equal images are encoded once: within the batch by their digest, across
+  /// batches because the cache has them by now.
+  void encode_images() {
+    if (batch_.empty()) return;
+    std::map<Sha256Digest, std::size_t> places;  // of the distinct digests
+    std::vector<Sha256Digest> digests;
+    std::vector<std::size_t> first;  // item of each distinct digest
+    for (std::size_t i = 0; i < batch_.size(); ++i) {
+      if (places.emplace(batch_[i].image_digest, digests.size()).second) {
+        digests.push_back(batch_[i].image_digest);
+        first.push_back(i);
+      }
+    }
+    auto embeddings = cached(EmbeddingKind::kImage, digests);
+    std::vector<encoder::Image> images;
+    std::vector<std::size_t> missing;
+    for (std::size_t place = 0; place < digests.size(); ++place) {
+      if (embeddings[place]) continue;
+      missing.push_back(place);
+      images.push_back(std::move(batch_[first[place]].image));
+    }
+    if (!images.empty()) {
+      const Matrix encoded = tools_.encoder.encode_prepared(images);
+      keep_embeddings(EmbeddingKind::kImage, encoded, missing, digests, embeddings);
+    }
+    std::vector<bool> counted(digests.size(), true);
+    for (const std::size_t place : missing) counted[place] = false;
+    for (Item& item : batch_) {
+      const std::size_t place = places.at(item.image_digest);
+      if (!embeddings[place]) {
+        fail(item.record, item.product.id, "the encoder gave the image no finite embedding");
+        continue;
+      }
+      accept_image(item, *embeddings[place], !counted[place]);
+      counted[place] = true;
+    }
+    const std::size_t count = batch_.size();
+    batch_.clear();
+    report_done(count);
+    check_cancelled();
+  }
+
+  /// Puts freshly encoded rows into the cache and into `embeddings`; row i belongs at missing[i].
+  /// A row without a direction stays absent.
+  void keep_embeddings(EmbeddingKind kind, const Matrix& encoded,
+                       std::span<const std::size_t> missing, std::span<const Sha256Digest> digests,
+                       std::vector<std::optional<std::vector<float>>>& embeddings) {
+    std::vector<Sha256Digest> kept;
+    std::vector<float> values;
+    for (std::size_t i = 0; i < missing.size(); ++i) {
+      const auto row = encoded.row(i);
+      std::vector<float> embedding(row.begin(), row.end());
+      std::vector<float> unit = embedding;
+      if (!normalise_row(unit)) continue;
+      kept.push_back(digests[missing[i]]);
+      values.insert(values.end(), row.begin(), row.end());
+      embeddings[missing[i]] = std::move(embedding);
+    }
+    if (kept.empty()) return;
+    tools_.database.put_embeddings(fingerprint_, kind, kept,
+                                   MatrixView{values.data(), kept.size(), dimension_});
+  }
+
+  void accept_image(Item& item, std::span<const float> embedding, bool encoded) {
+    const auto row = images_.row(item.slot);
+    std::copy(embedding.begin(), embedding.end(), row.begin());
+    if (!normalise_row(row)) {
+      fail(item.record, item.product.id, "the image's embedding has no direction");
+      return;
+    }
+    ++(encoded ? report_.encoded : report_.cached);
+    item.embedding.reset();
+    item.image = {};
+    unfinished_.push_back(std::move(item));
+    if (unfinished_.size() >= kCaptionBatches * tools_.batch_size) finish_products();
+  }
+
+  /// Finds the caption embeddings of the products whose images are done, and stores the products.
+  void finish_products() {
+    std::unordered_map<std::string_view, std::size_t> places;  // of the distinct captions
+    std::vector<std::string> texts;
+    std::vector<Sha256Digest> digests;
+    for (const Item& item : unfinished_) {
+      if (places.emplace(item.product.caption, texts.size()).second) {
+        texts.push_back(item.product.caption);
+        digests.push_back(sha256(item.product.caption));
+      }
+    }
+    auto embeddings = cached(EmbeddingKind::kText, digests);
+    std::vector<std::size_t> missing;
+    for (std::size_t place = 0; place < texts.size(); ++place) {
+      if (!embeddings[place]) missing.push_back(place);
+    }
+    for (std::size_t begin = 0; begin < missing.size(); begin += tools_.batch_size) {
+      check_cancelled();
+      const auto part =
+          std::span(missing).subspan(begin, std::min(tools_.batch_size, missing.size() - begin));
+      std::vector<std::string> batch;
+      for (const std::size_t place : part) batch.push_back(texts[place]);
+      keep_embeddings(EmbeddingKind::kText, tools_.encoder.encode_texts(batch), part, digests,
+                      embeddings);
+    }
+    std::uint64_t known = unfinished_.size();
+    for (const std::size_t place : missing) known -= embeddings[place] ? 1 : 0;
+    report_.captions_cached += known;
+    report_.captions_encoded += unfinished_.size() - known;
+
+    std::vector<Product> products;
+    for (Item& item : unfinished_) {
+      const auto& embedding = embeddings[places.at(item.product.caption)];
+      const auto row = captions_.row(item.slot);
+      if (embedding) std::copy(embedding->begin(), embedding->end(), row.begin());
+      if (!embedding || !normalise_row(row)) {
+        fail(item.record, item.product.id, "the encoder gave the caption no finite embedding");
+        continue;
+      }
+      ids_[item.slot] = item.product.id;
+      content_digests_[item.slot] = item.content_digest;
+      indexed_[item.slot] = true;
+    }
+    for (Item& item : unfinished_) {
+      if (indexed_[item.slot]) products.push_back(std::move(item.product));
+    }
+    if (!products.empty()) {
+      tools_.database.put_products(request_.name, generation_, products);
+    }
+    unfinished_.clear();
+  }
+
+  void drop_failed_rows() {
+    Sha256 content;
+    std::size_t rows = 0;
+    for (std::size_t slot = 0; slot < slots_; ++slot) {
+      if (!indexed_[slot]) continue;
+      if (rows != slot) {
+        std::ranges::copy(images_.row(slot), images_.row(rows).begin());
+        std::ranges::copy(captions_.row(slot), captions_.row(rows).begin());
+        ids_[rows] = std::move(ids_[slot]);
+      }
+      content.update({reinterpret_cast<const char*>(content_digests_[slot].data()),
+                      content_digests_[slot].size()});
+      ++rows;
+    }
+    if (rows == 0) throw nothing_to_index();
+    ids_.resize(rows);
+    report_.indexed = rows;
+    report_.content_hash = to_hex(content.finish());
+  }
+
+  void build_indices() {
+    check_cancelled();
+    meter_.begin_stage(IndexStage::kBuilding, 2 * report_.indexed);
+    storage::write_rows(folder_, ids_);
+    build_index(std::exchange(images_, {}), storage::kImageIndexFile);
+    meter_.update(report_.indexed, report_.failed);
+    check_cancelled();
+    build_index(std::exchange(captions_, {}), storage::kCaptionIndexFile);
+    meter_.update(2 * report_.indexed, report_.failed);
+    meter_.end_stage();
+    check_cancelled();
+  }
+
+  void build_index(const Matrix& vectors, const char* file) const {
+    index::build_index({vectors.data(), report_.indexed, dimension_}, request_.index)
+        ->save(folder_ / file);
+  }
+
+  void write_manifest(const storage::ImageSource& source) {
+    meter_.begin_stage(IndexStage::kPublishing, report_.indexed);
+    storage::Manifest manifest;
+    manifest.catalog = request_.name;
+    manifest.generation = generation_;
+    manifest.encoder_fingerprint = fingerprint_;
+    manifest.dimension = static_cast<int>(dimension_);
+    manifest.index = to_json(request_.index);
+    manifest.product_count = report_.indexed;
+    manifest.image_source = request_.image_source;
+    manifest.image_source.location = source.location();
+    manifest.catalog_file = std::filesystem::absolute(request_.catalog_file).lexically_normal();
+    manifest.content_hash = report_.content_hash;
+    manifest.created_at = utc_now();
+    tools_.generations.finish(std::move(manifest));
+    meter_.update(report_.indexed, report_.failed);
+    meter_.end_stage();
+  }
+
+  // Constant after construction.
+  const IndexingTools& tools_;
+  const IndexRequest& request_;
+  const std::uint64_t generation_;
+  const std::filesystem::path& folder_;
+  const std::atomic<bool>* const cancel_;
+  const std::string fingerprint_;
+  const std::size_t dimension_;
+
+  // Of the calling thread.
+  ProgressMeter meter_;
+  IndexReport report_;
+  std::map<std::uint64_t, FailedProduct> failures_;  // by record
+  std::uint64_t done_ = 0;                           // products of the encoding stage
+  std::vector<Item> batch_;                          // images that wait for the encoder
+  std::vector<Item> unfinished_;                     // products that wait for their captions
+  Matrix images_;                                    // unit rows, by slot
+  Matrix captions_;                                  // unit rows, by slot
+  std::vector<std::string> ids_;                     // by slot
+  std::vector<Sha256Digest> content_digests_;        // by slot
+  std::vector<bool> indexed_;                        // by slot
+
+  // Between the threads. slots_ is set before they start.
+  std::size_t slots_ = 0;
+  BoundedQueue<Item> products_;
+  BoundedQueue<Item> ready_;
+  std::atomic<int> decoders_left_{0};
+  std::mutex error_mutex_;
+  std::exception_ptr thread_error_;  // guarded by error_mutex_ until the threads are joined
+};
+
+}  // namespace
+
+IndexReport build_generation(const IndexingTools& tools, const IndexRequest& request,
+                             std::uint64_t generation, const std::filesystem::path& folder,
+                             const ProgressCallback& progress, const std::atomic<bool>* cancel) {
+  return Run(tools, request, generation, folder, progress, cancel).run();
+}
+
+}  // namespace vitrine::engine

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+
+#include "encoder/encoder.h"
+#include "encoder/image_decoder.h"
+#include "engine/indexing.h"
+#include "storage/database.h"
+#include "storage/generation_store.h"
+
+namespace vitrine::engine {
+
+/// What an indexing run works with; all of it must outlive the run.
+struct IndexingTools {
+  const encoder::Encoder& encoder;
+  storage::Database& database;
+  storage::GenerationStore& generations;
+  encoder::ImageLimits image_limits;
+  int decode_threads = 1;       ///< at least 1
+  std::size_t batch_size = 32;  ///< images or texts that are encoded together, at least 1
+};
+
+/// Fills a generation: reads the catalog, encodes what the embedding cache does not have, writes
+/// rows, indices, products and manifest. The generation is then complete but not current.
+///
+///     reader thread --products--> decode threads --small images--> calling thread: encoder,
+///                                                                  cache, rows of the matrices
+///
+/// Memory: the two embedding matrices, the ids, and bounded queues of products and small images.
+/// Errors: see Engine::index_catalog.
+IndexReport build_generation(const IndexingTools& tools, const IndexRequest& request,
+                             std::uint64_t generation, const std::filesystem::path& folder,
+                             const ProgressCallback& progress, const std::atomic<bool>* cancel);
+
+}  // namespace vitrine::engine

@@ -1,0 +1,177 @@
+#include "engine/job_runner.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/report_json.h"
+#include "engine/timestamp.h"
+
+namespace vitrine::engine {
+namespace {
+
+constexpr const char* kInterruptedMessage =
+    "the server stopped while the job ran; start it again, and it goes on where it was";
+
+/// "20240229T123456789Z": sorts by time, and is a valid job id.
+std::string compact_timestamp(std::chrono::system_clock::time_point time) {
+  std::string text = utc_timestamp(time);
+  std::erase_if(text, [](char c) { return c == '-' || c == ':' || c == '.'; });
+  return text;
+}
+
+}  // namespace
+
+JobRunner::JobRunner(storage::Database& database) : database_(database) {
+  for (const auto& [id, json] : database_.list_jobs()) {
+    auto job = std::make_unique<Job>();
+    try {
+      job->status = job_from_json(json);
+    } catch (const Error& error) {
+      spdlog::warn("forgetting job {}: {}", id, error.what());
+      database_.delete_job(id);
+      continue;
+    }
+    if (job->status.state == JobState::kRunning) {
+      job->status.state = JobState::kInterrupted;
+      job->status.error = kInterruptedMessage;
+      job->status.finished_at = utc_now();
+      store(job->status);
+    }
+    jobs_.emplace(id, std::move(job));
+  }
+}
+
+JobRunner::~JobRunner() {
+  std::vector<std::thread> threads;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    for (auto& [id, job] : jobs_) {
+      job->cancel = true;
+      if (job->thread.joinable()) threads.push_back(std::move(job->thread));
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+std::string JobRunner::start(const std::string& catalog, Work work) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) throw unavailable("the engine is stopping; no job can be started");
+  forget_oldest();
+  auto time = std::chrono::system_clock::now();
+  std::string id;
+  do {
+    id = fmt::format("{}-{}", compact_timestamp(time), catalog);
+    time += std::chrono::milliseconds(1);
+  } while (jobs_.contains(id));
+
+  auto job = std::make_unique<Job>();
+  job->status.id = id;
+  job->status.catalog = catalog;
+  job->status.created_at = utc_now();
+  store(job->status);
+  Job& started = *jobs_.emplace(id, std::move(job)).first->second;
+  started.thread = std::thread([this, &started, work = std::move(work)] { run(started, work); });
+  return id;
+}
+
+void JobRunner::run(Job& job, Work work) {
+  const auto progress = [&](const IndexProgress& now) {
+    const std::lock_guard lock(mutex_);
+    job.status.progress = now;
+  };
+  JobState state = JobState::kFailed;
+  std::optional<IndexReport> report;
+  std::string message;
+  try {
+    report = work(progress, job.cancel);
+    state = JobState::kSucceeded;
+  } catch (const Error& error) {
+    message = error.what();
+    if (error.code() == ErrorCode::kCancelled) state = JobState::kCancelled;
+    if (error.code() == ErrorCode::kInternal) message = "internal error; the log has the details";
+    spdlog::error("job {} ended: {}", job.status.id, error.what());
+  } catch (const std::exception& error) {
+    message = "internal error; the log has the details";
+    spdlog::error("job {} ended: {}", job.status.id, error.what());
+  }
+
+  work = nullptr;  // gives up its claims before anyone can see that the job has ended
+
+  JobStatus ended;
+  {
+    const std::lock_guard lock(mutex_);
+    if (state == JobState::kCancelled && stopping_) {
+      state = JobState::kInterrupted;
+      message = kInterruptedMessage;
+    }
+    ended = job.status;
+    ended.state = state;
+    ended.report = std::move(report);
+    ended.error = std::move(message);
+    ended.finished_at = utc_now();
+  }
+  // On disk first: what was once seen as ended is ended after a crash, too.
+  try {
+    store(ended);
+  } catch (const Error& error) {
+    spdlog::error("cannot store how job {} ended: {}", ended.id, error.what());
+  }
+  const std::lock_guard lock(mutex_);
+  job.status = std::move(ended);
+}
+
+void JobRunner::store(const JobStatus& status) { database_.put_job(status.id, to_json(status)); }
+
+const JobRunner::Job& JobRunner::find(std::string_view id) const {
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end()) {
+    throw not_found(fmt::format("there is no job \"{}\"", printable(id)));
+  }
+  return *found->second;
+}
+
+JobStatus JobRunner::status(std::string_view id) const {
+  const std::lock_guard lock(mutex_);
+  return find(id).status;
+}
+
+std::vector<JobStatus> JobRunner::all() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<JobStatus> all;
+  for (const auto& [id, job] : jobs_) all.push_back(job->status);
+  std::ranges::reverse(all);
+  return all;
+}
+
+void JobRunner::cancel(std::string_view id) {
+  const std::lock_guard lock(mutex_);
+  find(id);
+  jobs_.find(id)->second->cancel = true;
+}
+
+void JobRunner::forget_oldest() {
+  std::size_t ended = 0;
+  for (const auto& [id, job] : jobs_) ended += job->status.state != JobState::kRunning ? 1 : 0;
+  for (auto it = jobs_.begin(); ended >= kMaxEndedJobs && it != jobs_.end();) {
+    Job& job = *it->second;
+    if (job.status.state == JobState::kRunning) {
+      ++it;
+      continue;
+    }
+    // The thread of an ended job has nothing left to do but to return.
+    if (job.thread.joinable()) job.thread.join();
+    database_.delete_job(it->first);
+    it = jobs_.erase(it);
+    --ended;
+  }
+}
+
+}  // namespace vitrine::engine

@@ -1,0 +1,139 @@
+#include "engine/report_json.h"
+
+#include <array>
+
+#include "base/error.h"
+
+namespace vitrine::engine {
+namespace {
+
+constexpr std::array kStages = {IndexStage::kReading, IndexStage::kEncoding, IndexStage::kBuilding,
+                                IndexStage::kPublishing};
+constexpr std::array kStates = {JobState::kRunning, JobState::kSucceeded, JobState::kFailed,
+                                JobState::kCancelled, JobState::kInterrupted};
+
+template <typename Enumeration, std::size_t n>
+Enumeration from_name(const std::array<Enumeration, n>& values, const std::string& name) {
+  for (const Enumeration value : values) {
+    if (to_string(value) == name) return value;
+  }
+  throw corruption("unknown name \"" + name + "\" in a stored record");
+}
+
+template <typename T>
+nlohmann::json optional_to_json(const std::optional<T>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json();
+}
+
+template <typename T>
+std::optional<T> optional_from_json(const nlohmann::json& json) {
+  if (json.is_null()) return std::nullopt;
+  return json.get<T>();
+}
+
+nlohmann::json to_json(const IndexProgress& progress) {
+  return {{"stage", to_string(progress.stage)},
+          {"done", progress.done},
+          {"total", optional_to_json(progress.total)},
+          {"failed", progress.failed},
+          {"products_per_second", progress.products_per_second},
+          {"eta_seconds", optional_to_json(progress.eta_seconds)}};
+}
+
+IndexProgress progress_from_json(const nlohmann::json& json) {
+  IndexProgress progress;
+  progress.stage = from_name(kStages, json.at("stage").get<std::string>());
+  json.at("done").get_to(progress.done);
+  progress.total = optional_from_json<std::uint64_t>(json.at("total"));
+  json.at("failed").get_to(progress.failed);
+  json.at("products_per_second").get_to(progress.products_per_second);
+  progress.eta_seconds = optional_from_json<double>(json.at("eta_seconds"));
+  return progress;
+}
+
+nlohmann::json to_json(const IndexReport& report) {
+  nlohmann::json failures = nlohmann::json::array();
+  for (const FailedProduct& failure : report.failures) {
+    failures.push_back(
+        {{"id", failure.id}, {"record", failure.record}, {"reason", failure.reason}});
+  }
+  return {{"products", report.products},
+          {"indexed", report.indexed},
+          {"encoded", report.encoded},
+          {"cached", report.cached},
+          {"captions_encoded", report.captions_encoded},
+          {"captions_cached", report.captions_cached},
+          {"failed", report.failed},
+          {"failures", std::move(failures)},
+          {"seconds", report.seconds},
+          {"generation", report.generation},
+          {"content_hash", report.content_hash}};
+}
+
+IndexReport report_from_json(const nlohmann::json& json) {
+  IndexReport report;
+  json.at("products").get_to(report.products);
+  json.at("indexed").get_to(report.indexed);
+  json.at("encoded").get_to(report.encoded);
+  json.at("cached").get_to(report.cached);
+  json.at("captions_encoded").get_to(report.captions_encoded);
+  json.at("captions_cached").get_to(report.captions_cached);
+  json.at("failed").get_to(report.failed);
+  for (const nlohmann::json& failure : json.at("failures")) {
+    report.failures.push_back({failure.at("id").get<std::string>(),
+                               failure.at("record").get<std::uint64_t>(),
+                               failure.at("reason").get<std::string>()});
+  }
+  json.at("seconds").get_to(report.seconds);
+  json.at("generation").get_to(report.generation);
+  json.at("content_hash").get_to(report.content_hash);
+  return report;
+}
+
+}  // namespace
+
+nlohmann::json to_json(const JobStatus& job) {
+  return {{"id", job.id},
+          {"catalog", job.catalog},
+          {"state", to_string(job.state)},
+          {"progress", to_json(job.progress)},
+          {"report", job.report ? to_json(*job.report) : nlohmann::json()},
+          {"error", job.error},
+          {"created_at", job.created_at},
+          {"finished_at", job.finished_at}};
+}
+
+JobStatus job_from_json(const nlohmann::json& json) try {
+  JobStatus job;
+  json.at("id").get_to(job.id);
+  json.at("catalog").get_to(job.catalog);
+  job.state = from_name(kStates, json.at("state").get<std::string>());
+  job.progress = progress_from_json(json.at("progress"));
+  if (!json.at("report").is_null()) job.report = report_from_json(json.at("report"));
+  json.at("error").get_to(job.error);
+  json.at("created_at").get_to(job.created_at);
+  json.at("finished_at").get_to(job.finished_at);
+  return job;
+} catch (const nlohmann::json::exception& error) {
+  throw corruption(std::string("a stored job is malformed: ") + error.what());
+}
+
+nlohmann::json to_json(const index::IndexSpec& spec) {
+  return {{"kind", spec.kind},
+          {"nlist", spec.nlist},
+          {"hnsw_m", spec.hnsw_m},
+          {"ef_construction", spec.ef_construction}};
+}
+
+index::IndexSpec index_spec_from_json(const nlohmann::json& json) try {
+  index::IndexSpec spec;
+  json.at("kind").get_to(spec.kind);
+  json.at("nlist").get_to(spec.nlist);
+  json.at("hnsw_m").get_to(spec.hnsw_m);
+  json.at("ef_construction").get_to(spec.ef_construction);
+  return spec;
+} catch (const nlohmann::json::exception& error) {
+  throw corruption(std::string("a stored index specification is malformed: ") + error.what());
+}
+
+}  // namespace vitrine::engine
