@@ -14,7 +14,7 @@ struct ImageLimits {
   std::uint64_t max_pixels = 64'000'000;
 };
 
-/// Decodes a JPEG, PNG, WebP, GIF (first frame), BMP or TIFF image, whatever its file is called.
+/// Decodes a JPEG, PNG, WebP, BMP or TIFF image, whatever its file is called.
 /// The pixels are those of Pillow's convert("RGB"): EXIF rotation is not applied, alpha is dropped
 /// and not composited. docs/encoder.md lists where they differ. Safe to call from many threads.
 /// Throws InvalidArgument when the bytes are not an image, are damaged or cut short, and

@@ -1,0 +1,342 @@
+#include "encoder/safetensors.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "base/text.h"
+
+static_assert(std::endian::native == std::endian::little, "safetensors data is little endian");
+
+namespace vitrine::encoder {
+namespace {
+
+/// The limit of the reference implementation.
+constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
+/// A tensor's entry is an object whose arrays are the deepest thing a header holds.
+constexpr int kMaxHeaderDepth = 4;
+constexpr std::size_t kMaxDimensions = 16;
+
+struct DTypeName {
+  DType dtype;
+  std::string_view name;
+  std::size_t size;
+};
+
+constexpr DTypeName kDTypes[] = {
+    {DType::kBool, "BOOL", 1}, {DType::kU8, "U8", 1},   {DType::kI8, "I8", 1},
+    {DType::kU16, "U16", 2},   {DType::kI16, "I16", 2}, {DType::kF16, "F16", 2},
+    {DType::kBF16, "BF16", 2}, {DType::kU32, "U32", 4}, {DType::kI32, "I32", 4},
+    {DType::kF32, "F32", 4},   {DType::kU64, "U64", 8}, {DType::kI64, "I64", 8},
+    {DType::kF64, "F64", 8},
+};
+
+float bfloat16_to_float(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
+
+float float16_to_float(std::uint16_t bits) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16;
+  const std::uint32_t exponent = (bits >> 10) & 0x1fU;
+  const std::uint32_t mantissa = bits & 0x3ffU;
+  if (exponent == 0) {  // zero or subnormal: mantissa * 2^-24, exact in float32
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const std::uint32_t wide = exponent == 0x1f ? 0xffU : exponent + 112;
+  return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
+}
+
+/// Rounds to nearest, ties to even.
+std::uint16_t float_to_float16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000U);
+  const std::uint32_t magnitude = bits & 0x7fffffffU;
+  if (magnitude > 0x7f800000U) return sign | 0x7e00U;   // NaN
+  if (magnitude >= 0x477ff000U) return sign | 0x7c00U;  // rounds past the largest, or infinite
+  if (magnitude < 0x38800000U) {                        // subnormal: a multiple of 2^-24
+    const float scaled = std::bit_cast<float>(magnitude) * 0x1p24F;
+    return sign | static_cast<std::uint16_t>(std::nearbyint(scaled));
+  }
+  const std::uint32_t rounded = magnitude + 0xfffU + ((magnitude >> 13) & 1U);
+  return sign | static_cast<std::uint16_t>((rounded - 0x38000000U) >> 13);
+}
+
+class HeaderParser {
+ public:
+  explicit HeaderParser(std::string where) : where_(std::move(where)) {}
+
+  nlohmann::json parse(std::string_view text) {
+    std::set<std::string> names;
+    const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+      if (depth > kMaxHeaderDepth) throw corruption(where_ + ": the header is nested too deeply");
+      if (event == nlohmann::json::parse_event_t::key && depth == 1) {
+        const auto& name = parsed.get_ref<const std::string&>();
+        if (!names.insert(name).second) {
+          throw corruption(
+              fmt::format("{}: tensor \"{}\" is listed twice", where_, printable(name)));
+        }
+      }
+      return true;
+    };
+    try {
+      return nlohmann::json::parse(text.begin(), text.end(), check);
+    } catch (const nlohmann::json::exception& error) {
+      throw corruption(
+          fmt::format("{}: the header is not JSON: {}", where_, printable(error.what(), 200)));
+    }
+  }
+
+ private:
+  std::string where_;
+};
+
+std::uint64_t unsigned_integer(const nlohmann::json& value, const std::string& what) {
+  if (!value.is_number_unsigned()) throw corruption(what + " is not an unsigned integer");
+  return value.get<std::uint64_t>();
+}
+
+/// One tensor's entry; `data` is all that follows the header.
+TensorInfo parse_tensor(const nlohmann::json& entry, std::string_view data,
+                        const std::string& what) {
+  if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
+      !entry.contains("data_offsets") || entry.size() != 3) {
+    throw corruption(what + " does not consist of dtype, shape and data_offsets");
+  }
+  const nlohmann::json& dtype = entry["dtype"];
+  const nlohmann::json& shape = entry["shape"];
+  const nlohmann::json& offsets = entry["data_offsets"];
+  if (!dtype.is_string()) throw corruption(what + ": dtype is not a string");
+  if (!shape.is_array() || shape.size() > kMaxDimensions) {
+    throw corruption(
+        fmt::format("{}: shape is not an array of at most {} sizes", what, kMaxDimensions));
+  }
+  if (!offsets.is_array() || offsets.size() != 2) {
+    throw corruption(what + ": data_offsets is not a pair");
+  }
+
+  const auto& name = dtype.get_ref<const std::string&>();
+  const auto* type =
+      std::find_if(std::begin(kDTypes), std::end(kDTypes),
+                   [&](const DTypeName& candidate) { return candidate.name == name; });
+  if (type == std::end(kDTypes)) {
+    throw corruption(fmt::format("{}: unknown dtype \"{}\"", what, printable(name)));
+  }
+
+  TensorInfo tensor;
+  tensor.dtype = type->dtype;
+  std::uint64_t size = type->size;
+  for (const nlohmann::json& dimension : shape) {
+    const std::uint64_t extent = unsigned_integer(dimension, what + ": a size of the shape");
+    if (extent > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) ||
+        __builtin_mul_overflow(size, extent, &size)) {
+      throw corruption(what + ": the shape's product overflows");
+    }
+    tensor.shape.push_back(static_cast<std::int64_t>(extent));
+  }
+  const std::uint64_t begin = unsigned_integer(offsets[0], what + ": data_offsets[0]");
+  const std::uint64_t end = unsigned_integer(offsets[1], what + ": data_offsets[1]");
+  if (begin > end || end > data.size()) {
+    throw corruption(fmt::format("{}: data_offsets [{}, {}] exceed the {} bytes of data", what,
+                                 begin, end, data.size()));
+  }
+  if (end - begin != size) {
+    throw corruption(fmt::format("{}: shape [{}] of {} needs {} bytes, data_offsets give {}", what,
+                                 fmt::join(tensor.shape, ", "), type->name, size, end - begin));
+  }
+  tensor.bytes = data.substr(begin, size);
+  return tensor;
+}
+
+/// The tensors must lie end to end: no overlap, no gap, nothing after the last.
+void check_layout(const std::map<std::string, TensorInfo>& tensors, std::string_view data,
+                  const std::string& where) {
+  std::vector<std::pair<std::string_view, const std::string*>> ranges;
+  ranges.reserve(tensors.size());
+  for (const auto& [name, tensor] : tensors) ranges.emplace_back(tensor.bytes, &name);
+  std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.first.data(), a.first.size()) < std::pair(b.first.data(), b.first.size());
+  });
+  const char* expected = data.data();
+  for (const auto& [bytes, name] : ranges) {
+    if (bytes.data() < expected) {
+      throw corruption(fmt::format("{}: tensor \"{}\" overlaps another", where, printable(*name)));
+    }
+    if (bytes.data() > expected) {
+      throw corruption(fmt::format("{}: {} unused bytes lie before tensor \"{}\"", where,
+                                   bytes.data() - expected, printable(*name)));
+    }
+    expected += bytes.size();
+  }
+  const auto rest = data.data() + data.size() - expected;
+  if (rest != 0) {
+    throw corruption(fmt::format("{}: {} bytes after the last tensor belong to none", where, rest));
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].name; }
+
+std::size_t size_of(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)].size; }
+
+std::size_t TensorInfo::element_count() const { return bytes.size() / size_of(dtype); }
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(path) {
+  const std::string where = path.string();
+  const std::string_view bytes = file_.bytes();
+  std::uint64_t header_size = 0;
+  if (bytes.size() < sizeof(header_size)) {
+    throw corruption(
+        fmt::format("{}: {} bytes are too few for a safetensors file", where, bytes.size()));
+  }
+  std::memcpy(&header_size, bytes.data(), sizeof(header_size));
+  if (header_size > kMaxHeaderBytes) {
+    throw corruption(fmt::format("{}: claims a header of {} bytes; at most {} are allowed", where,
+                                 header_size, kMaxHeaderBytes));
+  }
+  if (header_size > bytes.size() - sizeof(header_size)) {
+    throw corruption(fmt::format("{}: claims a header of {} bytes but has only {} in all", where,
+                                 header_size, bytes.size()));
+  }
+  const std::string_view text = bytes.substr(sizeof(header_size), header_size);
+  const std::string_view data = bytes.substr(sizeof(header_size) + header_size);
+  if (!text.starts_with('{')) throw corruption(where + ": the header does not begin with '{'");
+
+  const nlohmann::json header = HeaderParser(where).parse(text);
+  if (!header.is_object()) throw corruption(where + ": the header is not a JSON object");
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") continue;
+    const std::string what = fmt::format("{}: tensor \"{}\"", where, printable(name));
+    tensors_.emplace(name, parse_tensor(entry, data, what));
+  }
+  check_layout(tensors_, data, where);
+}
+
+std::vector<std::string> SafetensorsFile::names() const {
+  std::vector<std::string> result;
+  result.reserve(tensors_.size());
+  for (const auto& [name, tensor] : tensors_) result.push_back(name);
+  return result;
+}
+
+const TensorInfo& SafetensorsFile::tensor(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) {
+    throw not_found(fmt::format("{} has no tensor \"{}\"", path_.string(), printable(name)));
+  }
+  return found->second;
+}
+
+std::vector<float> SafetensorsFile::read_float(const std::string& name) const {
+  std::vector<float> values(tensor(name).element_count());
+  read_float(name, values);
+  return values;
+}
+
+void SafetensorsFile::read_float(const std::string& name, std::span<float> values) const {
+  const TensorInfo& info = tensor(name);
+  if (values.size() != info.element_count()) {
+    throw invalid_argument(fmt::format("{}: tensor \"{}\" has {} elements, not {}", path_.string(),
+                                       printable(name), info.element_count(), values.size()));
+  }
+  if (values.empty()) return;
+  if (info.dtype == DType::kF32) {
+    std::memcpy(values.data(), info.bytes.data(), info.bytes.size());
+    return;
+  }
+  if (info.dtype != DType::kF16 && info.dtype != DType::kBF16) {
+    throw invalid_argument(fmt::format("{}: tensor \"{}\" has dtype {}; F32, F16 or BF16 is read",
+                                       path_.string(), printable(name), to_string(info.dtype)));
+  }
+  const auto convert = info.dtype == DType::kF16 ? float16_to_float : bfloat16_to_float;
+  const char* source = info.bytes.data();  // the format does not promise alignment
+  for (float& value : values) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, source, sizeof(bits));
+    source += sizeof(bits);
+    value = convert(bits);
+  }
+}
+
+SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, const Shapes& shapes, DType dtype)
+    : path_(std::move(path)), temporary_(path_), dtype_(dtype) {
+  if (dtype != DType::kF32 && dtype != DType::kF16) {
+    throw invalid_argument(
+        fmt::format("cannot write {} tensors; F32 and F16 are written", to_string(dtype)));
+  }
+  temporary_ += ".tmp";
+  nlohmann::ordered_json header;
+  header["__metadata__"]["format"] = "pt";  // transformers refuses files without it
+  std::uint64_t offset = 0;
+  for (const auto& [name, shape] : shapes) {
+    std::uint64_t elements = 1;
+    for (const std::int64_t extent : shape) elements *= static_cast<std::uint64_t>(extent);
+    const std::uint64_t end = offset + elements * size_of(dtype);
+    header[name] = {{"dtype", to_string(dtype)}, {"shape", shape}, {"data_offsets", {offset, end}}};
+    offset = end;
+    elements_expected_ += elements;
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');  // so that the data is aligned
+  const std::uint64_t size = text.size();
+  stream_.open(temporary_, std::ios::binary | std::ios::trunc);
+  stream_.write(reinterpret_cast<const char*>(&size), sizeof(size));
+  stream_.write(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!stream_) throw unavailable("cannot write " + temporary_.string());
+}
+
+SafetensorsWriter::~SafetensorsWriter() {
+  if (finished_) return;
+  stream_.close();
+  std::error_code ignored;  // a leftover is no reason to fail
+  std::filesystem::remove(temporary_, ignored);
+}
+
+void SafetensorsWriter::append(std::span<const float> values) {
+  elements_written_ += values.size();
+  if (dtype_ == DType::kF32) {
+    stream_.write(reinterpret_cast<const char*>(values.data()),
+                  static_cast<std::streamsize>(values.size_bytes()));
+    return;
+  }
+  std::vector<std::uint16_t> halves(values.size());
+  std::transform(values.begin(), values.end(), halves.begin(), float_to_float16);
+  stream_.write(reinterpret_cast<const char*>(halves.data()),
+                static_cast<std::streamsize>(halves.size() * sizeof(std::uint16_t)));
+}
+
+void SafetensorsWriter::finish() {
+  if (elements_written_ != elements_expected_) {
+    throw invalid_argument(fmt::format("{}: {} elements were written, the shapes need {}",
+                                       path_.string(), elements_written_, elements_expected_));
+  }
+  stream_.close();
+  if (!stream_) throw unavailable("cannot write " + temporary_.string());
+  fsync_path(temporary_);
+  std::error_code error;
+  std::filesystem::rename(temporary_, path_, error);
+  if (error) throw unavailable("cannot rename onto " + path_.string() + ": " + error.message());
+  finished_ = true;
+  fsync_path(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
+}
+
+void write_safetensors(const std::filesystem::path& path,
+                       const std::map<std::string, FloatTensor>& tensors, DType dtype) {
+  SafetensorsWriter::Shapes shapes;
+  shapes.reserve(tensors.size());
+  for (const auto& [name, tensor] : tensors) shapes.emplace_back(name, tensor.shape);
+  SafetensorsWriter writer(path, shapes, dtype);
+  for (const auto& [name, tensor] : tensors) writer.append(tensor.values);
+  writer.finish();
+}
+
+}  // namespace vitrine::encoder
