@@ -31,7 +31,8 @@ struct BadRecord {
 /// ends the reading. A missing or malformed field, invalid UTF-8, an exceeded limit or an id seen
 /// before is a bad record (of two equal ids the first stays a product).
 /// Returns the number of records. Throws InvalidArgument when the file as a whole is no catalog:
-/// unknown extension, no records, broken JSON array or CSV quoting, missing column; NotFound,
+/// unknown extension, no records, broken JSON array or CSV quoting, missing column;
+/// ResourceExhausted for one JSON array element of more than 64 MiB; NotFound,
 /// PermissionDenied or Unavailable when it cannot be read.
 std::uint64_t read_catalog(const std::filesystem::path& path,
                            const std::function<void(Product&&)>& on_product,

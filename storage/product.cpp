@@ -24,7 +24,9 @@ bool has_c1_control(std::string_view text) {
 }
 
 std::string find_text_fault(std::string_view field, std::string_view text, std::size_t max_bytes) {
-  if (text.empty()) return fmt::format("{} is missing or empty; it must be a text", field);
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+    return fmt::format("{} is missing or empty; it must be a text", field);
+  }
   if (text.size() > max_bytes) {
     return fmt::format("{} has {} bytes; at most {} are allowed", field, text.size(), max_bytes);
   }
