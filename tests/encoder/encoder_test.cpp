@@ -1,0 +1,217 @@
+#include "encoder/encoder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "encoder/image_decoder.h"
+#include "encoder/safetensors.h"
+#include "tests/encoder/fixtures.h"
+#include "tests/encoder/golden_embeddings.h"
+
+namespace vitrine::encoder {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kSmall = "clip-small-patch16";
+
+class EncoderTest : public testing::Test {
+ protected:
+  std::filesystem::path checkpoint() const { return folder_.path() / "model"; }
+  EncoderOptions options() const { return {checkpoint().string(), 0, 5}; }
+
+  void link(const std::string& name) const { link_checkpoint(fixtures() / name, checkpoint()); }
+
+  /// A file of the linked checkpoint with other content.
+  void replace(const char* name, const std::string& content) const {
+    std::filesystem::remove(checkpoint() / name);
+    std::ofstream(checkpoint() / name, std::ios::binary) << content;
+  }
+
+  Error refusal() const {
+    try {
+      load_encoder(options());
+    } catch (const Error& error) {
+      return error;
+    }
+    ADD_FAILURE() << "the checkpoint is accepted";
+    return internal_error("");
+  }
+
+  TemporaryDirectory folder_;
+};
+
+class GoldenCheckpoint : public EncoderTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(GoldenCheckpoint, AgreesWithTheReference) {
+  VITRINE_NEED_FIXTURES();
+  link(GetParam());
+  const auto encoder = load_encoder(options());
+  const nlohmann::json description = read_json(fixtures() / "clip_small_golden.json");
+  std::vector<std::string> texts;
+  for (const auto& text : description["texts"]) texts.push_back(text["text"]);
+  std::vector<Image> images;
+  for (const auto& file : description["images"]) {
+    images.push_back(decode_image(read_all(fixtures() / "images" / file.get<std::string>())));
+  }
+  expect_golden(*encoder, encoder->encode_images(images), encoder->encode_texts(texts),
+                SafetensorsFile(fixtures() / "clip_small_golden.safetensors"),
+                std::string(GetParam()) + "/");
+}
+
+INSTANTIATE_TEST_SUITE_P(Small, GoldenCheckpoint,
+                         testing::Values("clip-small-quickgelu", "clip-small-gelu",
+                                         "clip-small-f16", kSmall));
+
+TEST_F(EncoderTest, EncodesInTwoStepsAndInBatchesAlike) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  const auto encoder = load_encoder(options());
+  const Image image = decode_image(read_all(fixtures() / "images/rgba.png"));
+  const std::vector<Image> images(7, image);
+  const std::vector<Image> prepared(7, encoder->prepare(image));
+  const Matrix direct = encoder->encode_images(images);
+  const Matrix stepped = encoder->encode_prepared(prepared);
+  ASSERT_EQ(direct.rows(), 7U);
+  ASSERT_EQ(direct.cols(), static_cast<std::size_t>(encoder->dimension()));
+  for (std::size_t row = 0; row < 7; ++row) {
+    for (std::size_t c = 0; c < direct.cols(); ++c) {
+      EXPECT_EQ(direct.row(row)[c], stepped.row(row)[c]);
+      EXPECT_NEAR(direct.row(row)[c], direct.row(0)[c], 1e-5F);
+    }
+  }
+  EXPECT_EQ(encoder->encode_images({}).rows(), 0U);
+  EXPECT_EQ(encoder->encode_texts({}).rows(), 0U);
+}
+
+TEST_F(EncoderTest, AnswersManyThreadsAtOnce) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  const auto encoder = load_encoder(options());
+  const std::vector<std::string> texts = {"a red dress", "blue jeans"};
+  const Matrix expected = encoder->encode_texts(texts);
+  std::vector<Matrix> results(4);
+  std::vector<std::thread> threads;
+  for (Matrix& result : results) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 5; ++i) result = encoder->encode_texts(texts);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const Matrix& result : results) {
+    for (std::size_t i = 0; i < expected.rows() * expected.cols(); ++i) {
+      EXPECT_NEAR(result.data()[i], expected.data()[i], 1e-5F);
+    }
+  }
+}
+
+TEST_F(EncoderTest, RefusesBadInputAndGoesOn) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  const auto encoder = load_encoder(options());
+  const std::vector<std::string> malformed = {"fine", "bad \xff"};
+  EXPECT_THROW(encoder->encode_texts(malformed), Error);
+  EXPECT_THROW(encoder->encode_images(std::vector<Image>(1)), Error);
+  EXPECT_EQ(encoder->encode_texts(std::vector<std::string>{"", std::string(5000, 'x')}).rows(), 2U);
+}
+
+TEST_F(EncoderTest, DescribesItself) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  const auto encoder = load_encoder(options());
+  const EncoderInfo info = encoder->info();
+  EXPECT_EQ(info.architecture, "clip");
+  EXPECT_EQ(info.dimension, 48);
+  EXPECT_EQ(info.image_size, 224);
+  EXPECT_EQ(info.context_length, 77);
+  EXPECT_EQ(info.vocab_size, 49408);
+  EXPECT_GT(info.parameters, 1'000'000);
+  EXPECT_EQ(encoder->fingerprint().size(), 64U);
+}
+
+TEST_F(EncoderTest, FingerprintChangesWithEveryFile) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  std::string last = load_encoder(options())->fingerprint();
+  EXPECT_EQ(load_encoder(options())->fingerprint(), last);
+  for (const char* name : {"config.json", "vocab.json", "merges.txt", "preprocessor_config.json"}) {
+    replace(name, read_all(checkpoint() / name) + "\n");
+    const std::string next = load_encoder(options())->fingerprint();
+    EXPECT_NE(next, last) << name;
+    last = next;
+  }
+}
+
+TEST_F(EncoderTest, ListsEveryDifferenceBetweenWeightsAndConfig) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  std::map<std::string, FloatTensor> tensors;
+  {
+    const SafetensorsFile file(checkpoint() / "model.safetensors");
+    for (const auto& [name, tensor] : file.tensors()) {
+      if (!name.ends_with("position_ids")) {
+        tensors[name] = {tensor.shape, file.read_float(name)};
+      }
+    }
+  }
+  tensors.erase("visual_projection.weight");
+  tensors["surplus"] = {{2}, {1, 2}};
+  tensors["text_model.final_layer_norm.bias"] = {{3}, {1, 2, 3}};
+  tensors["vision_model.embeddings.position_ids"] = {{1}, {0}};
+  std::filesystem::remove(checkpoint() / "model.safetensors");
+  write_safetensors(checkpoint() / "model.safetensors", tensors, DType::kF32);
+  const Error error = refusal();
+  EXPECT_EQ(error.code(), ErrorCode::kCorruption);
+  EXPECT_THAT(error.what(), HasSubstr("model.safetensors does not match config.json in 3 places"));
+  EXPECT_THAT(error.what(), HasSubstr("missing: visual_projection.weight [48, 64]"));
+  EXPECT_THAT(error.what(), HasSubstr("unexpected: surplus [2]"));
+  EXPECT_THAT(error.what(),
+              HasSubstr("shape: text_model.final_layer_norm.bias is [3], config.json needs [32]"));
+}
+
+TEST_F(EncoderTest, NamesTheMissingFile) {
+  VITRINE_NEED_FIXTURES();
+  for (const char* name : {"config.json", "model.safetensors", "vocab.json", "merges.txt",
+                           "preprocessor_config.json"}) {
+    std::filesystem::remove_all(checkpoint());
+    link(kSmall);
+    std::filesystem::remove(checkpoint() / name);
+    const Error error = refusal();
+    EXPECT_EQ(error.code(), ErrorCode::kNotFound) << name;
+    EXPECT_THAT(error.what(), HasSubstr(name));
+  }
+}
+
+TEST_F(EncoderTest, NamesWhatItCannotLoad) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  nlohmann::json config = read_json(checkpoint() / "config.json");
+  const std::string weights = read_all(checkpoint() / "model.safetensors");
+  replace("config.json", R"({"model_type": "bert"})");
+  EXPECT_THAT(refusal().what(), HasSubstr("model_type is \"bert\"; supported: clip"));
+  replace("config.json", "{");
+  EXPECT_THAT(refusal().what(), HasSubstr("config.json"));
+  config["vision_config"]["image_size"] = 240;
+  replace("config.json", config.dump());
+  EXPECT_THAT(refusal().what(), HasSubstr("image_size is 240"));
+  config["vision_config"]["image_size"] = 224;
+  config["text_config"]["vocab_size"] = 100;
+  replace("config.json", config.dump());
+  EXPECT_THAT(refusal().what(), HasSubstr("vocab_size is 100"));
+  config["text_config"].erase("vocab_size");
+  replace("config.json", config.dump());
+  replace("model.safetensors", weights.substr(0, weights.size() / 2));
+  EXPECT_EQ(refusal().code(), ErrorCode::kCorruption);
+  replace("model.safetensors", "");
+  EXPECT_EQ(refusal().code(), ErrorCode::kCorruption);
+  EXPECT_THROW(load_encoder({"", 0, 32}), Error);
+  EXPECT_THROW(load_encoder({"x", -1, 32}), Error);
+  EXPECT_THROW(load_encoder({"x", 0, 0}), Error);
+}
+
+}  // namespace
+}  // namespace vitrine::encoder

@@ -1,0 +1,46 @@
+#include "tests/encoder/formula_checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "encoder/encoder.h"
+#include "encoder/image_decoder.h"
+#include "encoder/safetensors.h"
+#include "tests/encoder/fixtures.h"
+#include "tests/encoder/golden_embeddings.h"
+
+namespace vitrine::encoder {
+namespace {
+
+TEST(FormulaCheckpoint, OfFullSizeAgreesWithTheReference) {
+  VITRINE_NEED_FIXTURES();
+  const std::filesystem::path source = fixtures() / "vit-b-32-formula";
+  const SafetensorsFile golden(source / "expected.safetensors");
+  const nlohmann::json expected = read_json(source / "expected.json");
+  const TemporaryDirectory folder;
+  make_formula_checkpoint(folder.path(), fixtures());
+  {
+    const SafetensorsFile weights(folder.path() / "model.safetensors");
+    for (const auto& [name, check] : expected["weights_to_check"].items()) {
+      const std::vector<float> values = weights.read_float(name);
+      EXPECT_EQ(std::vector<float>(values.begin(), values.begin() + 8),
+                golden.read_float("first8/" + name));
+      double sum = 0;
+      for (const float value : values) sum += value;
+      EXPECT_EQ(sum, check["sum_float64"].get<double>()) << name;
+    }
+  }
+
+  const auto encoder = load_encoder({folder.path().string(), 0, 8});
+  EXPECT_EQ(encoder->info().parameters, expected["n_parameters"].get<std::int64_t>());
+  std::vector<std::string> texts;
+  for (const auto& text : expected["texts"]) texts.push_back(text["text"]);
+  std::vector<Image> images;
+  for (const auto& file : expected["images"]) {
+    images.push_back(decode_image(read_all(fixtures() / "images" / file.get<std::string>())));
+  }
+  expect_golden(*encoder, encoder->encode_images(images), encoder->encode_texts(texts), golden, "");
+}
+
+}  // namespace
+}  // namespace vitrine::encoder

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "base/matrix.h"
+#include "encoder/encoder.h"
+#include "encoder/safetensors.h"
+
+namespace vitrine::encoder {
+
+/// The fixtures' suggested limits on the difference to the reference's float32.
+constexpr float kEmbeddingLimit = 5e-5F;
+constexpr float kNormalizedLimit = 5e-6F;
+constexpr float kLogitLimit = 2e-4F;
+constexpr float kProbabilityLimit = 2e-5F;
+
+inline void expect_near(const Matrix& actual, const SafetensorsFile& golden,
+                        const std::string& name, float limit) {
+  const std::vector<float> expected = golden.read_float(name);
+  ASSERT_EQ(actual.rows() * actual.cols(), expected.size()) << name;
+  float largest = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    largest = std::max(largest, std::abs(actual.data()[i] - expected[i]));
+    ASSERT_TRUE(std::isfinite(actual.data()[i])) << name;
+  }
+  EXPECT_LE(largest, limit) << name;
+  testing::Test::RecordProperty(name, std::to_string(largest));
+  std::printf("  %s: largest difference %.3g\n", name.c_str(), largest);
+}
+
+inline Matrix normalized(Matrix matrix) {
+  for (std::size_t i = 0; i < matrix.rows(); ++i) {
+    double sum = 0;
+    for (const float value : matrix.row(i)) sum += double(value) * value;
+    for (float& value : matrix.row(i)) value = static_cast<float>(value / std::sqrt(sum));
+  }
+  return matrix;
+}
+
+inline Matrix logits(const Matrix& images, const Matrix& texts, float scale) {
+  Matrix result(images.rows(), texts.rows());
+  for (std::size_t i = 0; i < images.rows(); ++i) {
+    for (std::size_t t = 0; t < texts.rows(); ++t) {
+      double dot = 0;
+      for (std::size_t c = 0; c < texts.cols(); ++c) {
+        dot += double(images.row(i)[c]) * texts.row(t)[c];
+      }
+      result.row(i)[t] = static_cast<float>(dot * scale);
+    }
+  }
+  return result;
+}
+
+inline Matrix softmax(Matrix matrix) {
+  for (std::size_t i = 0; i < matrix.rows(); ++i) {
+    const auto row = matrix.row(i);
+    const float largest = *std::max_element(row.begin(), row.end());
+    double sum = 0;
+    for (float& value : row) sum += value = std::exp(value - largest);
+    for (float& value : row) value = static_cast<float>(value / sum);
+  }
+  return matrix;
+}
+
+/// Compares everything the golden file holds under `prefix` ("clip-small-gelu/" or "").
+inline void expect_golden(const Encoder& encoder, const Matrix& images, const Matrix& texts,
+                          const SafetensorsFile& golden, const std::string& prefix) {
+  const Matrix unit_images = normalized(images);
+  const Matrix unit_texts = normalized(texts);
+  const Matrix scores = logits(unit_images, unit_texts, encoder.logit_scale());
+  expect_near(images, golden, prefix + "image_embeds", kEmbeddingLimit);
+  expect_near(texts, golden, prefix + "text_embeds", kEmbeddingLimit);
+  expect_near(unit_images, golden, prefix + "image_embeds_normalized", kNormalizedLimit);
+  expect_near(unit_texts, golden, prefix + "text_embeds_normalized", kNormalizedLimit);
+  expect_near(scores, golden, prefix + "logits_per_image", kLogitLimit);
+  expect_near(softmax(scores), golden, prefix + "probs", kProbabilityLimit);
+}
+
+}  // namespace vitrine::encoder
