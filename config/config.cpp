@@ -40,7 +40,7 @@ void require_not_empty(const char* key, const std::string& value) {
 
 void EncoderConfig::validate() const {
   require_between("encoder.threads", threads, 0, 1024);
-  require_between("encoder.max_batch", max_batch, 1, 4096);
+  require_between("encoder.max_batch", max_batch, 1, 1024);
   require_between("encoder.image_max_mb", image_max_mb, 1, 4096);
   require_between("encoder.image_max_megapixels", image_max_megapixels, 1, 4096);
 }
@@ -52,15 +52,15 @@ void StorageConfig::validate() const {
 
 void IndexConfig::validate() const {
   require_one_of("index.kind", kind, {"flat", "ivf", "hnsw"});
-  require_between("index.nlist", nlist, 0, 1048576);
+  require_between("index.nlist", nlist, 0, 1000000);
   require_between("index.hnsw_m", hnsw_m, 2, 256);
   require_between("index.ef_construction", ef_construction, 1, 4096);
 }
 
 void SearchConfig::validate() const {
-  require_between("search.limit", limit, 1, 10000);
-  require_between("search.nprobe", nprobe, 1, 1048576);
-  require_between("search.ef_search", ef_search, 1, 4096);
+  require_between("search.limit", limit, 1, 1000);
+  require_between("search.nprobe", nprobe, 1, 1000000);
+  require_between("search.ef_search", ef_search, 1, 10000);
 }
 
 void ServerConfig::validate() const {

@@ -21,7 +21,7 @@ struct EncoderConfig {
   std::string model;
   /// Cores one encoding uses. 0: all of them. Valid: [0, 1024].
   int threads = 0;
-  /// Images or texts encoded in one pass. More: faster indexing, more memory. Valid: [1, 4096].
+  /// Images or texts encoded in one pass. More: faster indexing, more memory. Valid: [1, 1024].
   int max_batch = 32;
   /// Largest image file, in MiB. Larger ones are refused before reading. Valid: [1, 4096].
   int image_max_mb = 64;
@@ -49,7 +49,7 @@ struct StorageConfig {
 struct IndexConfig {
   /// "flat" (exact, linear time), "ivf" (clusters) or "hnsw" (graph: fastest, most memory).
   std::string kind = "flat";
-  /// ivf: number of clusters. 0: about 4 * sqrt(products). Valid: [0, 1048576].
+  /// ivf: number of clusters. 0: about 4 * sqrt(products). Valid: [0, 1000000].
   int nlist = 0;
   /// hnsw: links a node. More: better recall, more memory. Valid: [2, 256].
   int hnsw_m = 32;
@@ -62,11 +62,11 @@ struct IndexConfig {
 
 /// [search]: what a query uses unless it says otherwise.
 struct SearchConfig {
-  /// Hits an answer holds. Valid: [1, 10000].
+  /// Hits an answer holds. Valid: [1, 1000].
   int limit = 10;
-  /// ivf: clusters visited. More: better recall, slower. Valid: [1, 1048576].
+  /// ivf: clusters visited. More: better recall, slower. Valid: [1, 1000000].
   int nprobe = 16;
-  /// hnsw: beam width. More: better recall, slower. Valid: [1, 4096].
+  /// hnsw: beam width. More: better recall, slower. Valid: [1, 10000].
   int ef_search = 64;
 
   void validate() const;

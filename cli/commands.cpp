@@ -1,0 +1,20 @@
+#include "cli/commands.h"
+
+#include <array>
+
+namespace vitrine::cli {
+
+std::span<const Command> commands() {
+  static constexpr std::array kCommands{
+      Command{"index", "Encode a catalogue and build its index", add_index},
+      Command{"serve", "Answer queries over HTTP", add_serve},
+      Command{"search", "Find products by a text, an image or a product", add_search},
+      Command{"classify", "Tell which of some labels fits an image best (zero-shot)", add_classify},
+      Command{"encode", "Write the embeddings of texts or images to a .npy file", add_encode},
+      Command{"evaluate", "Measure the checkpoint on a labelled catalogue", add_evaluate},
+      Command{"info", "Show the checkpoint, the catalogues and the configuration", add_info},
+  };
+  return kCommands;
+}
+
+}  // namespace vitrine::cli

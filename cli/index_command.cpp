@@ -1,0 +1,140 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <iostream>
+#include <memory>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/log.h"
+#include "cli/progress_bar.h"
+#include "cli/settings.h"
+
+namespace vitrine::cli {
+namespace {
+
+std::atomic<bool> cancel_requested{false};  // set by the signal handler
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void request_cancel(int /*signal*/) { cancel_requested = true; }
+
+/// One bar a stage that takes time.
+class StageProgress {
+ public:
+  explicit StageProgress(bool terminal) : terminal_(terminal) {}
+
+  void update(const engine::IndexProgress& progress) {
+    if (!bar_ || progress.stage != stage_) {
+      finish();
+      stage_ = progress.stage;
+      bar_ = std::make_unique<ProgressBar>(std::cerr, terminal_,
+                                           std::string(engine::to_string(stage_)));
+    }
+    bar_->update(progress.done, progress.total.value_or(0));
+  }
+
+  void finish() {
+    if (bar_) {
+      bar_->finish();
+      bar_.reset();
+    }
+  }
+
+ private:
+  const bool terminal_;
+  engine::IndexStage stage_ = engine::IndexStage::kReading;
+  std::unique_ptr<ProgressBar> bar_;
+};
+
+void print(const std::string& catalog, const engine::IndexReport& report) {
+  fmt::print(
+      "catalog {}: {} of {} products indexed in {:.1f} s, generation {}\n"
+      "  images    {} encoded, {} from the cache\n"
+      "  captions  {} encoded, {} from the cache\n"
+      "  content   {}\n",
+      catalog, report.indexed, report.products, report.seconds, report.generation, report.encoded,
+      report.cached, report.captions_encoded, report.captions_cached, report.content_hash);
+  if (report.failed > 0) {
+    fmt::print("  failed    {}\n", report.failed);
+  }
+  for (const engine::FailedProduct& failure : report.failures) {
+    fmt::print("    record {}, id {}: {}\n", failure.record,
+               failure.id.empty() ? "unknown" : printable(failure.id), failure.reason);
+  }
+  if (report.failures.size() < report.failed) {
+    fmt::print("    and {} more\n", report.failed - report.failures.size());
+  }
+}
+
+struct Options {
+  explicit Options(CLI::App& subcommand) : settings(subcommand) {}
+  Settings settings;
+  std::string catalog, file, images;
+  bool strict = false;
+};
+
+}  // namespace
+
+std::function<int()> add_index(CLI::App& subcommand) {
+  auto options = std::make_shared<Options>(subcommand);
+  subcommand.add_option("catalog", options->catalog, "Name of the catalogue: letters, digits, _ -")
+      ->required();
+  subcommand
+      .add_option("--file", options->file,
+                  "Catalogue file (.json, .jsonl, .ndjson or .csv): id, image, caption, and any\n"
+                  "further attributes")
+      ->required()
+      ->type_name("FILE");
+  subcommand
+      .add_option("--images", options->images,
+                  "Folder that image names are relative to (default: the catalogue file's)")
+      ->type_name("DIR");
+  options->settings.add_flag("--kind", "index.kind", "Kind of index: flat, ivf or hnsw");
+  options->settings.add_flag("--nlist", "index.nlist",
+                             "ivf: clusters; 0: about 4 * sqrt(products)");
+  options->settings.add_flag("--hnsw-m", "index.hnsw_m", "hnsw: links of a node");
+  options->settings.add_flag("--ef-construction", "index.ef_construction",
+                             "hnsw: beam width while building");
+  options->settings.add_flag("--batch", "encoder.max_batch", "Images encoded in one pass");
+  subcommand.add_flag("--strict", options->strict,
+                      "Stop at the first product that cannot be indexed");
+  subcommand.footer(
+      "A product that cannot be indexed is listed with its reason and the rest goes on. Images "
+      "and\n"
+      "captions that were encoded before are not encoded again. Ctrl-C stops; what was encoded is\n"
+      "kept, and the catalogue stays as it was.\n"
+      "Example: vitrine index shop --file catalog.jsonl --images photos/ --kind hnsw");
+  return [options] {
+    const config::Config config = options->settings.load();
+    set_up_log(config.log);
+    engine::IndexRequest request;
+    request.name = options->catalog;
+    request.catalog_file = options->file;
+    request.image_source.location = options->images;
+    const engine::EngineOptions engine_settings = engine_options(config);
+    request.image_source.max_bytes = engine_settings.image_limits.max_bytes;
+    request.index = index_spec(config);
+    request.strict = options->strict;
+
+    engine::Engine engine(engine_settings);
+    std::signal(SIGINT, request_cancel);
+    std::signal(SIGTERM, request_cancel);
+    StageProgress progress(::isatty(STDERR_FILENO) == 1);
+    engine::IndexReport report;
+    try {
+      report = engine.index_catalog(
+          request, [&](const engine::IndexProgress& now) { progress.update(now); },
+          &cancel_requested);
+    } catch (...) {
+      progress.finish();  // the error's line begins at the left
+      throw;
+    }
+    progress.finish();
+    print(options->catalog, report);
+    return 0;
+  };
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,103 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/log.h"
+#include "cli/settings.h"
+
+namespace vitrine::cli {
+namespace {
+
+nlohmann::json describe(const encoder::Encoder& encoder) {
+  const encoder::EncoderInfo info = encoder.info();
+  return {{"model", info.model},
+          {"architecture", info.architecture},
+          {"dimension", info.dimension},
+          {"image_size", info.image_size},
+          {"context_length", info.context_length},
+          {"vocab_size", info.vocab_size},
+          {"parameters", info.parameters},
+          {"precision", info.precision},
+          {"logit_scale", encoder.logit_scale()},
+          {"fingerprint", encoder.fingerprint()}};
+}
+
+nlohmann::json describe(const engine::CatalogSummary& catalog) {
+  nlohmann::json text = {
+      {"name", catalog.name},
+      {"products", catalog.products},
+      {"generation", catalog.generation},
+      {"index_kind", catalog.index_kind},
+      {"created_at", catalog.created_at},
+      {"images", catalog.image_source_type + ":" + catalog.image_source_location},
+      {"content_hash", catalog.content_hash},
+      {"searchable", catalog.searchable}};
+  if (!catalog.problem.empty()) {
+    text["problem"] = catalog.problem;
+  }
+  return text;
+}
+
+void print(const std::string& title, const nlohmann::json& values) {
+  fmt::print("{}\n", title);
+  for (const auto& [key, value] : values.items()) {
+    fmt::print("  {:<28}{}\n", key,
+               value.is_string() ? printable(value.get<std::string>(), 1000) : value.dump());
+  }
+}
+
+}  // namespace
+
+std::function<int()> add_info(CLI::App& subcommand) {
+  auto settings = std::make_shared<Settings>(subcommand);
+  auto json = std::make_shared<bool>(false);
+  subcommand.add_flag("--json", *json, "Print JSON");
+  subcommand.footer("Example: vitrine info --model ~/models/fashion-clip");
+  return [settings, json] {
+    const config::Config config = settings->load();
+    set_up_log(config.log);
+    engine::EngineOptions options = engine_options(config);
+    if (!std::filesystem::exists(options.data_dir)) {
+      options.data_dir.clear();  // looking must not create it
+    }
+    const engine::Engine engine(options);
+    const nlohmann::json encoder = describe(engine.encoder());
+    nlohmann::json catalogs = nlohmann::json::array();
+    if (!options.data_dir.empty()) {
+      for (const engine::CatalogSummary& catalog : engine.catalogs()) {
+        catalogs.push_back(describe(catalog));
+      }
+    }
+    nlohmann::json configuration = nlohmann::json::object();
+    for (const auto& [key, value] : config::settings_of(config)) {
+      configuration[key] = key == "server.admin_token" && !value.empty() ? "(set)" : value;
+    }
+    const auto file = settings->file();
+    if (*json) {
+      fmt::print("{}\n", nlohmann::json{{"version", VITRINE_VERSION},
+                                        {"encoder", encoder},
+                                        {"catalogs", catalogs},
+                                        {"configuration_file", file ? file->string() : ""},
+                                        {"configuration", configuration}}
+                             .dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+      return 0;
+    }
+    fmt::print("vitrine {}\n", VITRINE_VERSION);
+    print("encoder", encoder);
+    for (const nlohmann::json& catalog : catalogs) {
+      print("catalog", catalog);
+    }
+    if (catalogs.empty()) {
+      fmt::print("no catalogues in {}\n", config.storage.data_dir);
+    }
+    print("configuration (" + (file ? file->string() : std::string("defaults")) + ")",
+          configuration);
+    return 0;
+  };
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,69 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <new>
+#include <string>
+
+#include "base/error.h"
+#include "cli/commands.h"
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+
+int fail(const std::string& message, int exit_code) {
+  std::string line = message;
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::cerr << "vitrine: " << line << '\n';
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A reader that goes away (a pipe, a client) is an error of one write, not of the program.
+  std::signal(SIGPIPE, SIG_IGN);
+
+  CLI::App app(
+      "Vitrine turns a product catalogue into a visual search service.\n"
+      "Start: vitrine index shop --file catalog.jsonl --images photos/ ; vitrine serve");
+  app.name("vitrine");
+  app.set_version_flag("--version", std::string("vitrine ") + VITRINE_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Every subcommand has its own --help. Configuration: config/vitrine.toml, VITRINE_*\n"
+      "variables, flags; the later wins. Exit codes: 0 done, 2 wrong usage, 1 anything else.");
+
+  std::function<int()> chosen;
+  for (const vitrine::cli::Command& command : vitrine::cli::commands()) {
+    CLI::App* subcommand = app.add_subcommand(command.name, command.summary);
+    subcommand->callback([&chosen, run = command.add(*subcommand)] { chosen = run; });
+  }
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+      return app.exit(error);  // --help, --version
+    }
+    const auto parsed = app.get_subcommands();
+    const std::string name = parsed.empty() ? "vitrine" : "vitrine " + parsed.front()->get_name();
+    return fail(std::string(error.what()) + " (see " + name + " --help)", kUsage);
+  }
+
+  try {
+    return chosen();
+  } catch (const vitrine::cli::UsageError& error) {
+    return fail(error.what(), kUsage);
+  } catch (const vitrine::Error& error) {
+    return fail(error.what(), kFailed);
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory", kFailed);
+  } catch (const std::exception& error) {
+    return fail(std::string("internal error: ") + error.what(), kFailed);
+  }
+}

@@ -1,0 +1,44 @@
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/log.h"
+#include "cli/settings.h"
+
+namespace vitrine::cli {
+
+std::function<int()> add_serve(CLI::App& subcommand) {
+  auto settings = std::make_shared<Settings>(subcommand);
+  settings->add_flag("--address", "server.address", "IP address to listen on");
+  settings->add_flag("--port", "server.port", "TCP port; 0: any free one");
+  settings->add_flag("--compute-threads", "server.compute_threads", "Requests worked on at once");
+  settings->add_flag("--drain-timeout", "server.drain_timeout_sec",
+                     "Seconds running requests have to finish after SIGTERM");
+  settings->add_flag("--log-level", "log.level", "debug, info, warn or error");
+  subcommand.footer(
+      "SIGTERM or SIGINT stops it: no new connections, running requests are answered; a second\n"
+      "signal ends it at once.\n"
+      "Example: vitrine serve --port 8080 ; then open http://127.0.0.1:8080/");
+  return [settings] {
+    const config::Config config = settings->load();
+    set_up_log(config.log);
+    const http::ServerOptions options = server_options(config);
+    options.validate();
+    engine::Engine engine(engine_options(config));
+    http::Server server(engine, options);
+    server.stop_on_signal(SIGTERM);
+    server.stop_on_signal(SIGINT);
+    const bool ipv6 = options.address.find(':') != std::string::npos;
+    fmt::print("listening on http://{}:{}/\n", ipv6 ? "[" + options.address + "]" : options.address,
+               server.port());
+    std::fflush(stdout);
+    server.run();
+    fmt::print("stopped\n");
+    return 0;
+  };
+}
+
+}  // namespace vitrine::cli

@@ -1,0 +1,329 @@
+// The real program, run as a user runs it.
+#include "program.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+
+#include "cli/commands.h"
+
+namespace vitrine::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr std::uint32_t kWhite = 0xffffff, kRed = 0xe01010, kGreen = 0x10c010, kBlue = 0x1010e0;
+
+class TheProgram : public ::testing::Test {
+ protected:
+  void write(const std::string& name, const std::string& bytes) const {
+    std::filesystem::create_directories((folder_.path() / name).parent_path());
+    std::ofstream(folder_.path() / name, std::ios::binary) << bytes;
+  }
+
+  /// shop.jsonl with three products and, when wanted, a fourth whose image is a text.
+  void write_shop(bool with_broken) const {
+    write("photos/red.bmp", bitmap(64, kWhite, kRed));
+    write("photos/green.bmp", bitmap(64, kWhite, kGreen));
+    write("photos/blue.bmp", bitmap(64, kWhite, kBlue));
+    std::string catalog;
+    for (const std::string colour : {"red", "green", "blue"}) {
+      catalog += nlohmann::json{{"id", colour},
+                                {"image", colour + ".bmp"},
+                                {"caption", "a " + colour + " square"},
+                                {"colour", colour}}
+                     .dump() +
+                 "\n";
+    }
+    if (with_broken) {
+      write("photos/text.jpg", "not an image");
+      catalog += "{\"id\": \"t1\", \"image\": \"text.jpg\", \"caption\": \"a text\"}\n";
+    }
+    write("shop.jsonl", catalog);
+  }
+
+  Outcome run(const Arguments& arguments, const Variables& variables = {}) const {
+    return cli::run(folder_.path(), arguments, variables);
+  }
+
+  void index_shop() const {
+    write_shop(false);
+    const Outcome outcome = run({"index", "shop", "--file", "shop.jsonl", "--images", "photos"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+
+  static void expect_one_line(const std::string& err, const std::string& part) {
+    EXPECT_THAT(err, StartsWith("vitrine: "));
+    EXPECT_THAT(err, HasSubstr(part));
+    EXPECT_EQ(std::count(err.begin(), err.end(), '\n'), 1) << err;
+  }
+
+  TemporaryDirectory folder_;
+};
+
+TEST_F(TheProgram, HelpListsEverySubcommandAndEachHasItsOwn) {
+  const Outcome help = run({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const Command& command : commands()) {
+    EXPECT_THAT(help.out, HasSubstr(command.summary));
+    const Outcome own = run({command.name, "--help"});
+    EXPECT_EQ(own.exit_code, 0);
+    EXPECT_THAT(own.out, AllOf(HasSubstr(command.summary), HasSubstr("--config"),
+                               HasSubstr("Example: vitrine")));
+  }
+  EXPECT_THAT(run({"--version"}).out, StartsWith("vitrine "));
+}
+
+TEST_F(TheProgram, WrongUsageExitsWithTwo) {
+  const std::vector<std::pair<Arguments, std::string>> cases{
+      {{}, "subcommand"},
+      {{"sell"}, "sell"},
+      {{"serve", "--prot", "1"}, "--prot"},
+      {{"serve", "--port", "70000"}, "server.port is 70000"},
+      {{"serve", "--port", "http"}, "\"http\" is not an integer"},
+      {{"index", "shop"}, "--file"},
+      {{"index", "shop", "--file", "shop.jsonl", "--kind", "tree"}, "index.kind is \"tree\""},
+      {{"search", "shop"}, "query"},
+      {{"search", "shop", "--text", "a", "--product", "b"}, "query"},
+      {{"search", "shop", "--text", "a", "--limit", "0"}, "search.limit is 0"},
+      {{"search", "shop", "--text", "a", "--limit", "1000000"}, "search.limit is 1000000"},
+      {{"search", "shop", "--text", "a", "--target", "smell"}, "--target"},
+      {{"encode", "--texts-file", "a"}, "--output"},
+  };
+  for (const auto& [arguments, part] : cases) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << part;
+    expect_one_line(outcome.err, part);
+    EXPECT_EQ(outcome.out, "");
+  }
+}
+
+TEST_F(TheProgram, BadConfigurationNamesItself) {
+  write("site.toml", "[server]\nprot = 1\n");
+  const Outcome key = run({"info", "--config", "site.toml"});
+  EXPECT_EQ(key.exit_code, 1);
+  expect_one_line(key.err, "site.toml:2: unknown key server.prot; did you mean server.port?");
+
+  write("site.toml", "[index]\nkind = \"tree\"\n");
+  expect_one_line(run({"info"}, {{"VITRINE_CONFIG", "site.toml"}}).err,
+                  "site.toml:2: index.kind is \"tree\"");
+  expect_one_line(run({"info"}, {{"VITRINE_SERVER_PROT", "1"}}).err, "VITRINE_SERVER_PROT");
+  expect_one_line(run({"info"}, {{"VITRINE_SERVER_PORT", "x"}}).err, "VITRINE_SERVER_PORT");
+  expect_one_line(run({"info", "--config", "none.toml"}).err, "none.toml");
+}
+
+TEST_F(TheProgram, MissingFilesAndCatalogsExitWithOne) {
+  const Outcome model = run({"info", "--model", "none"});
+  EXPECT_EQ(model.exit_code, 1);
+  expect_one_line(model.err, "none");
+  const Outcome catalog = run({"search", "none", "--text", "a"});
+  EXPECT_EQ(catalog.exit_code, 1);
+  expect_one_line(catalog.err, "none");
+  const Outcome file = run({"index", "shop", "--file", "none.jsonl"});
+  EXPECT_EQ(file.exit_code, 1);
+  expect_one_line(file.err, "none.jsonl");
+  const Outcome image = run({"classify", "--image", "none.png", "--labels", "a,b"});
+  EXPECT_EQ(image.exit_code, 1);
+  expect_one_line(image.err, "none.png");
+}
+
+TEST_F(TheProgram, InfoShowsTheEncoderAndMakesNoFolder) {
+  const Outcome info = run({"info", "--json"}, {{"VITRINE_SERVER_ADMIN_TOKEN", "secret"}});
+  ASSERT_EQ(info.exit_code, 0) << info.err;
+  const auto answer = nlohmann::json::parse(info.out);
+  EXPECT_GT(answer["encoder"]["dimension"], 0);
+  EXPECT_EQ(answer["configuration"]["server.admin_token"], "(set)");
+  EXPECT_EQ(answer["configuration"]["server.port"], "8080");
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "data"));
+  EXPECT_THAT(run({"info"}).out, HasSubstr("fingerprint"));
+}
+
+TEST_F(TheProgram, IndexesSearchesAndReportsABrokenImage) {
+  write_shop(true);
+  const Outcome built = run({"index", "shop", "--file", "shop.jsonl", "--images", "photos"});
+  ASSERT_EQ(built.exit_code, 0) << built.err;
+  EXPECT_THAT(built.out, AllOf(HasSubstr("3 of 4 products indexed"), HasSubstr("3 encoded"),
+                               HasSubstr("record 4, id t1:")));
+
+  const Outcome again =
+      run({"index", "shop", "--file", "shop.jsonl", "--images", "photos", "--kind", "hnsw"});
+  EXPECT_THAT(again.out, HasSubstr("0 encoded, 3 from the cache"));
+
+  const Outcome found =
+      run({"search", "shop", "--image", "photos/green.bmp", "--limit", "2", "--json"});
+  ASSERT_EQ(found.exit_code, 0) << found.err;
+  const auto answer = nlohmann::json::parse(found.out);
+  ASSERT_EQ(answer["hits"].size(), 2u);
+  EXPECT_EQ(answer["hits"][0]["id"], "green");
+  EXPECT_NEAR(answer["hits"][0]["score"], 1, 1e-3);
+  EXPECT_EQ(answer["hits"][0]["attributes"]["colour"], "green");
+  EXPECT_EQ(answer["index_kind"], "hnsw");
+
+  const Outcome by_text = run({"search", "shop", "--text", "a red square", "--exact"});
+  EXPECT_EQ(by_text.exit_code, 0) << by_text.err;
+  EXPECT_THAT(by_text.out, AllOf(HasSubstr("3 hits, hnsw index, exact")));
+  const Outcome by_caption = run({"search", "shop", "--text", "a blue square", "--target",
+                                  "caption", "--limit", "1", "--json"});
+  EXPECT_EQ(nlohmann::json::parse(by_caption.out)["hits"][0]["id"], "blue");
+  const Outcome by_product = run({"search", "shop", "--product", "red", "--json"});
+  EXPECT_EQ(nlohmann::json::parse(by_product.out)["hits"].size(), 2u);
+
+  const Outcome info = run({"info", "--json"});
+  const auto catalogs = nlohmann::json::parse(info.out)["catalogs"];
+  ASSERT_EQ(catalogs.size(), 1u);
+  EXPECT_EQ(catalogs[0]["products"], 3);
+}
+
+TEST_F(TheProgram, StrictIndexingStopsAtABrokenImageAndPublishesNothing) {
+  write_shop(true);
+  const Outcome strict =
+      run({"index", "shop", "--file", "shop.jsonl", "--images", "photos", "--strict"});
+  EXPECT_EQ(strict.exit_code, 1);
+  EXPECT_THAT(strict.err, HasSubstr("t1"));
+  EXPECT_EQ(run({"search", "shop", "--text", "a"}).exit_code, 1);
+}
+
+TEST_F(TheProgram, ClassifiesAnImage) {
+  write("red.bmp", bitmap(64, kWhite, kRed));
+  const Outcome outcome = run({"classify", "--image", "red.bmp", "--labels", "red,green,blue",
+                               "--template", "a {} garment", "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto labels = nlohmann::json::parse(outcome.out)["labels"];
+  ASSERT_EQ(labels.size(), 3u);
+  double sum = 0;
+  for (const auto& label : labels) {
+    sum += label["probability"].get<double>();
+  }
+  EXPECT_NEAR(sum, 1, 1e-5);
+  EXPECT_EQ(run({"classify", "--image", "red.bmp", "--labels", "a,a"}).exit_code, 1);
+}
+
+TEST_F(TheProgram, WritesEmbeddingsAsNpy) {
+  write("texts.txt", "a red dress\r\na blue bag");
+  const Outcome texts = run({"encode", "--texts-file", "texts.txt", "-o", "texts.npy"});
+  ASSERT_EQ(texts.exit_code, 0) << texts.err;
+  EXPECT_THAT(texts.out, HasSubstr("float32 [2, "));
+  EXPECT_THAT(read_file(folder_.path() / "texts.npy", 1 << 20), StartsWith("\x93NUMPY"));
+
+  write("red.bmp", bitmap(64, kWhite, kRed));
+  write("text.bmp", "no image");
+  EXPECT_EQ(run({"encode", "--images", "red.bmp", "red.bmp", "-o", "images.npy"}).exit_code, 0);
+  const Outcome broken = run({"encode", "--images", "red.bmp", "text.bmp", "-o", "broken.npy"});
+  EXPECT_EQ(broken.exit_code, 1);
+  expect_one_line(broken.err, "text.bmp: ");
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "broken.npy"));
+
+  write("empty.txt", "");
+  EXPECT_EQ(run({"encode", "--texts-file", "empty.txt", "-o", "e.npy"}).exit_code, 1);
+  write("bad.txt", "fine\n\xff\n");
+  expect_one_line(run({"encode", "--texts-file", "bad.txt", "-o", "e.npy"}).err, "bad.txt:2");
+}
+
+TEST_F(TheProgram, EvaluatesALabelledCatalog) {
+  index_shop();
+  const Outcome outcome = run({"evaluate", "shop", "--attribute", "colour=a {} square", "--query",
+                               "a {colour} square", "--min-products", "1", "--k", "1"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("| colour of 3, accuracy | 3 |"),
+                                 HasSubstr("precision@1, mean of 3 queries")));
+  EXPECT_EQ(run({"evaluate", "shop", "--attribute", "=x"}).exit_code, 2);
+}
+
+TEST_F(TheProgram, ServesUntilSigtermAndEndsWell) {
+  index_shop();
+  Program server(folder_.path(), {"serve", "--port", "0"});
+  const std::string line = server.read_line();
+  ASSERT_THAT(line, StartsWith("listening on http://127.0.0.1:"));
+  const int port = std::stoi(line.substr(line.rfind(':') + 1));
+
+  EXPECT_THAT(http_request(port, "GET", "/healthz"), StartsWith("HTTP/1.1 200"));
+  const std::string found =
+      http_request(port, "POST", "/v1/catalogs/shop/search", "{\"product_id\": \"red\"}");
+  EXPECT_THAT(found, AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("a green square")));
+  EXPECT_THAT(http_request(port, "POST", "/v1/catalogs/none/search", "{\"text\": \"a\"}"),
+              StartsWith("HTTP/1.1 404"));
+
+  // A second process must not open the same data, nor take the same port.
+  const Outcome second = run({"serve", "--port", "0"});
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_THAT(second.err, HasSubstr("vitrine: "));
+  const Outcome taken = run({"serve", "--port", std::to_string(port), "--data-dir", "other"});
+  EXPECT_EQ(taken.exit_code, 1);
+  EXPECT_THAT(taken.err, HasSubstr(std::to_string(port)));
+
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait(), 0) << server.err;
+  EXPECT_THAT(server.out, HasSubstr("stopped"));
+}
+
+TEST_F(TheProgram, KilledWhileIndexingKeepsTheOldOrTheNewGeneration) {
+  // Each round adds products, so that the number of products tells the generations apart.
+  constexpr int kRounds = 10, kAdded = 24;
+  std::mt19937 random(20240607);
+  std::string catalog;
+  int products = 0;
+  const auto add_products = [&] {
+    for (int i = 0; i < kAdded; ++i, ++products) {
+      const std::string id = "p" + std::to_string(products);
+      write("photos/" + id + ".bmp", bitmap(64, kWhite, random() & 0xffffff));
+      catalog +=
+          nlohmann::json{{"id", id}, {"image", id + ".bmp"}, {"caption", "square " + id}}.dump() +
+          "\n";
+    }
+    write("shop.jsonl", catalog);
+  };
+  const auto served = [&] {
+    const Outcome info = run({"info", "--json"});
+    EXPECT_EQ(info.exit_code, 0) << info.err;
+    const auto catalogs = nlohmann::json::parse(info.out)["catalogs"];
+    EXPECT_EQ(catalogs.size(), 1u);
+    EXPECT_TRUE(catalogs[0]["searchable"].get<bool>()) << info.out;
+    return catalogs[0]["products"].get<int>();
+  };
+  const Arguments index{"index", "shop", "--file", "shop.jsonl", "--images", "photos"};
+  using Clock = std::chrono::steady_clock;
+
+  add_products();
+  auto start = Clock::now();
+  ASSERT_EQ(run(index).exit_code, 0);
+  Clock::duration duration = Clock::now() - start;
+  int interrupted = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const int before = products;
+    add_products();
+    {
+      Program program(folder_.path(), index);
+      const double share = std::uniform_real_distribution<double>(0.05, 1.0)(random);
+      std::this_thread::sleep_for(
+          std::chrono::duration_cast<Clock::duration>(duration * share));  // the random moment
+      program.send(SIGKILL);
+      interrupted += program.wait() == -SIGKILL ? 1 : 0;
+    }
+    const int now = served();
+    EXPECT_TRUE(now == before || now == products) << now << " products in round " << round;
+    const Outcome search = run({"search", "shop", "--product", "p0", "--limit", "3", "--json"});
+    EXPECT_EQ(search.exit_code, 0) << search.err;
+
+    start = Clock::now();
+    const Outcome again = run(index);
+    duration = Clock::now() - start;
+    ASSERT_EQ(again.exit_code, 0) << again.err;
+    EXPECT_THAT(again.out, HasSubstr(std::to_string(products) + " of " + std::to_string(products) +
+                                     " products indexed"));
+    EXPECT_EQ(served(), products);
+  }
+  EXPECT_GE(interrupted, kRounds / 2);
+  // Everything was encoded by now, in whichever run.
+  EXPECT_THAT(run(index).out,
+              HasSubstr("0 encoded, " + std::to_string(products) + " from the cache"));
+}
+
+}  // namespace
+}  // namespace vitrine::cli
