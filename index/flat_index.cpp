@@ -50,7 +50,7 @@ std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index>& index) {
   if (flat->codes.size() != numbers * sizeof(float)) {
     throw corruption("the size of its vectors does not fit their number");
   }
-  index.release();
+  static_cast<void>(index.release());  // owned through the narrower pointer from here
   return std::make_unique<FlatIndex>(std::unique_ptr<faiss::IndexFlat>(flat));
 }
 

@@ -237,7 +237,7 @@ std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index>& index) {
     throw corruption("its vectors do not fit its graph");
   }
   check_graph(hnsw->hnsw, nodes);
-  index.release();
+  static_cast<void>(index.release());  // owned through the narrower pointer from here
   return std::make_unique<HnswIndex>(std::unique_ptr<faiss::IndexHNSWFlat>(hnsw));
 }
 

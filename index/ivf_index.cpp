@@ -121,7 +121,7 @@ std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec) {
   auto ivf = std::make_unique<faiss::IndexIVFFlat>(quantizer.get(), vectors.cols, lists,
                                                    faiss::METRIC_INNER_PRODUCT);
   ivf->own_fields = true;
-  quantizer.release();
+  static_cast<void>(quantizer.release());
   // The seed of the training sample and of the first centroids is fixed by FAISS.
   ivf->cp.max_points_per_centroid = kTrainingVectorsAList;
   ivf->cp.min_points_per_centroid = 1;  // few vectors are no reason to warn on standard error
@@ -146,7 +146,7 @@ std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index>& index) {
       ivf->code_size != code_size) {
     throw corruption("its lists do not fit its vectors");
   }
-  index.release();
+  static_cast<void>(index.release());  // owned through the narrower pointer from here
   return std::make_unique<IvfIndex>(std::unique_ptr<faiss::IndexIVFFlat>(ivf));
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kMostTileRows = 256;
 /// A tile is compared with a whole group of queries while it is in the second-level cache.
-constexpr std::size_t kTileBytes = 128 * 1024;
+constexpr std::size_t kTileBytes = std::size_t{128} * 1024;
 constexpr std::size_t kMostQueriesAGroup = 32;
 
 std::size_t tile_rows(std::size_t dimension) {
