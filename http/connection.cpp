@@ -1,0 +1,471 @@
+#include "http/connection.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <boost/beast/version.hpp>
+#include <ctime>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "http/access.h"
+#include "http/problem.h"
+#include "http/routes.h"
+#include "http/url.h"
+
+namespace vitrine::http {
+namespace {
+
+namespace net = boost::asio;
+namespace beast = boost::beast;
+namespace wire = boost::beast::http;
+using boost::system::error_code;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+/// Read beyond a header in one go, so that header_limit and not the buffer ends a long header.
+constexpr std::size_t kReadAheadBytes = 64 * 1024;
+constexpr seconds kLingerTime{2};
+constexpr std::size_t kMaxRequestIdBytes = 64;
+
+std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
+
+/// Bytes of the budget of buffered bodies, given back on destruction.
+class Reservation {
+ public:
+  explicit Reservation(std::atomic<std::uint64_t>& total) : total_(total) {}
+  ~Reservation() { total_ -= bytes_; }
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+
+  bool take(std::uint64_t bytes, std::uint64_t limit) {
+    if (total_.fetch_add(bytes) + bytes > limit) {
+      total_ -= bytes;
+      return false;
+    }
+    bytes_ += bytes;
+    return true;
+  }
+
+ private:
+  std::atomic<std::uint64_t>& total_;
+  std::uint64_t bytes_ = 0;
+};
+
+/// RFC 9110's date format, which no locale changes.
+std::string http_date() {
+  constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday], utc.tm_mday,
+                     kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+}
+
+bool is_request_id(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxRequestIdBytes &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                  c == '.' || c == '_' || c == '-';
+         });
+}
+
+HttpError timed_out(std::string_view what, int limit_sec) {
+  return {408, "request_timeout", fmt::format("the {} took more than {} s", what, limit_sec)};
+}
+
+/// What a failed read means for the client; nothing when the client is gone.
+std::exception_ptr read_failure(const error_code& error, const ServerOptions& options) {
+  if (error == wire::error::header_limit || error == wire::error::buffer_overflow) {
+    return std::make_exception_ptr(
+        HttpError(431, "header_too_large",
+                  fmt::format("the request line and header exceed {} KiB", options.max_header_kb)));
+  }
+  if (error == wire::error::body_limit) {
+    return std::make_exception_ptr(HttpError(
+        413, "resource_exhausted",
+        fmt::format("the body exceeds {} MiB; send a smaller image", options.max_body_mb)));
+  }
+  if (error == wire::error::bad_version) {
+    return std::make_exception_ptr(
+        HttpError(505, "http_version_not_supported", "only HTTP/1.1 and HTTP/1.0 are spoken here"));
+  }
+  if (error == wire::error::end_of_stream || error == wire::error::partial_message ||
+      error.category() != wire::make_error_code(wire::error::bad_method).category()) {
+    return nullptr;
+  }
+  return std::make_exception_ptr(
+      invalid_argument("the request is not well-formed HTTP: " + error.message()));
+}
+
+/// Refuses what two implementations could read differently: request smuggling lives there.
+void refuse_ambiguity(const wire::request_header<>& header) {
+  const auto times = [&](wire::field name) { return header.count(name); };
+  const bool old = header.version() < 11;
+  if (times(wire::field::host) > 1 || (times(wire::field::host) == 0 && !old)) {
+    throw invalid_argument("the request must have exactly one Host header");
+  }
+  if (times(wire::field::content_length) > 1) {
+    throw invalid_argument("the request has more than one Content-Length header");
+  }
+  if (times(wire::field::transfer_encoding) == 0) return;
+  if (times(wire::field::content_length) != 0) {
+    throw invalid_argument("the request has both Transfer-Encoding and Content-Length");
+  }
+  if (old) throw invalid_argument("HTTP/1.0 has no Transfer-Encoding; send Content-Length");
+  if (times(wire::field::transfer_encoding) != 1 ||
+      !equal_ignoring_case(trimmed(view(header[wire::field::transfer_encoding])), "chunked")) {
+    throw HttpError(501, "not_implemented",
+                    "the only Transfer-Encoding understood here is \"chunked\"");
+  }
+}
+
+/// Runs the work on the pool and completes on the caller's executor with true, or with false at
+/// once when the queue is full.
+net::awaitable<bool> run_on_pool(ThreadPool& pool, std::function<void()> work) {
+  const auto initiate = [&pool, &work](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    const auto executor = net::get_associated_executor(*shared);
+    const auto complete = [shared, executor](bool done) {
+      net::post(executor, [shared, done] { (*shared)(done); });
+    };
+    if (!pool.try_submit([work = std::move(work), complete] {
+          work();
+          complete(true);
+        })) {
+      complete(false);
+    }
+  };
+  co_return co_await net::async_initiate<const net::use_awaitable_t<>&, void(bool)>(
+      initiate, net::use_awaitable);
+}
+
+}  // namespace
+
+Connection::Connection(net::ip::tcp::socket socket, ConnectionContext& context)
+    : socket_(std::move(socket)),
+      context_(context),
+      buffer_(static_cast<std::size_t>(context.options.max_header_kb) * 1024 + kReadAheadBytes),
+      timer_(socket_.get_executor()) {}
+
+net::awaitable<void> Connection::run() {
+  error_code error;
+  const auto peer = socket_.remote_endpoint(error);
+  if (error) co_return;
+  const net::ip::address address = peer.address();
+  peer_is_loopback_ =
+      address.is_v6() && address.to_v6().is_v4_mapped()
+          ? net::ip::make_address_v4(net::ip::v4_mapped, address.to_v6()).is_loopback()
+          : address.is_loopback();
+  socket_.set_option(net::ip::tcp::no_delay(true), error);
+
+  while (keep_open_ && !context_.draining) {
+    const bool request_comes = co_await wait_for_request();
+    if (!request_comes) break;
+    co_await serve_request();
+  }
+  disarm();
+  socket_.shutdown(net::ip::tcp::socket::shutdown_both, error);
+  socket_.close(error);
+}
+
+net::awaitable<bool> Connection::wait_for_request() {
+  if (buffer_.size() > 0) co_return true;  // pipelined
+  // A connection that has not sent anything yet gets no more than a slow header would.
+  const int timeout_sec =
+      first_request_ ? context_.options.header_timeout_sec : context_.options.idle_timeout_sec;
+  arm(seconds(timeout_sec));
+  waiting_ = true;
+  error_code error;
+  const std::size_t received = co_await socket_.async_read_some(
+      buffer_.prepare(4096), net::redirect_error(net::use_awaitable, error));
+  waiting_ = false;
+  disarm();
+  if (error) co_return false;
+  buffer_.commit(received);
+  co_return true;
+}
+
+net::awaitable<void> Connection::serve_request() {
+  const steady_clock::time_point began = steady_clock::now();
+  const ServerOptions& options = context_.options;
+  first_request_ = false;
+
+  Request request;
+  request.peer_is_loopback = peer_is_loopback_;
+  Outcome outcome;
+  HeaderParser parser;
+  parser.header_limit(static_cast<std::uint32_t>(options.max_header_kb) * 1024);
+  parser.body_limit(static_cast<std::uint64_t>(options.max_body_mb) << 20);
+
+  arm(seconds(options.header_timeout_sec));
+  error_code error;
+  co_await wire::async_read_header(socket_, buffer_, parser,
+                                   net::redirect_error(net::use_awaitable, error));
+  const bool too_slow = timed_out_;
+  disarm();
+
+  // The budget is held until the answer is made: the body lives that long.
+  Reservation reservation(context_.buffered_bytes);
+  if (error) {
+    request.id = next_request_id();
+    outcome.unread_body = true;
+    const std::exception_ptr failure =
+        too_slow
+            ? std::make_exception_ptr(timed_out("request's header", options.header_timeout_sec))
+            : read_failure(error, options);
+    if (failure) {
+      outcome.response = problem_response(failure, request.id);
+    } else {
+      outcome.silent = true;
+    }
+  } else {
+    const std::string_view sent_id = view(parser.get()["X-Request-Id"]);
+    request.id = is_request_id(sent_id) ? std::string(sent_id) : next_request_id();
+    const auto length = parser.content_length();
+    const std::uint64_t expected = length ? *length
+                                   : parser.chunked()
+                                       ? static_cast<std::uint64_t>(options.max_body_mb) << 20
+                                       : 0;
+    if (reservation.take(expected, static_cast<std::uint64_t>(options.max_buffered_mb) << 20)) {
+      co_await answer(parser, request, outcome);
+    } else {
+      request.method = view(parser.get().method_string());
+      request.path = view(parser.get().target());
+      outcome.unread_body = true;
+      outcome.response =
+          problem_response(std::make_exception_ptr(HttpError(
+                               503, "unavailable", "too many large requests at once; try again",
+                               {{"Retry-After", "1"}})),
+                           request.id);
+    }
+  }
+  if (outcome.silent || context_.closing) {
+    keep_open_ = false;
+    co_return;
+  }
+
+  keep_open_ = outcome.keep_alive && !outcome.unread_body && !context_.draining;
+  const bool head_only = parser.is_header_done() && parser.get().method() == wire::verb::head;
+  log(request, outcome.response, began);
+  co_await write(request, outcome, head_only,
+                 parser.is_header_done() ? parser.get().version() : 11);
+  if (!keep_open_ && outcome.unread_body) co_await linger();
+}
+
+net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, Outcome& outcome) {
+  const Route* route = nullptr;
+  outcome.unread_body = !parser.is_done();
+  try {
+    const wire::request_header<>& header = parser.get();
+    outcome.keep_alive = parser.keep_alive();
+    request.method = view(header.method_string());
+    if (request.method == "HEAD") request.method = "GET";
+    request.path = view(header.target());  // for the log, should the next lines throw
+    refuse_ambiguity(header);
+    Target target = parse_target(view(header.target()));
+    request.path = std::move(target.path);
+    request.query = std::move(target.query);
+    for (const auto& field : header) {
+      request.headers.emplace_back(lower_case(view(field.name_string())), view(field.value()));
+    }
+    route = &find_route(routes(), request);
+    if (route->access == Access::kAdmin) require_admin(request, context_.options.admin_token);
+    const std::string_view expect = request.header("expect");
+    if (!expect.empty() && !equal_ignoring_case(expect, "100-continue")) {
+      throw HttpError(417, "expectation_failed", "the only Expect understood is 100-continue");
+    }
+  } catch (...) {
+    outcome.response = problem_response(std::current_exception(), request.id);
+    co_return;
+  }
+
+  if (outcome.unread_body) {
+    co_await read_body(parser, request, outcome);
+    if (outcome.unread_body || outcome.silent) co_return;
+  }
+  co_await run_handler(*route, request, outcome.response);
+}
+
+net::awaitable<void> Connection::read_body(HeaderParser& parser, Request& request,
+                                           Outcome& outcome) {
+  const ServerOptions& options = context_.options;
+  error_code error;
+  arm(seconds(options.transfer_timeout_sec));
+  if (!request.header("expect").empty() && buffer_.size() == 0) {
+    constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    co_await net::async_write(socket_, net::buffer(kContinue.data(), kContinue.size()),
+                              net::redirect_error(net::use_awaitable, error));
+  }
+  wire::request_parser<wire::string_body> body_parser(std::move(parser));
+  body_parser.body_limit(static_cast<std::uint64_t>(options.max_body_mb) << 20);
+  if (!error) {
+    co_await wire::async_read(socket_, buffer_, body_parser,
+                              net::redirect_error(net::use_awaitable, error));
+  }
+  const bool too_slow = timed_out_;
+  disarm();
+  if (!error) {
+    outcome.unread_body = false;
+    request.body = std::move(body_parser.get().body());
+    co_return;
+  }
+  const std::exception_ptr failure =
+      too_slow ? std::make_exception_ptr(timed_out("request's body", options.transfer_timeout_sec))
+               : read_failure(error, options);
+  if (failure) {
+    outcome.response = problem_response(failure, request.id);
+  } else {
+    outcome.silent = true;
+  }
+}
+
+net::awaitable<void> Connection::run_handler(const Route& route, const Request& request,
+                                             Response& response) {
+  // Lives in this frame until the pool is done with it.
+  std::optional<Response> result;
+  const auto work = [&] {
+    try {
+      if (context_.closing) throw HttpError(503, "unavailable", "the server is about to stop");
+      result = route.handler(context_.services, request);
+    } catch (...) {
+      result = problem_response(std::current_exception(), request.id);
+    }
+  };
+  if (route.runs_on == RunsOn::kIoThread) {
+    work();
+  } else {
+    const bool accepted = co_await run_on_pool(context_.compute_pool, work);
+    if (!accepted) {
+      result = problem_response(std::make_exception_ptr(HttpError(
+                                    503, "unavailable",
+                                    fmt::format("{} requests are waiting already; try again",
+                                                context_.options.max_queued),
+                                    {{"Retry-After", "1"}})),
+                                request.id);
+    }
+  }
+  response = std::move(*result);
+}
+
+net::awaitable<void> Connection::write(const Request& request, Outcome& outcome, bool head_only,
+                                       unsigned version) {
+  Response& response = outcome.response;
+  const auto fill = [&](auto& message) {
+    message.version(version);
+    message.result(static_cast<unsigned>(response.status));
+    message.reason(beast::string_view(reason_phrase(response.status).data(),
+                                      reason_phrase(response.status).size()));
+    message.set(wire::field::server, "vitrine");
+    message.set(wire::field::date, http_date());
+    message.set("X-Request-Id", request.id);
+    message.set("X-Content-Type-Options", "nosniff");
+    if (!response.content_type.empty()) {
+      message.set(wire::field::content_type, response.content_type);
+    }
+    for (const auto& [name, value] : response.headers) message.set(name, value);
+    message.keep_alive(keep_open_);
+    if (response.status != 304) message.content_length(response.body.size());
+  };
+  error_code error;
+  arm(seconds(context_.options.transfer_timeout_sec));
+  if (head_only || response.status == 304) {
+    wire::response<wire::empty_body> message;
+    fill(message);
+    co_await wire::async_write(socket_, message, net::redirect_error(net::use_awaitable, error));
+  } else {
+    wire::response<wire::string_body> message;
+    fill(message);
+    message.body() = std::move(response.body);
+    co_await wire::async_write(socket_, message, net::redirect_error(net::use_awaitable, error));
+  }
+  disarm();
+  if (error) keep_open_ = outcome.unread_body = false;
+}
+
+net::awaitable<void> Connection::linger() {
+  error_code error;
+  socket_.shutdown(net::ip::tcp::socket::shutdown_send, error);
+  arm(kLingerTime);
+  std::uint64_t left = static_cast<std::uint64_t>(context_.options.max_body_mb) << 21;
+  while (!error && left > 0 && !context_.closing) {
+    buffer_.clear();
+    const std::size_t received = co_await socket_.async_read_some(
+        buffer_.prepare(16 * 1024), net::redirect_error(net::use_awaitable, error));
+    left -= std::min<std::uint64_t>(left, received);
+  }
+  disarm();
+}
+
+void Connection::drain() {
+  net::post(socket_.get_executor(), [self = shared_from_this()] {
+    error_code ignored;
+    if (self->waiting_) self->socket_.cancel(ignored);
+  });
+}
+
+void Connection::close() {
+  net::post(socket_.get_executor(), [self = shared_from_this()] {
+    error_code ignored;
+    self->keep_open_ = false;
+    self->socket_.close(ignored);
+  });
+}
+
+void Connection::arm(milliseconds timeout) {
+  timed_out_ = false;
+  armed_ = true;
+  timer_.expires_after(timeout);
+  watch(++arming_);
+}
+
+void Connection::disarm() {
+  armed_ = false;
+  timer_.cancel();
+}
+
+void Connection::watch(std::uint64_t arming) {
+  timer_.async_wait([self = shared_from_this(), arming](const error_code& cancelled) {
+    if (cancelled || !self->armed_ || self->arming_ != arming) return;
+    self->timed_out_ = true;
+    error_code ignored;
+    self->socket_.cancel(ignored);
+    // Between two steps of one read there is nothing to cancel: ask again until it ends.
+    self->timer_.expires_after(milliseconds(20));
+    self->watch(arming);
+  });
+}
+
+void Connection::log(const Request& request, const Response& response,
+                     steady_clock::time_point began) const {
+  const double ms = std::chrono::duration<double, std::milli>(steady_clock::now() - began).count();
+  if (response.status >= 500) {
+    spdlog::error("{} {} {} {:.1f} ms request={} {}", request.method, printable(request.path),
+                  response.status, ms, request.id, printable(response.log_detail, 2000));
+  } else if (context_.options.access_log) {
+    spdlog::info("{} {} {} {:.1f} ms request={}", request.method, printable(request.path),
+                 response.status, ms, request.id);
+  }
+}
+
+std::string Connection::next_request_id() {
+  return fmt::format("{}-{:x}", context_.id_prefix, ++context_.requests);
+}
+
+}  // namespace vitrine::http

@@ -1,0 +1,48 @@
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "engine/engine.h"
+#include "http/base64.h"
+#include "http/endpoints/endpoints.h"
+#include "http/endpoints/json_views.h"
+#include "http/json.h"
+
+namespace vitrine::http {
+
+Response classify(const Services& services, const Request& request) {
+  FieldReader fields(parse_json_body(request), "the classification request");
+  engine::ClassifyRequest query;
+  if (const auto image = fields.string("image")) {
+    query.image_bytes = decode_image_text(*image, "\"image\"");
+  }
+  query.catalog = fields.string("catalog");
+  query.product_id = fields.string("product_id");
+  const auto labels = fields.strings("labels");
+  query.prompt_template = fields.string("prompt_template").value_or(query.prompt_template);
+  fields.finish();
+
+  const bool by_product = query.catalog || query.product_id;
+  if (query.image_bytes.has_value() == by_product ||
+      query.catalog.has_value() != query.product_id.has_value()) {
+    throw invalid_argument(
+        "the classification request must have either \"image\", or \"catalog\" and "
+        "\"product_id\"");
+  }
+  if (!labels) {
+    throw invalid_argument(
+        "the classification request has no \"labels\"; it must have an array of strings");
+  }
+  query.labels = *labels;
+
+  const engine::Classification result = services.engine.classify(query);
+  nlohmann::json scores = nlohmann::json::array();
+  for (const engine::LabelScore& score : result.labels) {
+    scores.push_back({{"label", score.label},
+                      {"probability", score.probability},
+                      {"similarity", score.similarity}});
+  }
+  return json_response(
+      {{"labels", std::move(scores)}, {"timings_ms", timings_json(result.timings)}});
+}
+
+}  // namespace vitrine::http

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "http/message.h"
+#include "http/router.h"
+
+/// Every endpoint, one file each; routes.cpp says where they are. docs/openapi.yaml describes them.
+namespace vitrine::http {
+
+Response search(const Services& services, const Request& request);
+Response classify(const Services& services, const Request& request);
+Response create_embeddings(const Services& services, const Request& request);
+Response list_models(const Services& services, const Request& request);
+Response list_catalogs(const Services& services, const Request& request);
+Response get_catalog(const Services& services, const Request& request);
+Response get_product(const Services& services, const Request& request);
+Response get_product_image(const Services& services, const Request& request);
+Response start_reindex(const Services& services, const Request& request);
+Response get_job(const Services& services, const Request& request);
+Response list_jobs(const Services& services, const Request& request);
+Response get_health(const Services& services, const Request& request);
+Response get_readiness(const Services& services, const Request& request);
+/// The page at "/" and the files it loads.
+Response get_web_file(const Services& services, const Request& request);
+
+}  // namespace vitrine::http

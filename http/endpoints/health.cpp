@@ -1,0 +1,16 @@
+#include "http/endpoints/endpoints.h"
+#include "http/json.h"
+#include "http/problem.h"
+
+namespace vitrine::http {
+
+Response get_health(const Services&, const Request&) { return json_response({{"status", "ok"}}); }
+
+Response get_readiness(const Services& services, const Request&) {
+  if (services.draining) {
+    throw HttpError(503, "unavailable", "the server is about to stop", {{"Retry-After", "5"}});
+  }
+  return json_response({{"status", "ready"}});
+}
+
+}  // namespace vitrine::http

@@ -1,0 +1,98 @@
+#include "http/endpoints/json_views.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include "http/url.h"
+
+namespace vitrine::http {
+namespace {
+
+using nlohmann::json;
+
+/// Microseconds are as far as the clock can be trusted.
+double rounded_ms(double ms) { return std::round(ms * 1000) / 1000; }
+
+json text_or_null(const std::string& text) { return text.empty() ? json() : json(text); }
+
+json progress_json(const engine::IndexProgress& progress) {
+  json result = {{"stage", engine::to_string(progress.stage)},
+                 {"done", progress.done},
+                 {"total", nullptr},
+                 {"failed", progress.failed},
+                 {"products_per_second", progress.products_per_second},
+                 {"eta_seconds", nullptr}};
+  if (progress.total) result["total"] = *progress.total;
+  if (progress.eta_seconds) result["eta_seconds"] = *progress.eta_seconds;
+  return result;
+}
+
+json report_json(const engine::IndexReport& report) {
+  json failures = json::array();
+  for (const engine::FailedProduct& failure : report.failures) {
+    failures.push_back(
+        {{"id", text_or_null(failure.id)}, {"record", failure.record}, {"reason", failure.reason}});
+  }
+  return {{"products", report.products},
+          {"indexed", report.indexed},
+          {"encoded", report.encoded},
+          {"cached", report.cached},
+          {"captions_encoded", report.captions_encoded},
+          {"captions_cached", report.captions_cached},
+          {"failed", report.failed},
+          {"failures", std::move(failures)},
+          {"seconds", report.seconds},
+          {"generation", report.generation},
+          {"content_hash", report.content_hash}};
+}
+
+}  // namespace
+
+json timings_json(const engine::SearchTimings& timings) {
+  return {{"encode", rounded_ms(timings.encode_ms)},
+          {"search", rounded_ms(timings.search_ms)},
+          {"total", rounded_ms(timings.total_ms)}};
+}
+
+json catalog_json(const engine::CatalogSummary& catalog) {
+  return {{"name", catalog.name},
+          {"generation", catalog.generation},
+          {"products", catalog.products},
+          {"index", catalog.index_kind},
+          {"content_hash", catalog.content_hash},
+          {"created_at", catalog.created_at},
+          {"encoder_fingerprint", catalog.encoder_fingerprint},
+          {"searchable", catalog.searchable},
+          {"problem", text_or_null(catalog.problem)}};
+}
+
+json product_json(const std::string& catalog, const storage::Product& product) {
+  return {{"id", product.id},
+          {"caption", product.caption},
+          {"attributes", product.attributes},
+          {"image_url", "/v1/catalogs/" + percent_encode(catalog) + "/products/" +
+                            percent_encode(product.id) + "/image"}};
+}
+
+json job_json(const engine::JobStatus& job) {
+  json result = {{"id", job.id},
+                 {"catalog", job.catalog},
+                 {"state", engine::to_string(job.state)},
+                 {"progress", progress_json(job.progress)},
+                 {"report", nullptr},
+                 {"error", text_or_null(job.error)},
+                 {"created_at", text_or_null(job.created_at)},
+                 {"finished_at", text_or_null(job.finished_at)}};
+  if (job.report) result["report"] = report_json(*job.report);
+  return result;
+}
+
+std::string model_id(const engine::Engine& engine) {
+  std::filesystem::path folder =
+      std::filesystem::path(engine.encoder().info().model).lexically_normal();
+  if (!folder.has_filename()) folder = folder.parent_path();
+  const std::string name = folder.filename().string();
+  return name.empty() || name == "." ? "default" : name;
+}
+
+}  // namespace vitrine::http

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "engine/engine.h"
+
+/// How the engine's structs look in answers, where several endpoints show them.
+namespace vitrine::http {
+
+nlohmann::json timings_json(const engine::SearchTimings& timings);
+nlohmann::json catalog_json(const engine::CatalogSummary& catalog);
+/// id, caption, attributes and image_url.
+nlohmann::json product_json(const std::string& catalog, const storage::Product& product);
+nlohmann::json job_json(const engine::JobStatus& job);
+/// The id clients know the checkpoint by: the name of its folder.
+std::string model_id(const engine::Engine& engine);
+
+}  // namespace vitrine::http

@@ -1,0 +1,29 @@
+#include <nlohmann/json.hpp>
+
+#include "engine/engine.h"
+#include "http/endpoints/endpoints.h"
+#include "http/endpoints/json_views.h"
+#include "http/json.h"
+
+namespace vitrine::http {
+
+Response list_models(const Services& services, const Request&) {
+  const encoder::Encoder& encoder = services.engine.encoder();
+  const encoder::EncoderInfo info = encoder.info();
+  const nlohmann::json model = {{"id", model_id(services.engine)},
+                                {"object", "model"},
+                                {"created", 0},
+                                {"owned_by", "vitrine"},
+                                {"architecture", info.architecture},
+                                {"dimension", info.dimension},
+                                {"image_size", info.image_size},
+                                {"context_length", info.context_length},
+                                {"vocab_size", info.vocab_size},
+                                {"parameters", info.parameters},
+                                {"precision", info.precision},
+                                {"logit_scale", encoder.logit_scale()},
+                                {"fingerprint", encoder.fingerprint()}};
+  return json_response({{"object", "list"}, {"data", nlohmann::json::array({model})}});
+}
+
+}  // namespace vitrine::http

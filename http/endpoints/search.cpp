@@ -1,0 +1,129 @@
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/engine.h"
+#include "http/base64.h"
+#include "http/endpoints/endpoints.h"
+#include "http/endpoints/json_views.h"
+#include "http/json.h"
+#include "http/multipart.h"
+#include "http/problem.h"
+
+namespace vitrine::http {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kMaxNprobe = 1'000'000;
+constexpr int kMaxEfSearch = 10'000;
+
+/// The text of a form field as the JSON value that the field has in a JSON request.
+json form_value(const std::string& name, std::string_view text) {
+  if (const auto offset = find_invalid_utf8(text)) {
+    throw invalid_argument(
+        fmt::format("the form field \"{}\" is not valid UTF-8 at byte {}", name, *offset));
+  }
+  if (name == "exact") {
+    if (text == "true") return true;
+    if (text == "false") return false;
+  }
+  if (name == "limit" || name == "nprobe" || name == "ef_search") {
+    int number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size()) return number;
+  }
+  return text;
+}
+
+/// The form as a JSON request without its image, and the image's bytes.
+json read_form(const Request& request, std::optional<std::string>& image_bytes) {
+  json fields = json::object();
+  for (const FormPart& part : parse_multipart(request.header("content-type"), request.body)) {
+    if (part.name == "image") {
+      if (part.content.empty()) {
+        throw invalid_argument("the form field \"image\" is empty; attach an image file");
+      }
+      image_bytes = std::string(part.content);
+    } else if (part.file_name) {
+      throw invalid_argument(
+          fmt::format("the form has a file in the field \"{}\"; a file is taken in \"image\" only",
+                      printable(part.name)));
+    } else {
+      fields[part.name] = form_value(part.name, part.content);
+    }
+  }
+  return fields;
+}
+
+engine::Target parse_target_name(const std::string& name) {
+  if (name == "image") return engine::Target::kImage;
+  if (name == "caption") return engine::Target::kCaption;
+  throw invalid_argument(
+      fmt::format("\"target\" is \"{}\"; it must be \"image\" or \"caption\"", printable(name)));
+}
+
+engine::SearchRequest read_request(const Request& request) {
+  engine::SearchRequest result;
+  result.catalog = request.path_parameter("catalog");
+  const std::string type = media_type(request.header("content-type"));
+  json body;
+  if (type == "multipart/form-data") {
+    body = read_form(request, result.image_bytes);
+  } else if (type == "application/json") {
+    body = parse_json(request.body);
+  } else {
+    throw HttpError(415, "unsupported_media_type",
+                    fmt::format("Content-Type is \"{}\"; send application/json (curl -H "
+                                "'Content-Type: application/json') or multipart/form-data (curl "
+                                "-F image=@file)",
+                                printable(type)));
+  }
+
+  FieldReader fields(std::move(body), "the search request");
+  result.text = fields.string("text");
+  if (const auto image = fields.string("image")) {
+    result.image_bytes = decode_image_text(*image, "\"image\"");
+  }
+  result.product_id = fields.string("product_id");
+  result.limit = fields.integer("limit", 1, engine::kMaxLimit).value_or(result.limit);
+  result.exact = fields.boolean("exact").value_or(result.exact);
+  if (const auto target = fields.string("target")) result.target = parse_target_name(*target);
+  result.nprobe = fields.integer("nprobe", 1, kMaxNprobe);
+  result.ef_search = fields.integer("ef_search", 1, kMaxEfSearch);
+  fields.finish();
+
+  const int queries =
+      (result.text ? 1 : 0) + (result.image_bytes ? 1 : 0) + (result.product_id ? 1 : 0);
+  if (queries != 1) {
+    throw invalid_argument(fmt::format(
+        "the search request has {} of \"text\", \"image\" and \"product_id\"; it must have "
+        "exactly one",
+        queries == 0 ? "none" : "more than one"));
+  }
+  return result;
+}
+
+}  // namespace
+
+Response search(const Services& services, const Request& request) {
+  const engine::SearchRequest query = read_request(request);
+  const engine::SearchResponse found = services.engine.search(query);
+  json hits = json::array();
+  for (const engine::Hit& hit : found.hits) {
+    json product = product_json(query.catalog, hit.product);
+    product["score"] = hit.score;
+    hits.push_back(std::move(product));
+  }
+  return json_response({{"catalog", query.catalog},
+                        {"generation", found.generation},
+                        {"index", found.index_kind},
+                        {"exact", found.exact},
+                        {"hits", std::move(hits)},
+                        {"timings_ms", timings_json(found.timings)}});
+}
+
+}  // namespace vitrine::http

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/message.h"
+
+namespace vitrine::http {
+
+/// Deepest nesting of a request body.
+inline constexpr int kMaxJsonDepth = 32;
+
+/// Parses one JSON text. Throws InvalidArgument, saying where, for malformed JSON, malformed UTF-8,
+/// a key that stands twice in one object, and nesting beyond kMaxJsonDepth.
+nlohmann::json parse_json(std::string_view text);
+
+/// The same for a request's body, whose Content-Type must be application/json; otherwise throws
+/// HttpError 415.
+nlohmann::json parse_json_body(const Request& request);
+
+/// Compact JSON; never throws for malformed UTF-8, which becomes U+FFFD.
+std::string dump(const nlohmann::json& value);
+
+Response json_response(const nlohmann::json& body, int status = 200);
+
+/// Takes the fields of a JSON object one by one and then complains about those nobody took. Every
+/// error is InvalidArgument, names the field and says what would be right. null counts as absent.
+class FieldReader {
+ public:
+  /// where: what the object is, for messages, such as "the request". Throws unless it is an object.
+  FieldReader(nlohmann::json object, std::string where);
+
+  bool has(const std::string& name) const;
+  std::optional<std::string> string(const std::string& name);
+  std::optional<bool> boolean(const std::string& name);
+  /// In [low, high].
+  std::optional<int> integer(const std::string& name, int low, int high);
+  std::optional<std::vector<std::string>> strings(const std::string& name);
+  /// Any value.
+  std::optional<nlohmann::json> value(const std::string& name);
+  /// Names every field that no method above was asked for, and those that were.
+  void finish() const;
+
+ private:
+  nlohmann::json* take(const std::string& name);
+  [[noreturn]] void wrong_type(const std::string& name, const nlohmann::json& found,
+                               std::string_view wanted) const;
+
+  nlohmann::json object_;
+  std::string where_;
+  std::set<std::string> known_;
+};
+
+/// "a string", "a number", ... for messages.
+std::string_view type_of(const nlohmann::json& value);
+
+}  // namespace vitrine::http

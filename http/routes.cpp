@@ -1,0 +1,31 @@
+#include "http/routes.h"
+
+#include "http/endpoints/endpoints.h"
+
+namespace vitrine::http {
+
+std::span<const Route> routes() {
+  static constexpr Route kRoutes[] = {
+      {"POST", "/v1/catalogs/{catalog}/search", search},
+      {"POST", "/v1/classify", classify},
+      {"POST", "/v1/embeddings", create_embeddings},
+      {"GET", "/v1/models", list_models},
+      {"GET", "/v1/catalogs", list_catalogs},
+      {"GET", "/v1/catalogs/{catalog}", get_catalog},
+      {"GET", "/v1/catalogs/{catalog}/products/{id}", get_product},
+      {"GET", "/v1/catalogs/{catalog}/products/{id}/image", get_product_image},
+      {"POST", "/v1/admin/catalogs/{catalog}/reindex", start_reindex, RunsOn::kComputePool,
+       Access::kAdmin},
+      {"GET", "/v1/admin/jobs", list_jobs, RunsOn::kComputePool, Access::kAdmin},
+      {"GET", "/v1/admin/jobs/{id}", get_job, RunsOn::kComputePool, Access::kAdmin},
+      {"GET", "/healthz", get_health, RunsOn::kIoThread},
+      {"GET", "/readyz", get_readiness, RunsOn::kIoThread},
+      {"GET", "/", get_web_file, RunsOn::kIoThread},
+      {"GET", "/style.css", get_web_file, RunsOn::kIoThread},
+      {"GET", "/app.js", get_web_file, RunsOn::kIoThread},
+      {"GET", "/icon.svg", get_web_file, RunsOn::kIoThread},
+  };
+  return kRoutes;
+}
+
+}  // namespace vitrine::http

@@ -1,0 +1,429 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstring>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "engine/zero_shot.h"
+#include "http/base64.h"
+#include "http/endpoints/endpoints.h"
+#include "http/routes.h"
+#include "index/vector_index.h"
+#include "test_server.h"
+
+namespace vitrine::http {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const Headers kForm = {{"Content-Type", "multipart/form-data; boundary=XX"}};
+
+std::vector<std::string> ids_of(const json& answer) {
+  std::vector<std::string> ids;
+  for (const json& hit : answer.at("hits")) ids.push_back(hit.at("id"));
+  return ids;
+}
+
+/// Checks that the answer is a complete problem; returns its detail.
+std::string problem_detail(const Answer& answer, int status) {
+  EXPECT_EQ(answer.status, status) << answer.body.substr(0, 500);
+  EXPECT_EQ(answer.header("content-type"), "application/problem+json");
+  const json body = answer.json();
+  EXPECT_EQ(body.value("status", 0), status);
+  EXPECT_TRUE(body.contains("type") && body.contains("title"));
+  EXPECT_EQ(body.value("request_id", ""), answer.header("x-request-id"));
+  return body.value("detail", "");
+}
+
+class EveryIndexKind : public testing::TestWithParam<std::string> {};
+
+TEST_P(EveryIndexKind, AnswersTextImageAndProductSearches) {
+  TestServer server({}, GetParam());
+  for (const bool exact : {false, true}) {
+    const Answer answer = server.post_json("/v1/catalogs/shop/search", {{"text", "a red shirt"},
+                                                                        {"limit", 3},
+                                                                        {"exact", exact},
+                                                                        {"nprobe", 100},
+                                                                        {"ef_search", 100}});
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    const json body = answer.json();
+    EXPECT_EQ(body["index"], GetParam());
+    EXPECT_EQ(body["exact"], exact || GetParam() == "flat");
+    ASSERT_EQ(body["hits"].size(), 3U);
+    for (const json& hit : body["hits"]) {
+      EXPECT_EQ(hit["caption"], "a red shirt");
+      EXPECT_EQ(hit["attributes"]["colour"], "red");
+      EXPECT_EQ(hit["image_url"],
+                "/v1/catalogs/shop/products/" + hit["id"].get<std::string>() + "/image");
+      EXPECT_TRUE(hit["score"].is_number());
+    }
+    for (const char* part : {"encode", "search", "total"}) {
+      EXPECT_TRUE(body["timings_ms"][part].is_number());
+    }
+  }
+  const std::string image = engine::colour_png("blue", 77);
+  const Answer by_image =
+      server.post_json("/v1/catalogs/shop/search", {{"image", encode_base64(image)}, {"limit", 1}});
+  ASSERT_EQ(by_image.status, 200) << by_image.body;
+  EXPECT_EQ(by_image.json()["hits"][0]["attributes"]["colour"], "blue");
+
+  const Answer by_product =
+      server.post_json("/v1/catalogs/shop/search", {{"product_id", "p1"}, {"limit", 2}});
+  ASSERT_EQ(by_product.status, 200) << by_product.body;
+  EXPECT_THAT(ids_of(by_product.json()), testing::UnorderedElementsAre("p5", "p9"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Registry, EveryIndexKind, testing::ValuesIn(index::index_kinds()),
+                         [](const auto& info) { return info.param; });
+
+class Endpoints : public testing::Test {
+ protected:
+  TestServer server;
+};
+
+TEST_F(Endpoints, SearchTakesAnUploadedImageWithFields) {
+  const Answer answer =
+      server.request("POST", "/v1/catalogs/shop/search",
+                     multipart_body({{"limit", "2"}, {"exact", "true"}, {"target", "image"}},
+                                    engine::colour_png("green", 5)),
+                     kForm);
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const json body = answer.json();
+  ASSERT_EQ(body["hits"].size(), 2U);
+  EXPECT_EQ(body["hits"][0]["attributes"]["colour"], "green");
+}
+
+TEST_F(Endpoints, SearchTakesDataUrlsAndCaptionTargets) {
+  const std::string url = "data:image/png;base64," + encode_base64(engine::colour_png("red", 3));
+  EXPECT_EQ(server.post_json("/v1/catalogs/shop/search", {{"image", url}}).status, 200);
+  const Answer captions = server.post_json(
+      "/v1/catalogs/shop/search", {{"text", "green"}, {"target", "caption"}, {"limit", 1}});
+  EXPECT_EQ(captions.json()["hits"][0]["attributes"]["colour"], "green");
+}
+
+TEST_F(Endpoints, SearchSaysWhatIsWrongAndWhatWouldBeRight) {
+  const std::pair<json, std::string> bad[] = {
+      {{{"text", "x"}, {"limit", 0}},
+       "\"limit\" of the search request is 0; it must be an integer"},
+      {{{"text", "x"}, {"limit", 1000000}}, "from 1 to 1000"},
+      {{{"text", "x"}, {"limit", "10"}}, "\"limit\""},
+      {{{"text", "x"}, {"limit", 1.5}}, "\"limit\""},
+      {{{"text", "x"}, {"limt", 10}}, "\"limt\""},
+      {{{"text", "x"}, {"target", "both"}}, "\"image\" or \"caption\""},
+      {{{"text", "x"}, {"nprobe", 0}}, "\"nprobe\""},
+      {{{"text", "x"}, {"ef_search", -1}}, "\"ef_search\""},
+      {{{"text", "x"}, {"exact", 1}}, "\"exact\""},
+      {{{"text", 7}}, "\"text\" of the search request is a number; it must be a string"},
+      {{{"text", " "}}, ""},
+      {{{"text", "x"}, {"product_id", "p1"}}, "exactly one"},
+      {json::object(), "exactly one"},
+      {json::array(), "must be a JSON object"},
+      {{{"image", "!!!!"}}, "not base64"},
+      {{{"image", ""}}, "\"image\" is empty"},
+      {{{"image", "Zm9vYmFy"}}, ""},
+      {{{"image", "data:text/plain,hello"}}, "data:image/png;base64"}};
+  for (const auto& [body, wanted] : bad) {
+    EXPECT_THAT(problem_detail(server.post_json("/v1/catalogs/shop/search", body), 400),
+                HasSubstr(wanted))
+        << body;
+  }
+}
+
+TEST_F(Endpoints, SearchRefusesMalformedBodiesAndOtherTypes) {
+  const Headers as_json = {{"Content-Type", "application/json; charset=utf-8"}};
+  const char* target = "/v1/catalogs/shop/search";
+  EXPECT_EQ(server.request("POST", target, "{\"text\":\"red\"}", as_json).status, 200);
+  EXPECT_THAT(problem_detail(server.request("POST", target, "{\"text\":", as_json), 400),
+              HasSubstr("not valid JSON"));
+  EXPECT_THAT(problem_detail(server.request("POST", target, "{\"text\":\"\xff\"}", as_json), 400),
+              HasSubstr("UTF-8"));
+  EXPECT_THAT(problem_detail(server.request("POST", target, "", as_json), 400),
+              HasSubstr("not valid JSON"));
+  EXPECT_THAT(
+      problem_detail(server.request("POST", target, "text=red",
+                                    {{"Content-Type", "application/x-www-form-urlencoded"}}),
+                     415),
+      HasSubstr("application/json"));
+  problem_detail(server.request("POST", target, "{}"), 415);
+  EXPECT_THAT(problem_detail(server.request("POST", target, "--YY", kForm), 400),
+              HasSubstr("boundary"));
+  EXPECT_THAT(
+      problem_detail(
+          server.request("POST", target, multipart_body({{"limit", "many"}, {"text", "x"}}), kForm),
+          400),
+      HasSubstr("\"limit\""));
+  problem_detail(server.request("POST", target, multipart_body({{"image", ""}}), kForm), 400);
+  EXPECT_THAT(problem_detail(
+                  server.request("POST", target, multipart_body({{"text", "\xff"}}), kForm), 400),
+              HasSubstr("UTF-8"));
+}
+
+TEST_F(Endpoints, UnknownCatalogsAndProductsAreNotFound) {
+  EXPECT_THAT(problem_detail(server.post_json("/v1/catalogs/none/search", {{"text", "x"}}), 404),
+              HasSubstr("none"));
+  problem_detail(server.post_json("/v1/catalogs/shop/search", {{"product_id", "nope"}}), 404);
+  problem_detail(server.get("/v1/catalogs/none"), 404);
+  problem_detail(server.get("/v1/catalogs/none/products/p1"), 404);
+  problem_detail(server.get("/v1/catalogs/shop/products/nope"), 404);
+  problem_detail(server.get("/v1/catalogs/shop/products/nope/image"), 404);
+  problem_detail(server.get("/v1/admin/jobs/nope"), 404);
+}
+
+TEST_F(Endpoints, ClassifyGivesProbabilities) {
+  const json labels = {"red", "green", "blue"};
+  const Answer by_product = server.post_json(
+      "/v1/classify", {{"catalog", "shop"}, {"product_id", "p1"}, {"labels", labels}});
+  ASSERT_EQ(by_product.status, 200) << by_product.body;
+  const json scores = by_product.json()["labels"];
+  ASSERT_EQ(scores.size(), 3U);
+  EXPECT_EQ(scores[0]["label"], "green");
+  double sum = 0;
+  for (const json& score : scores) sum += score["probability"].get<double>();
+  EXPECT_NEAR(sum, 1, 1e-5);
+
+  const Answer by_image =
+      server.post_json("/v1/classify", {{"image", encode_base64(engine::colour_png("blue", 9))},
+                                        {"labels", labels},
+                                        {"prompt_template", "something {}"}});
+  EXPECT_EQ(by_image.json()["labels"][0]["label"], "blue");
+}
+
+TEST_F(Endpoints, ClassifyRefusesIncompleteRequests) {
+  const json labels = {"red", "green"};
+  for (const json& body :
+       {json{{"labels", labels}}, json{{"catalog", "shop"}, {"labels", labels}},
+        json{{"catalog", "shop"}, {"product_id", "p1"}},
+        json{{"catalog", "shop"}, {"product_id", "p1"}, {"labels", json::array()}},
+        json{{"catalog", "shop"}, {"product_id", "p1"}, {"labels", "red"}},
+        json{{"catalog", "shop"}, {"product_id", "p1"}, {"labels", {"red", "red"}}},
+        json{{"catalog", "shop"},
+             {"product_id", "p1"},
+             {"labels", labels},
+             {"prompt_template", "x"}},
+        json{{"catalog", "shop"}, {"product_id", "p1"}, {"labels", labels}, {"image", "Zm9v"}}}) {
+    problem_detail(server.post_json("/v1/classify", body), 400);
+  }
+}
+
+TEST_F(Endpoints, EmbeddingsHaveOpenAisShape) {
+  const Answer answer = server.post_json("/v1/embeddings", {{"input", {"red", "green"}}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const json body = answer.json();
+  EXPECT_EQ(body["object"], "list");
+  ASSERT_EQ(body["data"].size(), 2U);
+  EXPECT_EQ(body["data"][1]["object"], "embedding");
+  EXPECT_EQ(body["data"][1]["index"], 1);
+  const auto values = body["data"][0]["embedding"].get<std::vector<float>>();
+  ASSERT_EQ(values.size(), static_cast<std::size_t>(engine::ColourEncoder::kDimension));
+  double norm = 0;
+  for (const float value : values) norm += value * value;
+  EXPECT_NEAR(norm, 1, 1e-5);
+  EXPECT_TRUE(body["usage"]["prompt_tokens"].is_number_integer());
+
+  const Answer packed =
+      server.post_json("/v1/embeddings", {{"input", "red"}, {"encoding_format", "base64"}});
+  const std::string bytes = decode_base64(packed.json()["data"][0]["embedding"].get<std::string>());
+  std::vector<float> unpacked(values.size());
+  ASSERT_EQ(bytes.size(), values.size() * sizeof(float));
+  std::memcpy(unpacked.data(), bytes.data(), bytes.size());
+  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(unpacked[i], values[i], 1e-6);
+}
+
+TEST_F(Endpoints, EmbeddingsMixTextsAndImagesInOrder) {
+  const json image = {{"image", encode_base64(engine::colour_png("red", 1))}};
+  const json body = server.post_json("/v1/embeddings", {{"input", {image, "red", image}}}).json();
+  ASSERT_EQ(body["data"].size(), 3U);
+  EXPECT_EQ(body["data"][0]["embedding"], body["data"][2]["embedding"]);
+  EXPECT_NE(body["data"][0]["embedding"], body["data"][1]["embedding"]);
+}
+
+TEST_F(Endpoints, EmbeddingsRefuseWhatTheyCannotDo) {
+  for (const json& body :
+       {json::object(), json{{"input", json::array()}}, json{{"input", ""}},
+        json{{"input", {1, 2}}}, json{{"input", {{"image", "Zm9v"}}}},
+        json{{"input", {json{{"picture", "Zm9v"}}}}}, json{{"input", "a"}, {"dimensions", 3}},
+        json{{"input", "a"}, {"encoding_format", "int8"}},
+        json{{"input", std::vector<std::string>(2049, "a")}}}) {
+    problem_detail(server.post_json("/v1/embeddings", body), 400);
+  }
+  EXPECT_THAT(
+      problem_detail(server.post_json("/v1/embeddings", {{"input", "a"}, {"model", "gpt"}}), 404),
+      HasSubstr("gpt"));
+  const std::string served = server.get("/v1/models").json()["data"][0]["id"];
+  EXPECT_EQ(server.post_json("/v1/embeddings", {{"input", "a"}, {"model", served}}).status, 200);
+}
+
+TEST_F(Endpoints, CatalogsAndProductsAreListed) {
+  const json catalogs = server.get("/v1/catalogs").json()["catalogs"];
+  ASSERT_EQ(catalogs.size(), 1U);
+  EXPECT_EQ(catalogs[0]["name"], "shop");
+  EXPECT_EQ(catalogs[0]["products"], 12);
+  EXPECT_EQ(catalogs[0]["searchable"], true);
+  EXPECT_EQ(server.get("/v1/catalogs/shop").json(), catalogs[0]);
+  const json product = server.get("/v1/catalogs/shop/products/p2").json();
+  EXPECT_EQ(product["id"], "p2");
+  EXPECT_EQ(product["caption"], "a blue shirt");
+}
+
+TEST_F(Endpoints, ImagesCarryTheirTypeAndATag) {
+  const Answer image = server.get("/v1/catalogs/shop/products/p0/image");
+  ASSERT_EQ(image.status, 200);
+  EXPECT_EQ(image.header("content-type"), "image/png");
+  EXPECT_EQ(image.header("x-content-type-options"), "nosniff");
+  EXPECT_EQ(image.body, engine::colour_png("red", 0));
+  const std::string tag = image.header("etag");
+  ASSERT_FALSE(tag.empty());
+  const Answer again =
+      server.get("/v1/catalogs/shop/products/p0/image", {{"If-None-Match", "\"x\", W/" + tag}});
+  EXPECT_EQ(again.status, 304);
+  EXPECT_EQ(again.body, "");
+  EXPECT_EQ(server.get("/v1/catalogs/shop/products/p0/image", {{"If-None-Match", "\"x\""}}).status,
+            200);
+}
+
+TEST_F(Endpoints, AFileThatIsNoImageIsNotShownAsOne) {
+  std::ofstream(server.catalog().images() / "p0.png") << "<html><script>alert(1)</script>";
+  const Answer image = server.get("/v1/catalogs/shop/products/p0/image");
+  EXPECT_EQ(image.header("content-type"), "application/octet-stream");
+  std::filesystem::remove(server.catalog().images() / "p0.png");
+  problem_detail(server.get("/v1/catalogs/shop/products/p0/image"), 404);
+}
+
+TEST_F(Endpoints, ProductIdsMayContainAnything) {
+  server.catalog().put("p0", "red", 1);
+  server.catalog().append({{"id", "a/b c%ü"}, {"image", "p0.png"}, {"caption", "an odd id"}});
+  server.catalog().write();
+  server.engine().index_catalog(server.catalog().request());
+  const Answer found = server.get("/v1/catalogs/shop/products/a%2Fb%20c%25%C3%BC");
+  ASSERT_EQ(found.status, 200) << found.body;
+  EXPECT_EQ(found.json()["id"], "a/b c%ü");
+  EXPECT_EQ(server.get(found.json()["image_url"]).status, 200);
+}
+
+TEST_F(Endpoints, PathsThatClimbOrAreMalformedAreRefused) {
+  for (const char* path : {"/v1/catalogs/shop/products/../../x", "/v1/catalogs/%2e%2e/products/p0",
+                           "/v1/catalogs/shop/products/%00", "/v1/catalogs/shop/products/%ff",
+                           "/v1/catalogs/shop/products/%", "/../etc/passwd"}) {
+    problem_detail(server.get(path), 400);
+  }
+  for (const char* path : {"/nothing", "/v1", "/v1/catalogs/", "/v1/catalogs//products/p0", "//",
+                           "/v1/catalogs/shop/products/p0/", "/V1/catalogs",
+                           "/v1/catalogs/shop/products/%2e%2e%2f%2e%2e%2fx"}) {
+    problem_detail(server.get(path), 404);
+  }
+  EXPECT_THAT(problem_detail(server.get("/v1/catalogs?limit=3"), 400), HasSubstr("limit=3"));
+}
+
+TEST_F(Endpoints, OtherMethodsAreNamed) {
+  const Answer get = server.get("/v1/classify");
+  problem_detail(get, 405);
+  EXPECT_EQ(get.header("allow"), "POST");
+  const Answer post = server.post_json("/v1/catalogs", json::object());
+  problem_detail(post, 405);
+  EXPECT_EQ(post.header("allow"), "GET, HEAD");
+  problem_detail(server.request("BREW", "/healthz"), 405);
+}
+
+TEST_F(Endpoints, HeadIsGetWithoutABody) {
+  const Answer get = server.get("/v1/catalogs");
+  const Answer head = server.request("HEAD", "/v1/catalogs");
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(head.header("content-length"), std::to_string(get.body.size()));
+  EXPECT_EQ(head.header("content-type"), get.header("content-type"));
+}
+
+TEST_F(Endpoints, HealthAndReadinessAnswer) {
+  EXPECT_EQ(server.get("/healthz").status, 200);
+  EXPECT_EQ(server.get("/readyz").status, 200);
+}
+
+TEST_F(Endpoints, ThePageIsServedUnderAPolicy) {
+  const Answer page = server.get("/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.header("content-type"), "text/html; charset=utf-8");
+  EXPECT_THAT(page.header("content-security-policy"),
+              AllOf(HasSubstr("default-src 'none'"), HasSubstr("script-src 'self'")));
+  std::ifstream file(VITRINE_SOURCE_DIR "/web/index.html");
+  EXPECT_EQ(page.body, std::string(std::istreambuf_iterator<char>(file), {}));
+  EXPECT_THAT(page.body, testing::Not(HasSubstr("https://")));
+  EXPECT_EQ(server.get("/app.js").header("content-type"), "text/javascript; charset=utf-8");
+  EXPECT_EQ(server.get("/style.css?v=1").status, 200);
+  EXPECT_EQ(server.get("/icon.svg").status, 200);
+}
+
+TEST_F(Endpoints, ReindexRunsAsAJob) {
+  const Answer started = server.request("POST", "/v1/admin/catalogs/shop/reindex");
+  ASSERT_EQ(started.status, 202) << started.body;
+  const std::string location = started.header("location");
+  EXPECT_EQ(location, "/v1/admin/jobs/" + started.json()["id"].get<std::string>());
+  json job;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  do {
+    job = server.get(location).json();
+    std::this_thread::yield();
+  } while (job["state"] == "running" && std::chrono::steady_clock::now() < deadline);
+  ASSERT_EQ(job["state"], "succeeded") << job;
+  EXPECT_EQ(job["report"]["indexed"], 12);
+  EXPECT_EQ(job["report"]["cached"], 12);
+  EXPECT_EQ(server.get("/v1/admin/jobs").json()["jobs"].size(), 1U);
+  EXPECT_EQ(server.get("/v1/catalogs/shop").json()["generation"], job["report"]["generation"]);
+}
+
+TEST_F(Endpoints, ReindexCanChangeTheIndexButNotTheFiles) {
+  const Answer started =
+      server.post_json("/v1/admin/catalogs/shop/reindex", {{"index", "hnsw"}, {"hnsw_m", 8}});
+  ASSERT_EQ(started.status, 202) << started.body;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (server.get(started.header("location")).json()["state"] == "running" &&
+         std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(server.get("/v1/catalogs/shop").json()["index"], "hnsw");
+  for (const json& body : {json{{"index", "tree"}}, json{{"catalog_file", "/etc/passwd"}},
+                           json{{"hnsw_m", 1}}, json{{"strict", "yes"}}}) {
+    problem_detail(server.post_json("/v1/admin/catalogs/shop/reindex", body), 400);
+  }
+  problem_detail(server.request("POST", "/v1/admin/catalogs/none/reindex"), 404);
+}
+
+TEST_F(Endpoints, AdminRefusesForeignPages) {
+  problem_detail(server.request("POST", "/v1/admin/catalogs/shop/reindex", "",
+                                {{"Origin", "http://evil.example"}}),
+                 403);
+}
+
+TEST(Routes, AreAllDescribed) {
+  std::ifstream file(VITRINE_SOURCE_DIR "/docs/openapi.yaml");
+  const std::string document(std::istreambuf_iterator<char>(file), {});
+  for (const Route& route : routes()) {
+    if (route.handler == get_web_file && route.pattern != "/") continue;
+    const std::string entry = "\n  " + std::string(route.pattern) + ":\n";
+    const std::size_t begin = document.find(entry);
+    ASSERT_NE(begin, std::string::npos) << route.pattern;
+    const std::string method = route.method == "GET" ? "\n    get:" : "\n    post:";
+    EXPECT_LT(document.find(method, begin), document.find("\n  /", begin + entry.size()))
+        << route.pattern;
+  }
+}
+
+TEST(AdminToken, IsAskedForAndChecked) {
+  TestServer server([](ServerOptions& options) { options.admin_token = "s3cret"; });
+  const Answer without = server.get("/v1/admin/jobs");
+  problem_detail(without, 401);
+  EXPECT_EQ(without.header("www-authenticate"), "Bearer");
+  problem_detail(server.get("/v1/admin/jobs", {{"Authorization", "Bearer s3cres"}}), 401);
+  EXPECT_EQ(server.get("/v1/admin/jobs", {{"Authorization", "Bearer s3cret"}}).status, 200);
+  EXPECT_EQ(server.get("/v1/catalogs").status, 200);
+}
+
+}  // namespace
+}  // namespace vitrine::http

@@ -1,0 +1,429 @@
+#include "http/server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <csignal>
+#include <future>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "http/base64.h"
+#include "test_server.h"
+
+namespace vitrine::http {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+/// Holds whoever enters until it is opened, and tells how many are inside.
+class Gate {
+ public:
+  void enter() {
+    std::unique_lock lock(mutex_);
+    ++inside_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+  }
+  void wait_for(int inside) {
+    std::unique_lock lock(mutex_);
+    ASSERT_TRUE(
+        changed_.wait_for(lock, std::chrono::seconds(30), [&] { return inside_ >= inside; }));
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int inside_ = 0;
+  bool open_ = false;
+};
+
+std::string image_search() {
+  const json body = {{"image", encode_base64(engine::colour_png("red", 1))}};
+  return request_text("POST", "/v1/catalogs/shop/search", body.dump(),
+                      {{"Content-Type", "application/json"}});
+}
+
+TEST(ServerOptions, NameWhatIsOutOfRange) {
+  const std::pair<const char*, std::function<void(ServerOptions&)>> bad[] = {
+      {"address", [](auto& o) { o.address = "localhost"; }},
+      {"port", [](auto& o) { o.port = 65536; }},
+      {"io_threads", [](auto& o) { o.io_threads = 0; }},
+      {"max_body_mb", [](auto& o) { o.max_body_mb = 0; }},
+      {"max_buffered_mb", [](auto& o) { o.max_buffered_mb = 1; }},
+      {"drain_timeout_sec", [](auto& o) { o.drain_timeout_sec = -1; }},
+      {"admin_token", [](auto& o) { o.admin_token = "a b"; }}};
+  for (const auto& [name, change] : bad) {
+    ServerOptions options;
+    change(options);
+    try {
+      options.validate();
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(name));
+    }
+  }
+  EXPECT_NO_THROW(ServerOptions{}.validate());
+}
+
+TEST(Server, SaysWhenThePortIsTaken) {
+  TestServer first;
+  ServerOptions options;
+  options.port = first.port();
+  EXPECT_THROW(Server(first.engine(), options), Error);
+}
+
+TEST(Server, KeepsAConnectionForManyRequests) {
+  TestServer server;
+  RawClient client(server.port());
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(client.send(request_text("GET", i % 2 == 0 ? "/healthz" : "/nothing")));
+    const auto answer = client.receive();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, i % 2 == 0 ? 200 : 404);
+  }
+}
+
+TEST(Server, AnswersPipelinedRequestsInOrder) {
+  TestServer server;
+  RawClient client(server.port());
+  client.send(request_text("GET", "/v1/catalogs/shop/products/p1") + image_search() +
+              request_text("HEAD", "/healthz") +
+              request_text("GET", "/v1/catalogs/shop/products/p2"));
+  EXPECT_EQ(client.receive()->json()["id"], "p1");
+  EXPECT_TRUE(client.receive()->json().contains("hits"));
+  EXPECT_EQ(client.receive(true)->status, 200);
+  EXPECT_EQ(client.receive()->json()["id"], "p2");
+}
+
+TEST(Server, ClosesWhenAskedTo) {
+  TestServer server;
+  RawClient client(server.port());
+  client.send(request_text("GET", "/healthz", "", {{"Connection", "close"}}));
+  EXPECT_THAT(client.receive_all(), StartsWith("HTTP/1.1 200 OK"));
+  RawClient old(server.port());
+  old.send("GET /healthz HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(old.receive_all(), StartsWith("HTTP/1.0 200 OK"));
+}
+
+TEST(Server, EchoesAProperRequestIdAndReplacesAnother) {
+  TestServer server;
+  EXPECT_EQ(server.get("/healthz", {{"X-Request-Id", "abc-1"}}).header("x-request-id"), "abc-1");
+  const std::string first =
+      server.get("/healthz", {{"X-Request-Id", "a b"}}).header("x-request-id");
+  const std::string second = server.get("/healthz").header("x-request-id");
+  EXPECT_NE(first, "a b");
+  EXPECT_FALSE(first.empty());
+  EXPECT_NE(first, second);
+}
+
+TEST(Server, RefusesMalformedAndAmbiguousRequests) {
+  TestServer server;
+  const std::string host = "Host: a\r\n";
+  const std::pair<std::string, std::string> bad[] = {
+      {"nonsense\r\n\r\n", "400"},
+      {"GET /healthz HTTP/9.9\r\n" + host + "\r\n", "505"},
+      {"GET /healthz HTTP/1.1\r\n\r\n", "400"},
+      {"GET /healthz HTTP/1.1\r\n" + host + host + "\r\n", "400"},
+      {"GET healthz HTTP/1.1\r\n" + host + "\r\n", "400"},
+      {"GET /healthz HTTP/1.1\r\n" + host + "A b: c\r\n\r\n", "400"},
+      {"GET /healthz HTTP/1.1\r\n" + host + "A : c\r\n\r\n", "400"},
+      {"POST /v1/classify HTTP/1.1\r\n" + host + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+       "400"},
+      {"POST /v1/classify HTTP/1.1\r\n" + host + "Content-Length: -1\r\n\r\n", "400"},
+      {"POST /v1/classify HTTP/1.1\r\n" + host + "Content-Length: 1x\r\n\r\n", "400"},
+      {"POST /v1/classify HTTP/1.1\r\n" + host +
+           "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+       "400"},
+      {"POST /v1/classify HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", "501"},
+      {"POST /v1/classify HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked, gzip\r\n\r\n", "501"},
+      {"POST /v1/classify HTTP/1.0\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+       "400"},
+      {"POST /v1/classify HTTP/1.1\r\n" + host +
+           "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+       "400"},
+      {"POST /v1/classify HTTP/1.1\r\n" + host + "Expect: magic\r\nContent-Length: 2\r\n\r\n{}",
+       "417"}};
+  for (const auto& [request, status] : bad) {
+    RawClient client(server.port());
+    client.send(request);
+    const std::string answer = client.receive_all();
+    EXPECT_THAT(answer, HasSubstr(" " + status + " ")) << request;
+    EXPECT_THAT(answer, HasSubstr("application/problem+json")) << request;
+  }
+  EXPECT_EQ(server.get("/healthz").status, 200);
+}
+
+TEST(Server, TakesChunkedBodies) {
+  TestServer server;
+  RawClient client(server.port());
+  client.send(
+      "POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n8\r\n{\"input\"\r\n7;x=y\r\n:\"red\"}\r\n0\r\nA: "
+      "b\r\n\r\n");
+  EXPECT_EQ(client.receive()->status, 200);
+  client.send(request_text("GET", "/healthz"));
+  EXPECT_EQ(client.receive()->status, 200);
+}
+
+TEST(Server, BoundsTheHeader) {
+  TestServer server([](ServerOptions& options) { options.max_header_kb = 2; });
+  for (const std::string& request :
+       {request_text("GET", "/healthz", "", {{"A", std::string(3000, 'x')}}),
+        "GET /" + std::string(3000, 'x') + " HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /" + std::string(500'000, 'x')}) {
+    RawClient client(server.port());
+    client.send(request);
+    EXPECT_THAT(client.receive_all(), HasSubstr(" 431 "));
+  }
+  EXPECT_EQ(server.get("/healthz", {{"A", std::string(1000, 'x')}}).status, 200);
+}
+
+TEST(Server, BoundsTheBody) {
+  TestServer server([](ServerOptions& options) { options.max_body_mb = 1; });
+  const std::string big(2 << 20, 'x');
+  {
+    RawClient client(server.port());
+    client.send(request_text("POST", "/v1/classify", big, {{"Content-Type", "application/json"}}));
+    const auto answer = client.receive();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 413);
+    EXPECT_THAT(answer->json()["detail"], HasSubstr("1 MiB"));
+  }
+  RawClient client(server.port());
+  client.send(
+      "POST /v1/classify HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n200000\r\n");
+  client.send(big);
+  const auto answer = client.receive();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 413);
+  // Refused by its length alone, without the body.
+  RawClient eager(server.port());
+  eager.send(
+      "POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\n");
+  EXPECT_THAT(eager.receive_all(), HasSubstr(" 413 "));
+}
+
+TEST(Server, BoundsTheBodiesOfAllConnections) {
+  TestServer server(
+      [](ServerOptions& options) { options.max_body_mb = options.max_buffered_mb = 1; });
+  RawClient holder(server.port());
+  holder.send(
+      "POST /v1/classify HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+      "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n");
+  EXPECT_EQ(holder.receive()->status, 100);  // its body is being waited for
+  RawClient client(server.port());
+  client.send("POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+  const auto answer = client.receive();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 503);
+  EXPECT_EQ(answer->header("retry-after"), "1");
+  EXPECT_EQ(server.get("/healthz").status, 200);
+}
+
+TEST(Server, TellsTheClientToContinue) {
+  TestServer server;
+  RawClient client(server.port());
+  const std::string body = R"({"input":"red"})";
+  client.send(
+      "POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+      "Expect: 100-continue\r\nContent-Length: 15\r\n\r\n");
+  EXPECT_EQ(client.receive()->status, 100);
+  client.send(body);
+  EXPECT_EQ(client.receive()->status, 200);
+  // What is refused anyway is refused before the body is sent.
+  client.send(
+      "POST /nothing HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+  EXPECT_EQ(client.receive()->status, 404);
+}
+
+TEST(Server, EndsSlowHeadersAndSlowBodies) {
+  TestServer server([](ServerOptions& options) {
+    options.header_timeout_sec = options.transfer_timeout_sec = options.idle_timeout_sec = 1;
+  });
+  RawClient silent(server.port());
+  RawClient slow(server.port());
+  slow.send("GET /healthz HTTP/1.1\r\nHo");
+  RawClient slow_body(server.port());
+  slow_body.send(
+      "POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+      "Content-Length: 10\r\n\r\n{");
+  RawClient idle(server.port());
+  idle.send(request_text("GET", "/healthz"));
+  EXPECT_THAT(slow.receive_all(), HasSubstr(" 408 "));
+  EXPECT_THAT(slow_body.receive_all(), HasSubstr(" 408 "));
+  EXPECT_EQ(silent.receive_all(), "");
+  EXPECT_EQ(idle.receive()->status, 200);
+  EXPECT_EQ(idle.receive_all(), "");
+  EXPECT_EQ(server.get("/healthz").status, 200);
+}
+
+TEST(Server, BoundsTheConnections) {
+  TestServer server([](ServerOptions& options) { options.max_connections = 2; });
+  auto first = std::make_unique<RawClient>(server.port());
+  RawClient second(server.port());
+  first->send(request_text("GET", "/healthz"));
+  second.send(request_text("GET", "/healthz"));
+  EXPECT_EQ(first->receive()->status, 200);
+  EXPECT_EQ(second.receive()->status, 200);
+  RawClient third(server.port());
+  third.send(request_text("GET", "/readyz"));
+  first.reset();
+  EXPECT_EQ(third.receive()->status, 200);
+}
+
+TEST(Server, AnswersFullQueuesAtOnceAndStaysHealthy) {
+  Gate gate;
+  TestServer server([](ServerOptions& options) {
+    options.compute_threads = 1;
+    options.max_queued = 1;
+  });
+  server.before_images([&] { gate.enter(); });
+  RawClient computing(server.port());
+  computing.send(image_search());
+  gate.wait_for(1);
+  // One of six may wait, whichever comes first; the others are told to come back.
+  std::mutex mutex;
+  std::condition_variable changed;
+  int refused = 0;
+  std::vector<std::future<Answer>> others;
+  for (int i = 0; i < 6; ++i) {
+    others.push_back(std::async(std::launch::async, [&] {
+      const Answer answer = server.get("/v1/catalogs");
+      const std::lock_guard lock(mutex);
+      refused += answer.status == 503 ? 1 : 0;
+      changed.notify_all();
+      return answer;
+    }));
+  }
+  {
+    std::unique_lock lock(mutex);
+    EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(30), [&] { return refused == 5; }));
+  }
+  EXPECT_EQ(server.get("/healthz").status, 200);  // goes past the queue
+  gate.open();
+  EXPECT_EQ(computing.receive()->status, 200);
+  int answered = 0;
+  for (auto& other : others) {
+    const Answer answer = other.get();
+    if (answer.status == 200) {
+      ++answered;
+    } else {
+      EXPECT_EQ(answer.header("retry-after"), "1");
+      EXPECT_THAT(answer.json()["detail"], HasSubstr("waiting already"));
+    }
+  }
+  EXPECT_EQ(answered, 1);
+}
+
+TEST(Server, DrainsWhatIsInFlight) {
+  Gate gate;
+  TestServer server;
+  server.before_images([&] { gate.enter(); });
+  RawClient idle(server.port());
+  idle.send(request_text("GET", "/healthz"));
+  EXPECT_EQ(idle.receive()->status, 200);
+  RawClient computing(server.port());
+  computing.send(image_search() + request_text("GET", "/healthz"));
+  gate.wait_for(1);
+  server.stop();
+  EXPECT_EQ(idle.receive_all(), "");  // idle connections end at once
+  EXPECT_THROW(RawClient(server.port()), std::runtime_error);
+  gate.open();
+  const auto answer = computing.receive();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(answer->header("connection"), "close");
+  EXPECT_EQ(computing.receive_all(), "");
+  server.join();
+}
+
+TEST(Server, ClosesWhatOutlastsTheDrainTimeout) {
+  TestServer server([](ServerOptions& options) { options.drain_timeout_sec = 0; });
+  RawClient slow(server.port());
+  slow.send(
+      "POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+      "Expect: 100-continue\r\nContent-Length: 10\r\n\r\n");
+  EXPECT_EQ(slow.receive()->status, 100);
+  server.stop();
+  EXPECT_EQ(slow.receive_all(), "");
+  server.join();
+}
+
+TEST(Server, StopsBeforeItRuns) {
+  TestServer server;
+  ServerOptions options;
+  options.port = 0;
+  Server other(server.engine(), options);
+  other.stop();
+  other.run();
+}
+
+TEST(Server, StopsOnASignal) {
+  TestServer server;
+  ServerOptions options;
+  options.port = 0;
+  Server other(server.engine(), options);
+  other.stop_on_signal(SIGUSR1);
+  std::thread runner([&] { other.run(); });
+  RawClient client(other.port());
+  client.send(request_text("GET", "/healthz"));
+  EXPECT_EQ(client.receive()->status, 200);
+  ::raise(SIGUSR1);
+  runner.join();
+}
+
+TEST(Server, AnswersManyClientsAtOnce) {
+  TestServer server([](ServerOptions& options) {
+    options.io_threads = 2;
+    options.compute_threads = 3;
+    options.max_queued = 1000;
+  });
+  std::vector<std::future<int>> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.push_back(std::async(std::launch::async, [&server, i] {
+      RawClient client(server.port());
+      int good = 0;
+      for (int j = 0; j < 20; ++j) {
+        client.send((i + j) % 2 == 0 ? image_search()
+                                     : request_text("GET", "/v1/catalogs/shop/products/p1/image"));
+        const auto answer = client.receive();
+        good += answer && answer->status == 200 ? 1 : 0;
+      }
+      return good;
+    }));
+  }
+  for (auto& client : clients) EXPECT_EQ(client.get(), 20);
+}
+
+TEST(Server, SurvivesClientsThatLeave) {
+  Gate gate;
+  TestServer server;
+  server.before_images([&] { gate.enter(); });
+  for (int i = 0; i < 20; ++i) {
+    RawClient client(server.port());
+    client.send(i % 2 == 0 ? image_search().substr(0, 100 + 5 * static_cast<std::size_t>(i))
+                           : request_text("GET", "/app.js"));
+  }
+  {
+    RawClient client(server.port());
+    client.send(image_search());
+    gate.wait_for(1);
+  }
+  gate.open();
+  EXPECT_EQ(server.get("/healthz").status, 200);
+}
+
+}  // namespace
+}  // namespace vitrine::http
