@@ -190,11 +190,7 @@ class ClipEncoder : public Encoder {
   }
 
   Matrix encode_texts(std::span<const std::string> texts) const override {
-    std::vector<std::vector<std::int32_t>> tokens;
-    tokens.reserve(texts.size());
-    for (const std::string& text : texts) {
-      tokens.push_back(tokenizer_.encode(text, static_cast<int>(config_.text.context_length)));
-    }
+    const std::vector<std::vector<std::int32_t>> tokens = tokenize(texts);
     return in_batches(texts.size(), [&](std::size_t begin, std::size_t count) {
       std::size_t length = 0;
       for (std::size_t i = 0; i < count; ++i) length = std::max(length, tokens[begin + i].size());
@@ -208,6 +204,12 @@ class ClipEncoder : public Encoder {
       }
       return [this, ids] { return model_->encode_texts(ids); };
     });
+  }
+
+  std::size_t count_tokens(std::span<const std::string> texts) const override {
+    std::size_t count = 0;
+    for (const std::vector<std::int32_t>& ids : tokenize(texts)) count += ids.size();
+    return count;
   }
 
   EncoderInfo info() const override {
@@ -224,6 +226,15 @@ class ClipEncoder : public Encoder {
   }
 
  private:
+  std::vector<std::vector<std::int32_t>> tokenize(std::span<const std::string> texts) const {
+    std::vector<std::vector<std::int32_t>> tokens;
+    tokens.reserve(texts.size());
+    for (const std::string& text : texts) {
+      tokens.push_back(tokenizer_.encode(text, static_cast<int>(config_.text.context_length)));
+    }
+    return tokens;
+  }
+
   /// The config against the tokenizer and the image processor.
   void check_config(const std::filesystem::path& folder) const {
     if (config_.vision.channels != 3) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -55,6 +56,9 @@ class Encoder {
   /// [n, dimension()], row i of text i; not normalised. Texts are UTF-8; what exceeds the context
   /// length is cut. Throws InvalidArgument for malformed UTF-8.
   virtual Matrix encode_texts(std::span<const std::string> texts) const = 0;
+  /// Tokens that encode_texts() reads, over all texts: start and end tokens included, what is cut
+  /// not. 0 for an encoder without a tokenizer. Throws InvalidArgument for malformed UTF-8.
+  virtual std::size_t count_tokens(std::span<const std::string> /*texts*/) const { return 0; }
   /// exp of the checkpoint's parameter: logits are logit_scale() * cosine.
   virtual float logit_scale() const = 0;
   /// 64 hexadecimal digits: SHA-256 over weights, config, tokenizer and image processor files.
