@@ -33,12 +33,14 @@ std::string progress_text(std::size_t done, std::size_t total, double seconds, i
   const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   std::string bar;
   if (bar_width > 0) {
-    const int filled = static_cast<int>(share * bar_width);
-    bar = "[" + std::string(static_cast<std::size_t>(filled), '=');
-    if (filled < bar_width) {
-      bar += ">" + std::string(static_cast<std::size_t>(bar_width - filled - 1), ' ');
+    const auto width = static_cast<std::size_t>(bar_width);
+    const auto filled = static_cast<std::size_t>(share * bar_width);
+    std::string cells(width, ' ');
+    std::fill_n(cells.begin(), filled, '=');
+    if (filled < width) {
+      cells[filled] = '>';
     }
-    bar += "]  ";
+    bar = fmt::format("[{}]  ", cells);
   }
   std::string text =
       fmt::format("{}{}/{}  {:3}%  {}", bar, done, total, static_cast<int>(share * 100), speed);

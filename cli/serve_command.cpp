@@ -32,8 +32,8 @@ std::function<int()> add_serve(CLI::App& subcommand) {
     server.stop_on_signal(SIGTERM);
     server.stop_on_signal(SIGINT);
     const bool ipv6 = options.address.find(':') != std::string::npos;
-    fmt::print("listening on http://{}:{}/\n", ipv6 ? "[" + options.address + "]" : options.address,
-               server.port());
+    fmt::print("listening on http://{}{}{}:{}/\n", ipv6 ? "[" : "", options.address,
+               ipv6 ? "]" : "", server.port());
     std::fflush(stdout);
     server.run();
     fmt::print("stopped\n");
