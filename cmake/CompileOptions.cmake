@@ -2,6 +2,10 @@
 add_library(vitrine_options INTERFACE)
 target_compile_options(vitrine_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC bug 105651: GCC 12 warns of an overlap inside std::string's own operator+.
+  target_compile_options(vitrine_options INTERFACE -Wno-restrict)
+endif()
 target_include_directories(vitrine_options INTERFACE ${PROJECT_SOURCE_DIR})
 
 if(VITRINE_SANITIZE)
