@@ -43,7 +43,7 @@ CatalogSet::Entry CatalogSet::open_newest_intact(const std::string& name,
                                    entry.problem.empty() ? "" : "; ", generation, error.what());
     }
   }
-  entry.problem += "; reindex the catalog";
+  entry.problem += "; no generation is intact, the catalog must be indexed anew";
   return entry;
 }
 

@@ -19,6 +19,8 @@ namespace {
 constexpr const char* kInterruptedMessage =
     "the server stopped while the job ran; start it again, and it goes on where it was";
 
+constexpr const char* kInternalMessage = "internal error; the log has the details";
+
 /// "20240229T123456789Z": sorts by time, and is a valid job id.
 std::string compact_timestamp(std::chrono::system_clock::time_point time) {
   std::string text = utc_timestamp(time);
@@ -96,10 +98,11 @@ void JobRunner::run(Job& job, Work work) {
   } catch (const Error& error) {
     message = error.what();
     if (error.code() == ErrorCode::kCancelled) state = JobState::kCancelled;
-    if (error.code() == ErrorCode::kInternal) message = "internal error; the log has the details";
-    spdlog::error("job {} ended: {}", job.status.id, error.what());
+    if (error.code() == ErrorCode::kInternal) message = kInternalMessage;
+    spdlog::log(state == JobState::kCancelled ? spdlog::level::info : spdlog::level::err,
+                "job {} ended: {}", job.status.id, error.what());
   } catch (const std::exception& error) {
-    message = "internal error; the log has the details";
+    message = kInternalMessage;
     spdlog::error("job {} ended: {}", job.status.id, error.what());
   }
 

@@ -158,7 +158,7 @@ TEST_F(Generations, WithoutAnIntactOneTheCatalogIsReportedAndOthersAreServed) {
   const Thrown thrown = thrown_by([&] { engine->search(text_search("red")); });
   EXPECT_EQ(thrown.code, ErrorCode::kCorruption);
   EXPECT_THAT(thrown.message, HasSubstr("index.faiss"));
-  EXPECT_THAT(thrown.message, HasSubstr("reindex"));
+  EXPECT_THAT(thrown.message, HasSubstr("indexed anew"));
   SearchRequest other = text_search("red");
   other.catalog = "other";
   EXPECT_EQ(engine->search(other).hits.size(), 8U);
