@@ -1,6 +1,6 @@
-// Indexes a catalog with a slow encoder and appends a byte to a log before each batch of images,
-// so that whoever kills it knows what it had done. Arguments: data folder, catalog file, images,
-// log.
+// Indexes a catalog with a slow encoder and appends a byte to a log before each batch of images and
+// when it is done, so that whoever kills it knows what it had done. Arguments: data folder, catalog
+// file, images, log.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -24,7 +24,7 @@ int main(int argc, char** argv) try {
   request.catalog_file = argv[2];
   request.image_source.location = argv[3];
   engine->index_catalog(request);
-  return 0;
+  return ::write(log, "d", 1) == 1 ? 0 : 1;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kProducts = 60;
 constexpr int kBatch = 4;  // of options_in()
+constexpr int kBatches = kProducts / kBatch;
 
 class Child {
  public:
@@ -46,6 +47,19 @@ std::uint64_t size_of(const std::filesystem::path& file) {
   return error ? 0 : size;
 }
 
+using Clock = std::chrono::steady_clock;
+
+/// Waits until the child has begun `batches` batches (one more: until it is done); returns how long
+/// that took.
+Clock::duration await_batches(const std::filesystem::path& log, std::uint64_t batches) {
+  const auto start = Clock::now();
+  while (size_of(log) < batches && Clock::now() - start < std::chrono::seconds(60)) {
+    std::this_thread::yield();
+  }
+  EXPECT_GE(size_of(log), batches);
+  return Clock::now() - start;
+}
+
 /// All of the catalog's products can be found and read.
 void expect_whole(const Engine& engine) {
   const SearchResponse response = engine.search(text_search("red", kMaxLimit));
@@ -60,18 +74,23 @@ TEST(Crash, AtAnyMomentLeavesOneWholeGenerationAndLosesNoFinishedBatch) {
   const TemporaryDirectory data;
   const TemporaryDirectory logs;
 
-  // How long a run takes when nobody disturbs it.
-  const auto start = std::chrono::steady_clock::now();
+  // How long the parts of a run take when nobody disturbs it.
+  Clock::duration opening{};
+  Clock::duration encoding{};
+  Clock::duration finishing{};
   std::string old_hash;
   {
     const TestCatalog catalog(kProducts);
-    const int status = Child(data.path(), catalog, logs.path() / "undisturbed").wait();
+    const auto log = logs.path() / "undisturbed";
+    const Child child(data.path(), catalog, log);
+    opening = await_batches(log, 1);
+    encoding = await_batches(log, kBatches);
+    finishing = await_batches(log, kBatches + 1);
+    const int status = child.wait();
     ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     const TestEngine engine(data.path());
     old_hash = engine->catalog("shop")->content_hash();
   }
-  const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(
-      std::chrono::steady_clock::now() - start);
 
   std::mt19937 random(20240229);
   for (int round = 1; round <= 10; ++round) {
@@ -79,9 +98,13 @@ TEST(Crash, AtAnyMomentLeavesOneWholeGenerationAndLosesNoFinishedBatch) {
     const TestCatalog catalog(kProducts, 1000 * round);  // every image is new
     const auto log = logs.path() / std::to_string(round);
     const Child child(data.path(), catalog, log);
-    // A random moment is what is tested here: nothing to wait for.
-    std::this_thread::sleep_for(std::chrono::microseconds(
-        std::uniform_int_distribution<long>(0, duration.count())(random)));
+    // A random moment of a part is what is tested here: nothing to wait for. Four of each of the
+    // two parts in which something is at stake, two of the one before.
+    const bool in_opening = round % 5 == 0;
+    const bool in_encoding = round % 5 < 3;
+    if (!in_opening) await_batches(log, in_encoding ? 1 : kBatches);
+    const auto part = in_opening ? opening : in_encoding ? encoding : finishing;
+    std::this_thread::sleep_for(part * std::uniform_real_distribution<double>(0, 1)(random));
     child.kill();
     child.wait();
 
@@ -94,13 +117,15 @@ TEST(Crash, AtAnyMomentLeavesOneWholeGenerationAndLosesNoFinishedBatch) {
 
     const IndexReport report = engine->index_catalog(catalog.request());
     EXPECT_EQ(report.indexed, static_cast<std::uint64_t>(kProducts));
-    EXPECT_GE(report.cached, std::min<std::uint64_t>(stored, kProducts));
+    EXPECT_GE(report.cached, std::min(stored, static_cast<std::uint64_t>(kProducts)));
     EXPECT_EQ(report.encoded + report.cached, static_cast<std::uint64_t>(kProducts));
     EXPECT_TRUE(served_hash == old_hash || served_hash == report.content_hash);
     expect_whole(*engine.engine);
     old_hash = report.content_hash;
-    RecordProperty("round_" + std::to_string(round), std::to_string(report.cached));
-    std::printf("killed with %llu of %d images cached; %s generation was served\n",
+    std::printf("killed in %s with %llu of %d images cached; %s generation was served\n",
+                in_opening    ? "opening"
+                : in_encoding ? "encoding"
+                              : "finishing",
                 static_cast<unsigned long long>(report.cached), kProducts,
                 served_hash == report.content_hash ? "the new" : "the old");
   }
