@@ -83,7 +83,7 @@ TEST_P(EveryIndexKind, AnswersTextImageAndProductSearches) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Registry, EveryIndexKind, testing::ValuesIn(index::index_kinds()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& kind) { return kind.param; });
 
 class Endpoints : public testing::Test {
  protected:
