@@ -1,14 +1,9 @@
 #include "tools/bpe_learner.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cctype>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "base/error.h"
 #include "base/file.h"
 
 namespace vitrine::tools {
@@ -128,17 +123,6 @@ BpeVocabulary learn_bpe(const std::vector<std::string>& words, int max_merges) {
   add("<|startoftext|>");
   add("<|endoftext|>");
   return result;
-}
-
-std::vector<std::int64_t> encode_ascii(const BpeVocabulary& vocabulary, const std::string& text) {
-  std::vector<std::int64_t> ids{vocabulary.start_id()};
-  for (const std::string& word : split_words(text)) {
-    Pieces pieces = letters_of(word);
-    for (const auto& [first, second] : vocabulary.merges) merge(pieces, first, second);
-    for (const std::string& piece : pieces) ids.push_back(vocabulary.ids.at(piece));
-  }
-  ids.push_back(vocabulary.end_id());
-  return ids;
 }
 
 }  // namespace vitrine::tools

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -25,8 +24,5 @@ struct BpeVocabulary {
 /// Learns merges until every word is one token or max_merges is reached. words: lower-case ASCII.
 /// Ties are broken by the text of the pair, so that the same words give the same vocabulary.
 BpeVocabulary learn_bpe(const std::vector<std::string>& words, int max_merges);
-
-/// Start, tokens, end of a lower-case ASCII text.
-std::vector<std::int64_t> encode_ascii(const BpeVocabulary& vocabulary, const std::string& text);
 
 }  // namespace vitrine::tools

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "encoder/safetensors.h"
 
 namespace vitrine::tools {
 namespace {
@@ -83,23 +84,13 @@ Json tokenizer_json(const encoder::ClipConfig& config) {
 }
 
 void write_weights(const std::filesystem::path& path, const encoder::WeightMap& weights) {
-  const std::map<std::string, at::Tensor> sorted(weights.begin(), weights.end());
-  nlohmann::json header{{"__metadata__", {{"format", "pt"}}}};
-  std::string body;
-  for (const auto& [name, weight] : sorted) {
-    const at::Tensor half = weight.detach().to(at::kHalf).contiguous();
-    const std::size_t begin = body.size();
-    body.append(static_cast<const char*>(half.data_ptr()), half.nbytes());
-    header[name] = {
-        {"dtype", "F16"}, {"shape", half.sizes().vec()}, {"data_offsets", {begin, body.size()}}};
+  std::map<std::string, encoder::FloatTensor> tensors;
+  for (const auto& [name, weight] : weights) {
+    const at::Tensor values = weight.detach().to(at::kFloat).contiguous();
+    const float* begin = values.data_ptr<float>();
+    tensors[name] = {values.sizes().vec(), {begin, begin + values.numel()}};
   }
-  std::string text = header.dump();
-  text.append((8 - text.size() % 8) % 8, ' ');
-  std::string file;
-  for (int byte = 0; byte < 8; ++byte) {
-    file.push_back(static_cast<char>(std::uint64_t(text.size()) >> (8 * byte) & 0xff));
-  }
-  write_file_atomically(path, file + text + body);
+  encoder::write_safetensors(path, tensors, encoder::DType::kF16);
 }
 
 }  // namespace

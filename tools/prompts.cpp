@@ -75,17 +75,22 @@ bool matches(const Attributes& text, const Attributes& product) {
 std::string caption(const Attributes& product) {
   std::string noun = colours()[product.colour].name;
   if (product.pattern != kPlain) noun = joined(noun, patterns()[product.pattern].name);
-  return fill("{a}{}", joined(noun, garments()[product.garment].name));
+  const std::string& garment = garments()[product.garment].name;
+  // "Trousers" is plural: no article.
+  return fill(garment.ends_with("s") && !garment.ends_with("ss") ? "{}" : "{a}{}",
+              joined(noun, garment));
 }
 
 std::string draw_prompt(const Attributes& named, Random& random) {
   std::string colour, pattern, after;
   if (named.colour != kUnnamed) colour = word_for(colours()[named.colour], random);
   if (named.pattern != kUnnamed) pattern = word_for(patterns()[named.pattern], random);
-  if (named.garment == kUnnamed && named.pattern == kUnnamed && random.chance(0.4f)) {
+  if (!colour.empty() && named.garment == kUnnamed && pattern.empty() && random.chance(0.4f)) {
     return random.chance(0.5f) ? "something " + colour : colour;  // "something red"
   }
-  if (named.garment == kUnnamed && named.colour == kUnnamed && random.chance(0.2f)) return pattern;
+  if (!pattern.empty() && named.garment == kUnnamed && colour.empty() && random.chance(0.2f)) {
+    return pattern;
+  }
   if (named.pattern == kStriped && random.chance(0.12f)) {
     pattern.clear();
     after = "with stripes";

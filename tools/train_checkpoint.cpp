@@ -1,5 +1,7 @@
 // Trains the default checkpoint on Fashion-MNIST's training photos, coloured by the garment
 // painter.
+#include <malloc.h>
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
@@ -16,12 +18,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "encoder/tokenizer.h"
 #include "tools/adam_w.h"
 #include "tools/bpe_learner.h"
 #include "tools/checkpoint_writer.h"
-#include "tools/contrastive_loss.h"
 #include "tools/fashion_mnist.h"
 #include "tools/training_data.h"
+#include "tools/training_step.h"
 
 namespace vitrine::tools {
 namespace {
@@ -32,12 +35,12 @@ struct Options {
   std::filesystem::path data = kFashionMnistFolder;
   std::filesystem::path out = "models/fashion-mini";
   std::filesystem::path state;
-  int epochs = 20;
+  int epochs = 45;
   double minutes = 85;
-  int batch = 256;
+  int batch = 192;
   int captions = 160;
-  int image_size = 56, patch_size = 8;
-  int width = 160, layers = 6, text_width = 128, text_layers = 2, projection = 96;
+  int image_size = 56, patch_size = 14;
+  int width = 192, layers = 4, text_width = 128, text_layers = 2, projection = 96;
   double learning_rate = 1e-3, weight_decay = 0.05;
   int warmup = 300;
   int holdout = 2000;
@@ -53,7 +56,7 @@ encoder::ClipConfig make_config(const Options& options, const BpeVocabulary& voc
   config.text.tower = {options.text_width, options.text_width * 4, options.text_layers,
                        options.text_width / 32};
   config.text.vocab_size = static_cast<std::int64_t>(vocabulary.ids.size());
-  config.text.context_length = 32;
+  config.text.context_length = kContextLength;
   config.text.eos_token_id = vocabulary.end_id();
   config.vision.tower = {options.width, options.width * 4, options.layers, options.width / 32};
   config.text.tower.activation = encoder::Activation::kGelu;
@@ -102,45 +105,6 @@ encoder::WeightMap initial_weights(const encoder::ClipConfig& config, std::uint6
     weights[name] = tensor.requires_grad_();
   }
   return weights;
-}
-
-at::Tensor pixel_values(std::vector<std::uint8_t>& rgb, std::int64_t count, std::int64_t size) {
-  const at::Tensor bytes = at::from_blob(rgb.data(), {count, size, size, 3}, at::kByte);
-  const at::Tensor mean = at::tensor(at::ArrayRef<float>(kPixelMean, 3));
-  const at::Tensor deviation = at::tensor(at::ArrayRef<float>(kPixelStd, 3));
-  return ((bytes.to(at::kFloat) / 255.0 - mean) / deviation).permute({0, 3, 1, 2}).contiguous();
-}
-
-/// Prompts to padded ids; remembers what it has seen.
-class PromptEncoder {
- public:
-  explicit PromptEncoder(const BpeVocabulary& vocabulary) : vocabulary_(vocabulary) {}
-
-  at::Tensor operator()(const std::vector<std::string>& prompts) {
-    std::vector<const std::vector<std::int64_t>*> rows;
-    std::size_t length = 0;
-    for (const std::string& prompt : prompts) {
-      auto [entry, fresh] = seen_.try_emplace(prompt);
-      if (fresh) entry->second = encode_ascii(vocabulary_, prompt);
-      rows.push_back(&entry->second);
-      length = std::max(length, entry->second.size());
-    }
-    at::Tensor ids = at::full({std::int64_t(prompts.size()), std::int64_t(length)},
-                              vocabulary_.end_id(), at::kLong);
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      std::copy(rows[i]->begin(), rows[i]->end(), ids.data_ptr<std::int64_t>() + i * length);
-    }
-    return ids;
-  }
-
- private:
-  const BpeVocabulary& vocabulary_;
-  std::map<std::string, std::vector<std::int64_t>> seen_;
-};
-
-at::Tensor unit(const at::Tensor& x) {
-  const at::Tensor wide = x.to(at::kFloat);
-  return wide / wide.norm(2, 1, true).clamp_min(1e-6);
 }
 
 /// The held-out products, painted once as the demo catalogue paints them.
@@ -272,7 +236,10 @@ Progress load_state(const std::filesystem::path& path, AdamW& adam) {
 }
 
 void train(const Options& options) {
-  at::set_num_threads(options.threads);
+  at::set_num_threads(1);
+  // Tensors of a step keep their pages from one step to the next.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   std::vector<GarmentPhoto> photos = load_fashion_mnist(options.data, "train");
   const std::size_t kept = photos.size() - options.holdout;
   const TrainingPhotos training = prepare_photos(std::span(photos).first(kept));
@@ -280,6 +247,9 @@ void train(const Options& options) {
       make_holdout(prepare_photos(std::span(photos).subspan(kept)), options.image_size);
 
   const BpeVocabulary vocabulary = learn_bpe(all_prompt_words(), 700);
+  std::filesystem::create_directories(options.out);
+  vocabulary.save(options.out);
+  const encoder::Tokenizer tokenizer = encoder::Tokenizer::load(options.out);
   const encoder::ClipConfig config = make_config(options, vocabulary);
   encoder::WeightMap weights = initial_weights(config, options.seed);
   std::vector<at::Tensor> parameters;
@@ -294,40 +264,39 @@ void train(const Options& options) {
   Progress progress;
   if (std::filesystem::exists(state)) progress = load_state(state, adam);
   const encoder::ClipModel model(config, weights);
-  PromptEncoder encode(vocabulary);
+  PromptEncoder encode(tokenizer);
 
-  const BatchOptions batches{options.batch, options.captions, options.image_size, 0.5f};
+  const BatchOptions batches{options.batch / options.threads, options.captions / options.threads,
+                             options.image_size, 0.5f};
   const std::int64_t steps_an_epoch = std::int64_t(training.labels.size()) / options.batch;
   const std::int64_t total = steps_an_epoch * options.epochs;
   fmt::print("{} parameters, vocabulary {}, {} steps an epoch, starting at step {}\n", count,
              vocabulary.ids.size(), steps_an_epoch, progress.step);
+  const StepOptions step_options{options.image_size, options.bfloat16};
+  std::vector<Worker> workers(options.threads, Worker(tokenizer));
   BatchStream stream(
-      [&](std::int64_t step) { return make_batch(training, batches, options.seed, step); },
+      [&](std::int64_t step) {
+        std::vector<TrainingBatch> parts;
+        for (int i = 0; i < options.threads; ++i) {
+          parts.push_back(make_batch(training, batches, options.seed, step * options.threads + i));
+        }
+        return parts;
+      },
       progress.step);
   const Clock::time_point start = Clock::now();
   const double seconds_before = progress.seconds;
   double loss_sum = 0;
   int loss_count = 0;
   for (bool done = false; !done;) {
-    TrainingBatch batch = stream.next();
     // Whichever limit is nearer decides how far the schedule is.
     const double part =
         std::max(double(progress.step) / double(total), progress.seconds / (60 * options.minutes));
     const double rise = std::min(1.0, double(progress.step + 1) / options.warmup);
     const double rate = options.learning_rate * rise *
                         (0.01 + 0.99 * 0.5 * (1 + std::cos(M_PI * std::min(1.0, part))));
-    const at::ScalarType type = options.bfloat16 ? at::kBFloat16 : at::kFloat;
-    encoder::WeightMap cast;
-    for (const auto& [name, weight] : weights) cast[name] = weight.to(type);
-    const encoder::ClipModel pass(config, cast);
-    const at::Tensor images =
-        pass.encode_images(pixel_values(batch.rgb, options.batch, options.image_size).to(type));
-    const at::Tensor texts = pass.encode_texts(encode(batch.prompts));
-    const at::Tensor loss = contrastive_loss(batch, unit(images), unit(texts),
-                                             model.logit_scale().clamp_max(4.6052).exp());
-    loss.backward();
+    const double loss = step_gradients(config, weights, stream.next(), workers, step_options);
     adam.step(rate, 1.0);
-    loss_sum += loss.item<double>();
+    loss_sum += loss;
     ++loss_count;
     ++progress.step;
     progress.seconds = seconds_before + std::chrono::duration<double>(Clock::now() - start).count();

@@ -59,10 +59,10 @@ TrainingBatch make_batch(const TrainingPhotos& photos, const BatchOptions& optio
   for (int i = 0; i < options.products; ++i) {
     const int photo = order.second[(step % steps_an_epoch) * options.products + i];
     GarmentLook look = draw_look(random, options.patterned);
-    look.mirrored = random.chance(0.5f);
-    look.shift_x = random.uniform(-2.0f, 2.0f);
-    look.shift_y = random.uniform(-2.0f, 2.0f);
-    look.zoom = random.uniform(0.88f, 1.08f);
+    look.mirrored = random.chance(0.25f);
+    look.shift_x = random.uniform(-1.5f, 1.5f);
+    look.shift_y = random.uniform(-1.5f, 1.5f);
+    look.zoom = random.uniform(0.92f, 1.06f);
     paint(photos.garments[photo], look, options.image_size,
           std::span(batch.rgb).subspan(bytes * i, bytes));
     batch.products.push_back({photos.labels[photo], look.colour, look.pattern});
@@ -88,7 +88,7 @@ TrainingBatch make_batch(const TrainingPhotos& photos, const BatchOptions& optio
   return batch;
 }
 
-BatchStream::BatchStream(std::function<TrainingBatch(std::int64_t)> make, std::int64_t first_step)
+BatchStream::BatchStream(std::function<Batches(std::int64_t)> make, std::int64_t first_step)
     : make_(std::move(make)), thread_([this, first_step] { run(first_step); }) {}
 
 BatchStream::~BatchStream() {
@@ -100,10 +100,10 @@ BatchStream::~BatchStream() {
   thread_.join();
 }
 
-TrainingBatch BatchStream::next() {
+Batches BatchStream::next() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return !ready_.empty(); });
-  TrainingBatch batch = std::move(ready_.front());
+  Batches batch = std::move(ready_.front());
   ready_.pop_front();
   changed_.notify_all();
   return batch;
@@ -111,7 +111,7 @@ TrainingBatch BatchStream::next() {
 
 void BatchStream::run(std::int64_t step) {
   for (;; ++step) {
-    TrainingBatch batch = make_(step);
+    Batches batch = make_(step);
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return stopped_ || ready_.size() < kBatchesAhead; });
     if (stopped_) return;

@@ -45,23 +45,26 @@ struct BatchOptions {
 TrainingBatch make_batch(const TrainingPhotos& photos, const BatchOptions& options,
                          std::uint64_t seed, std::int64_t step);
 
+/// One batch a compute thread.
+using Batches = std::vector<TrainingBatch>;
+
 /// Makes batches ahead on a thread of its own. next() from one thread.
 class BatchStream {
  public:
-  BatchStream(std::function<TrainingBatch(std::int64_t)> make, std::int64_t first_step);
+  BatchStream(std::function<Batches(std::int64_t)> make, std::int64_t first_step);
   ~BatchStream();
   BatchStream(const BatchStream&) = delete;
   BatchStream& operator=(const BatchStream&) = delete;
 
-  TrainingBatch next();
+  Batches next();
 
  private:
   void run(std::int64_t step);
 
-  std::function<TrainingBatch(std::int64_t)> make_;
+  std::function<Batches(std::int64_t)> make_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<TrainingBatch> ready_;
+  std::deque<Batches> ready_;
   bool stopped_ = false;
   std::thread thread_;
 };
