@@ -274,7 +274,6 @@ net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, 
   outcome.unread_body = !parser.is_done();
   try {
     const wire::request_header<>& header = parser.get();
-    outcome.keep_alive = parser.keep_alive();
     request.method = view(header.method_string());
     if (request.method == "HEAD") request.method = "GET";
     request.path = view(header.target());  // for the log, should the next lines throw
@@ -282,6 +281,8 @@ net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, 
     Target target = parse_target(view(header.target()));
     request.path = std::move(target.path);
     request.query = std::move(target.query);
+    // Not earlier: where the next request of an ambiguous one begins is anybody's guess.
+    outcome.keep_alive = parser.keep_alive();
     for (const auto& field : header) {
       request.headers.emplace_back(lower_case(view(field.name_string())), view(field.value()));
     }
@@ -456,8 +457,10 @@ void Connection::log(const Request& request, const Response& response,
                      steady_clock::time_point began) const {
   const double ms = std::chrono::duration<double, std::milli>(steady_clock::now() - began).count();
   if (response.status >= 500) {
-    spdlog::error("{} {} {} {:.1f} ms request={} {}", request.method, printable(request.path),
-                  response.status, ms, request.id, printable(response.log_detail, 2000));
+    // Only a 500 needs somebody to look; the others are load, a restart or an odd client.
+    spdlog::log(response.status == 500 ? spdlog::level::err : spdlog::level::warn,
+                "{} {} {} {:.1f} ms request={} {}", request.method, printable(request.path),
+                response.status, ms, request.id, printable(response.log_detail, 2000));
   } else if (context_.options.access_log) {
     spdlog::info("{} {} {} {:.1f} ms request={}", request.method, printable(request.path),
                  response.status, ms, request.id);

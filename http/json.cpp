@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdint>
 #include <utility>
 
@@ -78,6 +79,14 @@ json parse_json_body(const Request& request) {
 
 std::string dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+double shortest(float value) {
+  char text[32];
+  const auto printed = std::to_chars(text, text + sizeof text, value);
+  double result = value;
+  std::from_chars(text, printed.ptr, result);
+  return result;
 }
 
 Response json_response(const json& body, int status) {

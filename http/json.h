@@ -26,6 +26,9 @@ nlohmann::json parse_json_body(const Request& request);
 /// Compact JSON; never throws for malformed UTF-8, which becomes U+FFFD.
 std::string dump(const nlohmann::json& value);
 
+/// The double that prints as the float does: 0.1f as 0.1, not as 0.10000000149011612.
+double shortest(float value);
+
 Response json_response(const nlohmann::json& body, int status = 200);
 
 /// Takes the fields of a JSON object one by one and then complains about those nobody took. Every

@@ -109,10 +109,10 @@ class Server::Impl {
   }
 
   void run() {
-    spdlog::info("listening on http://{}:{}",
-                 options_.address.find(':') == std::string::npos ? options_.address
-                                                                 : '[' + options_.address + ']',
-                 port());
+    spdlog::debug("listening on http://{}:{}",
+                  options_.address.find(':') == std::string::npos ? options_.address
+                                                                  : '[' + options_.address + ']',
+                  port());
     net::co_spawn(strand_, accept(), [](std::exception_ptr failure) { rethrow(failure); });
     wait_for_signal();
     std::vector<std::thread> threads;

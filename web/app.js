@@ -130,7 +130,9 @@ function card(hit) {
   const facts = node.querySelector('.facts');
   for (const [name, value] of factsOf(hit.attributes)) {
     const fact = document.createElement('li');
-    fact.textContent = String(value);
+    const label = document.createElement('span');
+    label.textContent = `${name} `;
+    fact.append(label, String(value));
     fact.title = `${name}: ${value}`;
     facts.append(fact);
   }

@@ -38,8 +38,8 @@ Response classify(const Services& services, const Request& request) {
   nlohmann::json scores = nlohmann::json::array();
   for (const engine::LabelScore& score : result.labels) {
     scores.push_back({{"label", score.label},
-                      {"probability", score.probability},
-                      {"similarity", score.similarity}});
+                      {"probability", shortest(score.probability)},
+                      {"similarity", shortest(score.similarity)}});
   }
   return json_response(
       {{"labels", std::move(scores)}, {"timings_ms", timings_json(result.timings)}});

@@ -82,6 +82,13 @@ json as_base64(std::span<const float> row) {
   return encode_base64(bytes);
 }
 
+json as_numbers(std::span<const float> row) {
+  json::array_t numbers;
+  numbers.reserve(row.size());
+  for (const float value : row) numbers.emplace_back(shortest(value));
+  return numbers;
+}
+
 }  // namespace
 
 Response create_embeddings(const Services& services, const Request& request) {
@@ -115,8 +122,7 @@ Response create_embeddings(const Services& services, const Request& request) {
   const auto fill = [&](const Matrix& rows, const std::vector<std::size_t>& slots) {
     for (std::size_t i = 0; i < slots.size(); ++i) {
       const std::span<const float> row = rows.row(i);
-      embeddings[slots[i]] =
-          format == "base64" ? as_base64(row) : json(std::vector<float>(row.begin(), row.end()));
+      embeddings[slots[i]] = format == "base64" ? as_base64(row) : as_numbers(row);
     }
   };
   if (!inputs.texts.empty()) fill(services.engine.encode_texts(inputs.texts), inputs.text_slots);

@@ -21,7 +21,7 @@ Response list_models(const Services& services, const Request&) {
                                 {"vocab_size", info.vocab_size},
                                 {"parameters", info.parameters},
                                 {"precision", info.precision},
-                                {"logit_scale", encoder.logit_scale()},
+                                {"logit_scale", shortest(encoder.logit_scale())},
                                 {"fingerprint", encoder.fingerprint()}};
   return json_response({{"object", "list"}, {"data", nlohmann::json::array({model})}});
 }

@@ -115,7 +115,7 @@ Response search(const Services& services, const Request& request) {
   json hits = json::array();
   for (const engine::Hit& hit : found.hits) {
     json product = product_json(query.catalog, hit.product);
-    product["score"] = hit.score;
+    product["score"] = shortest(hit.score);
     hits.push_back(std::move(product));
   }
   return json_response({{"catalog", query.catalog},
