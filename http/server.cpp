@@ -230,8 +230,8 @@ class Server::Impl {
     signals_.async_wait([this](const error_code& error, int number) {
       if (error) return;
       spdlog::info("signal {}: stopping", number);
+      wait_for_signal();  // first: begin_drain() may cancel it at once
       begin_drain();
-      wait_for_signal();
     });
   }
 

@@ -384,6 +384,16 @@ TEST(Server, StopsOnASignal) {
   runner.join();
 }
 
+TEST(Server, StopsOnASignalWithoutAnyConnection) {
+  TestServer server;
+  ServerOptions options;
+  options.port = 0;
+  Server other(server.engine(), options);
+  other.stop_on_signal(SIGUSR1);
+  ::raise(SIGUSR1);
+  other.run();
+}
+
 TEST(Server, AnswersManyClientsAtOnce) {
   TestServer server([](ServerOptions& options) {
     options.io_threads = 2;
