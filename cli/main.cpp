@@ -52,7 +52,12 @@ int main(int argc, char** argv) {
     }
     const auto parsed = app.get_subcommands();
     const std::string name = parsed.empty() ? "vitrine" : "vitrine " + parsed.front()->get_name();
-    return fail(std::string(error.what()) + " (see " + name + " --help)", kUsage);
+    // CLI11 reports the missing subcommand before the word it could not place; name the word.
+    const auto unplaced = app.remaining(true);
+    const std::string problem = parsed.empty() && !unplaced.empty()
+                                    ? "unknown subcommand or option " + unplaced.front()
+                                    : error.what();
+    return fail(problem + " (see " + name + " --help)", kUsage);
   }
 
   try {
