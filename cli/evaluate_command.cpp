@@ -14,10 +14,10 @@ struct Options {
   explicit Options(CLI::App& subcommand) : settings(subcommand) {}
   Settings settings;
   std::string catalog;
-  std::vector<std::string> attributes{"garment=a photo of a {}", "colour=a {} garment",
-                                      "pattern=a {} garment"};
+  std::vector<std::string> attributes{"garment=a photo of a {}", "colour=a photo of a {} garment",
+                                      "pattern=a photo of a {} garment"};
   std::string query = "a {colour} {pattern} {garment}";
-  std::vector<std::string> unspoken{"plain"};
+  std::vector<std::string> unspoken;
   int k = 10;
   int min_products = 10;
   bool approximate = false;
@@ -50,8 +50,9 @@ std::function<int()> add_evaluate(CLI::App& subcommand) {
       .add_option("--query", options->query,
                   "Query asked for each combination of values; \"\" for none")
       ->type_name("\"" + options->query + "\"");
-  subcommand.add_option("--unspoken", options->unspoken, "Values that a query leaves out")
-      ->type_name("plain");
+  subcommand
+      .add_option("--unspoken", options->unspoken, "Values that a query leaves out, such as plain")
+      ->type_name("VALUE");
   subcommand.add_option("--k", options->k, "Hits that precision is measured on")
       ->check(CLI::Range(1, engine::kMaxLimit))
       ->type_name("10");

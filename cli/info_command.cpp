@@ -45,7 +45,7 @@ nlohmann::json describe(const engine::CatalogSummary& catalog) {
 void print(const std::string& title, const nlohmann::json& values) {
   fmt::print("{}\n", title);
   for (const auto& [key, value] : values.items()) {
-    fmt::print("  {:<28}{}\n", key,
+    fmt::print("  {:<31}{}\n", key,
                value.is_string() ? printable(value.get<std::string>(), 1000) : value.dump());
   }
 }
