@@ -101,8 +101,9 @@ std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep)
   }
   database_.publish_generation(name, pointer);
 
+  Entry entry{built, ""};  // then the old one, which is let go of without the lock
   const std::lock_guard lock(mutex_);
-  entries_[name] = {built, ""};
+  std::swap(entries_[name], entry);
   snapshots_.push_back(built);
   return built;
 }

@@ -120,7 +120,16 @@ class Engine::Impl {
   Impl(const EngineOptions& options, std::unique_ptr<const encoder::Encoder> encoder)
       : options_(options), encoder_(std::move(encoder)) {
     options_.validate();
-    if (!options_.data_dir.empty()) storage_ = std::make_unique<Storage>(options_.data_dir);
+    if (options_.data_dir.empty()) return;
+    storage_ = std::make_unique<Storage>(options_.data_dir);
+    for (const auto& [name, entry] : catalogs().entries()) {
+      if (entry.catalog && entry.catalog->encoder_fingerprint() != encoder_->fingerprint()) {
+        spdlog::warn(
+            "catalog {} was indexed with another encoder: it cannot be searched until it "
+            "is indexed anew",
+            name);
+      }
+    }
   }
 
   const encoder::Encoder& encoder() const { return *encoder_; }
@@ -169,6 +178,7 @@ class Engine::Impl {
     if (request.image_source.location.empty()) {
       request.image_source.location = std::filesystem::absolute(request.catalog_file).parent_path();
     }
+    request.image_source.max_bytes = options_.image_limits.max_bytes;
     spdlog::info("indexing catalog {} from {}", request.name, request.catalog_file);
     const IndexingTools tools{
         *encoder_,

@@ -20,7 +20,8 @@ struct IndexRequest {
   std::string name;
   /// Catalog file: .json, .jsonl, .ndjson or .csv.
   std::string catalog_file;
-  /// Where the products' images are. An empty location means the catalog file's folder.
+  /// Where the products' images are. An empty location means the catalog file's folder. Instead of
+  /// its max_bytes, EngineOptions::image_limits applies.
   storage::ImageSourceSpec image_source;
   /// Kind and build parameters of both indices (images and captions).
   index::IndexSpec index;
