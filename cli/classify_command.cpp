@@ -37,7 +37,7 @@ std::function<int()> add_classify(CLI::App& subcommand) {
   subcommand.footer("Example: vitrine classify --image photo.jpg --labels shirt,dress,sneaker");
   return [options] {
     const config::Config config = options->settings.load();
-    set_up_log(config.log);
+    set_up_quiet_log(config.log);
     engine::EngineOptions engine_settings = engine_options(config);
     engine_settings.data_dir.clear();  // no catalogue is needed, and none is locked
     engine::ClassifyRequest request;

@@ -99,7 +99,7 @@ std::function<int()> add_encode(CLI::App& subcommand) {
       "Example: vitrine encode --images a.jpg b.jpg -o images.npy");
   return [options] {
     const config::Config config = options->settings.load();
-    set_up_log(config.log);
+    set_up_quiet_log(config.log);
     engine::EngineOptions engine_settings = engine_options(config);
     engine_settings.data_dir.clear();  // no catalogue is needed, and none is locked
     std::vector<std::string> texts;

@@ -66,7 +66,7 @@ std::function<int()> add_evaluate(CLI::App& subcommand) {
   subcommand.footer("Example: vitrine evaluate demo");
   return [options] {
     const config::Config config = options->settings.load();
-    set_up_log(config.log);
+    set_up_quiet_log(config.log);
     engine::EvaluationRequest request;
     request.catalog = options->catalog;
     for (const std::string& text : options->attributes) {

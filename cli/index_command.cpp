@@ -108,7 +108,7 @@ std::function<int()> add_index(CLI::App& subcommand) {
       "Example: vitrine index shop --file catalog.jsonl --images photos/ --kind hnsw");
   return [options] {
     const config::Config config = options->settings.load();
-    set_up_log(config.log);
+    set_up_quiet_log(config.log);
     engine::IndexRequest request;
     request.name = options->catalog;
     request.catalog_file = options->file;

@@ -59,7 +59,7 @@ std::function<int()> add_info(CLI::App& subcommand) {
   subcommand.footer("Example: vitrine info --model ~/models/fashion-clip");
   return [settings, json] {
     const config::Config config = settings->load();
-    set_up_log(config.log);
+    set_up_quiet_log(config.log);
     engine::EngineOptions options = engine_options(config);
     if (!std::filesystem::exists(options.data_dir)) {
       options.data_dir.clear();  // looking must not create it

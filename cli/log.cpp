@@ -11,4 +11,11 @@ void set_up_log(const config::LogConfig& log) {
   spdlog::set_level(spdlog::level::from_str(log.level));
 }
 
+void set_up_quiet_log(config::LogConfig log) {
+  if (log.level == "info") {
+    log.level = "warn";
+  }
+  set_up_log(log);
+}
+
 }  // namespace vitrine::cli

@@ -72,7 +72,7 @@ std::function<int()> add_search(CLI::App& subcommand) {
   subcommand.footer("Example: vitrine search shop --text \"a red dress\" --limit 5");
   return [options] {
     const config::Config config = options->settings.load();
-    set_up_log(config.log);
+    set_up_quiet_log(config.log);
     const engine::EngineOptions engine_settings = engine_options(config);
     engine::SearchRequest request;
     request.catalog = options->catalog;

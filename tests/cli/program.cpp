@@ -83,27 +83,43 @@ Outcome run(const std::filesystem::path& folder, const Arguments& arguments,
   return outcome;
 }
 
-std::string http_request(int port, const std::string& method, const std::string& path,
-                         const std::string& body) {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+HttpConnection::HttpConnection(int port)
+    : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  std::string answer;
-  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
-    const std::string request = method + " " + path +
-                                " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                                "Content-Type: application/json\r\nContent-Length: " +
-                                std::to_string(body.size()) + "\r\n\r\n" + body;
-    ::send(socket, request.data(), request.size(), MSG_NOSIGNAL);
-    char buffer[4096];
-    for (ssize_t size = 0; (size = ::recv(socket, buffer, sizeof buffer, 0)) > 0;) {
-      answer.append(buffer, static_cast<std::size_t>(size));
+  connected_ = ::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+HttpConnection::~HttpConnection() { ::close(socket_); }
+
+void HttpConnection::send(const std::string& bytes) {
+  ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
+std::string HttpConnection::receive_until(const std::string& mark) {
+  std::string bytes;
+  for (char c = 0; ::recv(socket_, &c, 1, 0) == 1;) {
+    bytes += c;
+    if (!mark.empty() && bytes.ends_with(mark)) {
+      break;
     }
   }
-  ::close(socket);
-  return answer;
+  return bytes;
+}
+
+std::string http_request(int port, const std::string& method, const std::string& path,
+                         const std::string& body) {
+  HttpConnection connection(port);
+  if (!connection.connected()) {
+    return "";
+  }
+  connection.send(method + " " + path +
+                  " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                  "Content-Type: application/json\r\nContent-Length: " +
+                  std::to_string(body.size()) + "\r\n\r\n" + body);
+  return connection.receive_until("");
 }
 
 std::string bitmap(int size, std::uint32_t rgb, std::uint32_t square_rgb) {

@@ -50,7 +50,25 @@ struct Outcome {
 Outcome run(const std::filesystem::path& folder, const Arguments& arguments,
             const Variables& variables = {});
 
-/// A request to 127.0.0.1; the whole answer, header included.
+/// A connection to 127.0.0.1, closed on destruction.
+class HttpConnection {
+ public:
+  explicit HttpConnection(int port);
+  ~HttpConnection();
+  HttpConnection(const HttpConnection&) = delete;
+  HttpConnection& operator=(const HttpConnection&) = delete;
+
+  bool connected() const { return connected_; }
+  void send(const std::string& bytes);
+  /// What arrives up to and including the mark; with an empty mark, until the server closes.
+  std::string receive_until(const std::string& mark);
+
+ private:
+  int socket_ = -1;
+  bool connected_ = false;
+};
+
+/// A request to 127.0.0.1; empty when nobody listens; else the whole answer, header included.
 std::string http_request(int port, const std::string& method, const std::string& path,
                          const std::string& body = "");
 

@@ -168,6 +168,7 @@ TEST_F(TheProgram, IndexesSearchesAndReportsABrokenImage) {
 
   const Outcome by_text = run({"search", "shop", "--text", "a red square", "--exact"});
   EXPECT_EQ(by_text.exit_code, 0) << by_text.err;
+  EXPECT_EQ(by_text.err, "");
   EXPECT_THAT(by_text.out, AllOf(HasSubstr("3 hits, hnsw index, exact")));
   const Outcome by_caption = run({"search", "shop", "--text", "a blue square", "--target",
                                   "caption", "--limit", "1", "--json"});
@@ -261,6 +262,30 @@ TEST_F(TheProgram, ServesUntilSigtermAndEndsWell) {
   server.send(SIGTERM);
   EXPECT_EQ(server.wait(), 0) << server.err;
   EXPECT_THAT(server.out, HasSubstr("stopped"));
+}
+
+TEST_F(TheProgram, AnswersARequestInFlightBeforeItEndsOnSigterm) {
+  index_shop();
+  Program server(folder_.path(), {"serve", "--port", "0"});
+  const std::string line = server.read_line();
+  const int port = std::stoi(line.substr(line.rfind(':') + 1));
+
+  // The server asks for the body, so the request is in flight when the signal comes.
+  const std::string body = R"({"product_id": "red"})";
+  HttpConnection connection(port);
+  connection.send(
+      "POST /v1/catalogs/shop/search HTTP/1.1\r\nHost: localhost\r\n"
+      "Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n");
+  EXPECT_THAT(connection.receive_until("\r\n\r\n"), StartsWith("HTTP/1.1 100"));
+  server.send(SIGTERM);
+  // Drained servers refuse new connections: the signal was seen.
+  while (!http_request(port, "GET", "/healthz").empty()) {
+  }
+  connection.send(body);
+  EXPECT_THAT(connection.receive_until(""),
+              AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("a green square")));
+  EXPECT_EQ(server.wait(), 0) << server.err;
 }
 
 TEST_F(TheProgram, KilledWhileIndexingKeepsTheOldOrTheNewGeneration) {
