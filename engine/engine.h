@@ -41,7 +41,7 @@ struct EngineOptions {
 };
 
 /// Longest text that is encoded, in bytes.
-inline constexpr std::size_t kMaxTextBytes = 8 * 1024;
+inline constexpr std::size_t kMaxTextBytes = std::size_t{8} * 1024;
 
 /// Exactly one of text, image_bytes and product_id is set.
 struct SearchRequest {

@@ -10,10 +10,10 @@ namespace vitrine::storage {
 /// Limits of one record, in bytes of UTF-8; they bound what one product costs in memory and on
 /// disk.
 inline constexpr std::size_t kMaxIdBytes = 512;
-inline constexpr std::size_t kMaxImageBytes = 4 * 1024;
-inline constexpr std::size_t kMaxCaptionBytes = 8 * 1024;
+inline constexpr std::size_t kMaxImageBytes = std::size_t{4} * 1024;
+inline constexpr std::size_t kMaxCaptionBytes = std::size_t{8} * 1024;
 /// Of the attributes printed as compact JSON.
-inline constexpr std::size_t kMaxAttributesBytes = 64 * 1024;
+inline constexpr std::size_t kMaxAttributesBytes = std::size_t{64} * 1024;
 
 /// One record of a catalog.
 struct Product {
