@@ -15,6 +15,7 @@ TEST(BoundedQueue, DeliversEveryItemOnceThroughAFullQueue) {
   constexpr int kItems = 1000;
   std::vector<std::atomic<int>> seen(kItems);
   std::vector<std::thread> readers;
+  readers.reserve(3);
   for (int i = 0; i < 3; ++i) {
     readers.emplace_back([&] {
       while (const auto item = queue.pop()) ++seen[static_cast<std::size_t>(*item)];

@@ -25,6 +25,7 @@ class Child {
     std::vector<std::string> words = {VITRINE_CRASH_CHILD, data, catalog.file(), catalog.images(),
                                       log};
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     EXPECT_EQ(::posix_spawn(&pid_, arguments[0], nullptr, nullptr, arguments.data(), environ), 0);

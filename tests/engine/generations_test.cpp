@@ -183,6 +183,7 @@ TEST_F(Generations, SearchesNeverSeeAMixtureWhileTheCatalogIsReindexed) {
   std::atomic<int> searches{0};
   std::atomic<int> newest_seen{0};
   std::vector<std::thread> readers;
+  readers.reserve(3);
   for (int reader = 0; reader < 3; ++reader) {
     readers.emplace_back([&, reader] {
       SearchRequest request = text_search("red");
