@@ -1,11 +1,14 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <exception>
 #include <functional>
 #include <iostream>
 #include <new>
 #include <string>
+#include <system_error>
 
 #include "base/error.h"
 #include "cli/commands.h"
@@ -22,9 +25,7 @@ int fail(const std::string& message, int exit_code) {
   return exit_code;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   // A reader that goes away (a pipe, a client) is an error of one write, not of the program.
   std::signal(SIGPIPE, SIG_IGN);
 
@@ -60,15 +61,31 @@ int main(int argc, char** argv) {
     return fail(problem + " (see " + name + " --help)", kUsage);
   }
 
+  const int exit_code = chosen();
+  if (std::fflush(stdout) != 0) {
+    throw vitrine::unavailable("cannot write to stdout: " + std::system_category().message(errno));
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
   try {
-    return chosen();
-  } catch (const vitrine::cli::UsageError& error) {
-    return fail(error.what(), kUsage);
-  } catch (const vitrine::Error& error) {
-    return fail(error.what(), kFailed);
-  } catch (const std::bad_alloc&) {
-    return fail("out of memory", kFailed);
-  } catch (const std::exception& error) {
-    return fail(std::string("internal error: ") + error.what(), kFailed);
+    try {
+      return run(argc, argv);
+    } catch (const vitrine::cli::UsageError& error) {
+      return fail(error.what(), kUsage);
+    } catch (const vitrine::Error& error) {
+      return fail(error.what(), kFailed);
+    } catch (const std::system_error& error) {
+      return fail(error.what(), kFailed);
+    } catch (const std::bad_alloc&) {
+      return fail("out of memory", kFailed);
+    } catch (const std::exception& error) {
+      return fail(std::string("internal error: ") + error.what(), kFailed);
+    }
+  } catch (...) {
+    return kFailed;  // not even the message could be made
   }
 }

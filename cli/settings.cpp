@@ -8,7 +8,7 @@
 namespace vitrine::cli {
 namespace {
 
-constexpr std::uint64_t kMiB = 1024 * 1024;
+constexpr std::uint64_t kMiB = std::uint64_t{1024} * 1024;
 constexpr std::uint64_t kMegapixel = 1'000'000;
 
 std::string model_folder(const config::Config& config) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -132,6 +133,13 @@ TEST_F(TheProgram, MissingFilesAndCatalogsExitWithOne) {
   const Outcome image = run({"classify", "--image", "none.png", "--labels", "a,b"});
   EXPECT_EQ(image.exit_code, 1);
   expect_one_line(image.err, "none.png");
+}
+
+TEST_F(TheProgram, OutputThatCannotBeWrittenIsAnError) {
+  const std::string command =
+      std::string(VITRINE_PROGRAM) + " info > /dev/full 2> " + (folder_.path() / "err").string();
+  EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 1);
+  expect_one_line(read_file(folder_.path() / "err", 1 << 20), "No space left");
 }
 
 TEST_F(TheProgram, InfoShowsTheEncoderAndMakesNoFolder) {
