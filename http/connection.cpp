@@ -38,7 +38,7 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 /// Read beyond a header in one go, so that header_limit and not the buffer ends a long header.
-constexpr std::size_t kReadAheadBytes = 64 * 1024;
+constexpr std::size_t kReadAheadBytes = std::size_t{64} << 10;
 constexpr seconds kLingerTime{2};
 constexpr std::size_t kMaxRequestIdBytes = 64;
 
