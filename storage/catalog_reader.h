@@ -32,7 +32,7 @@ struct BadRecord {
 /// before is a bad record (of two equal ids the first stays a product).
 /// Returns the number of records. Throws InvalidArgument when the file as a whole is no catalog:
 /// unknown extension, no records, broken JSON array or CSV quoting, missing column;
-/// ResourceExhausted for one JSON array element of more than 64 MiB; NotFound,
+/// ResourceExhausted for one JSON array element of more than 16 MiB; NotFound,
 /// PermissionDenied or Unavailable when it cannot be read.
 std::uint64_t read_catalog(const std::filesystem::path& path,
                            const std::function<void(Product&&)>& on_product,

@@ -153,7 +153,7 @@ json attribute_value(std::string&& text) {
   const bool may_be_number =
       (text.front() == '-' || is_digit(text.front())) && is_digit(text.back());
   if (may_be_number) {
-    const json number = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    json number = json::parse(text, nullptr, /*allow_exceptions=*/false);
     const bool integer = text.find_first_of(".eE") == std::string::npos;
     if (number.is_number() && (!integer || number.is_number_integer())) return number;
   }

@@ -17,7 +17,7 @@ namespace {
 using nlohmann::json;
 
 /// The parser holds one string token as a whole, whatever we keep of it: beyond this it is stopped.
-constexpr std::size_t kMaxParsedBytes = 64 * 1024 * 1024;
+constexpr std::size_t kMaxParsedBytes = std::size_t{16} * 1024 * 1024;
 
 constexpr std::string_view kReplacementCharacter = "\xef\xbf\xbd";
 

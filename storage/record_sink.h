@@ -13,7 +13,7 @@
 namespace vitrine::storage {
 
 /// Largest record, in bytes of its text: far above the limits of its fields together.
-inline constexpr std::size_t kMaxRecordBytes = 1024 * 1024;
+inline constexpr std::size_t kMaxRecordBytes = std::size_t{1024} * 1024;
 
 /// Where every catalog format sends its records: turns JSON objects into products, and holds all
 /// of them to the same rules.

@@ -63,7 +63,7 @@ TEST(Crash, LosesNothingAcknowledgedAndLeavesAWholeGenerationCurrent) {
   std::mt19937 random(7);
   std::uint64_t steps = 0;
   for (int round = 0; round < 10; ++round) {
-    const int messages = std::uniform_int_distribution<int>(1, 40)(random);
+    const int messages = std::uniform_int_distribution<int>(1, 25)(random);
     const Acknowledgement last = run_and_kill(folder.path(), steps, messages);
     if (HasFailure()) return;
     steps = last.steps;
