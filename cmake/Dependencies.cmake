@@ -29,7 +29,6 @@ target_include_directories(thirdparty_torch SYSTEM INTERFACE
 imported_library(thirdparty_faiss faiss/Index.h faiss openblas)
 target_link_libraries(thirdparty_faiss INTERFACE OpenMP::OpenMP_CXX)
 imported_library(thirdparty_rocksdb rocksdb/db.h rocksdb)
-imported_library(thirdparty_re2 re2/re2.h re2)
 imported_library(thirdparty_cli11 CLI/CLI.hpp)
 imported_library(thirdparty_tomlplusplus toml++/toml.h)
 if(VITRINE_BUILD_TESTS)
