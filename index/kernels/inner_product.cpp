@@ -140,29 +140,6 @@ constexpr InnerProductKernel kKernel = {Loops<kDotFour, kDotOne>::pair,
 
 }  // namespace
 
-std::string_view to_string(InstructionSet instruction_set) {
-  switch (instruction_set) {
-    case InstructionSet::kPortable:
-      return "portable";
-    case InstructionSet::kAvx2:
-      return "avx2";
-    case InstructionSet::kAvx512:
-      return "avx512";
-  }
-  return "unknown";
-}
-
-std::vector<InstructionSet> supported_instruction_sets() {
-  std::vector<InstructionSet> supported = {InstructionSet::kPortable};
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    supported.push_back(InstructionSet::kAvx2);
-  }
-  if (__builtin_cpu_supports("avx512f")) supported.push_back(InstructionSet::kAvx512);
-#endif
-  return supported;
-}
-
 const InnerProductKernel& inner_product_kernel(InstructionSet instruction_set) {
   switch (instruction_set) {
 #if defined(__x86_64__)
@@ -181,7 +158,7 @@ const InnerProductKernel& inner_product_kernel(InstructionSet instruction_set) {
 }
 
 const InnerProductKernel& inner_product_kernel() {
-  static const InnerProductKernel& best = inner_product_kernel(supported_instruction_sets().back());
+  static const InnerProductKernel& best = inner_product_kernel(best_instruction_set());
   return best;
 }
 
