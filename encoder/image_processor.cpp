@@ -6,114 +6,17 @@
 #include <cmath>
 #include <cstddef>
 #include <nlohmann/json.hpp>
-#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
-
-// Pillow's resize (src/libImaging/Resample.c) is followed to the bit: float64 weights turned into
-// 22-bit fixed point, integer sums, 8 bits between the horizontal and the vertical pass.
+#include "encoder/image_resample.h"
 
 namespace vitrine::encoder {
 namespace {
 
-constexpr int kPrecisionBits = 22;
 constexpr int kMaxSide = 4096;
 constexpr int kBicubic = 3;  // Pillow's number
 constexpr std::uint64_t kMaxConfigBytes = 1 << 20;
-
-double bicubic(double x) {
-  constexpr double a = -0.5;
-  x = std::abs(x);
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0.0;
-}
-
-/// The input samples one output sample is made of, and their fixed-point weights.
-struct Window {
-  std::int64_t first = 0;
-  std::vector<int> weights;
-};
-
-/// Windows of the output samples [start, start + count) of a pass from in_size to out_size samples.
-std::vector<Window> make_windows(std::int64_t in_size, std::int64_t out_size, std::int64_t start,
-                                 std::int64_t count) {
-  const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = 2.0 * filter_scale;
-  const double inverse = 1.0 / filter_scale;
-  std::vector<Window> windows(static_cast<std::size_t>(count));
-  std::vector<double> weights;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double center = (static_cast<double>(start + i) + 0.5) * scale;
-    const auto first = std::max<std::int64_t>(static_cast<std::int64_t>(center - support + 0.5), 0);
-    const auto last = std::min(static_cast<std::int64_t>(center + support + 0.5), in_size);
-    weights.clear();
-    double sum = 0.0;
-    for (std::int64_t x = 0; x < last - first; ++x) {
-      const double weight = bicubic((static_cast<double>(x + first) - center + 0.5) * inverse);
-      weights.push_back(weight);
-      sum += weight;
-    }
-    Window& window = windows[static_cast<std::size_t>(i)];
-    window.first = first;
-    window.weights.reserve(weights.size());
-    for (double weight : weights) {
-      if (sum != 0.0) weight /= sum;
-      const double fixed = weight * (1 << kPrecisionBits);
-      window.weights.push_back(static_cast<int>(fixed < 0 ? fixed - 0.5 : fixed + 0.5));
-    }
-  }
-  return windows;
-}
-
-std::uint8_t clip(int sum) {
-  return static_cast<std::uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255));
-}
-
-/// Some rows or columns of an image whose full size is the caller's knowledge.
-struct Plane {
-  std::int64_t rows = 0;
-  std::int64_t cols = 0;
-  std::vector<std::uint8_t> rgb;
-};
-
-/// Columns [left, left + cols) of rows [top, top + rows), resized to out_width columns.
-Plane resize_horizontally(const Image& image, std::int64_t out_width, std::int64_t left,
-                          std::int64_t cols, std::int64_t top, std::int64_t rows) {
-  Plane out{rows, cols, std::vector<std::uint8_t>(static_cast<std::size_t>(rows * cols * 3))};
-  const std::int64_t stride = static_cast<std::int64_t>(image.width) * 3;
-  const std::uint8_t* source = image.rgb.data() + top * stride;
-  std::uint8_t* target = out.rgb.data();
-  if (out_width == image.width) {  // Pillow skips a pass that changes nothing
-    for (std::int64_t y = 0; y < rows; ++y) {
-      const std::uint8_t* row = source + y * stride + left * 3;
-      target = std::copy(row, row + cols * 3, target);
-    }
-    return out;
-  }
-  const std::vector<Window> windows = make_windows(image.width, out_width, left, cols);
-  for (std::int64_t y = 0; y < rows; ++y) {
-    const std::uint8_t* row = source + y * stride;
-    for (const Window& window : windows) {
-      const std::uint8_t* pixel = row + window.first * 3;
-      int red = 1 << (kPrecisionBits - 1);
-      int green = red;
-      int blue = red;
-      for (const int weight : window.weights) {
-        red += pixel[0] * weight;
-        green += pixel[1] * weight;
-        blue += pixel[2] * weight;
-        pixel += 3;
-      }
-      *target++ = clip(red);
-      *target++ = clip(green);
-      *target++ = clip(blue);
-    }
-  }
-  return out;
-}
 
 /// Where the crop lies on one axis of the resized image; it may reach beyond it.
 struct CropAxis {
@@ -266,44 +169,22 @@ Image ImageProcessor::resize_and_crop(const Image& image) const {
 
   const CropAxis across = crop_axis(new_width, crop_width_);
   const CropAxis down = crop_axis(new_height, crop_height_);
-  std::vector<Window> windows;
-  std::int64_t top = down.begin;  // rows of the input that the vertical pass needs
-  std::int64_t bottom = down.begin + down.count;
-  const bool resize_vertically = new_height != height;
-  if (resize_vertically) {
-    windows = make_windows(height, new_height, down.begin, down.count);
-    top = windows.front().first;
-    bottom = windows.back().first + static_cast<std::int64_t>(windows.back().weights.size());
-  }
-  const Plane plane =
-      resize_horizontally(image, new_width, across.begin, across.count, top, bottom - top);
+  ResizedRegion region;
+  region.full_height = static_cast<std::size_t>(new_height);
+  region.full_width = static_cast<std::size_t>(new_width);
+  region.top = static_cast<std::size_t>(down.begin);
+  region.left = static_cast<std::size_t>(across.begin);
+  region.height = static_cast<std::size_t>(down.count);
+  region.width = static_cast<std::size_t>(across.count);
 
   Image result;
   result.height = crop_height_;
   result.width = crop_width_;
-  result.rgb.resize(static_cast<std::size_t>(crop_height_) * static_cast<std::size_t>(crop_width_) *
-                    3);
-  const auto row_values = static_cast<std::size_t>(plane.cols * 3);
-  std::vector<int> sums(row_values);
-  for (std::int64_t y = 0; y < down.count; ++y) {
-    const std::int64_t target_row = down.begin - down.offset + y;
-    std::uint8_t* target =
-        result.rgb.data() + (target_row * crop_width_ + (across.begin - across.offset)) * 3;
-    if (!resize_vertically) {
-      const std::uint8_t* row = plane.rgb.data() + static_cast<std::size_t>(y) * row_values;
-      std::copy(row, row + row_values, target);
-      continue;
-    }
-    const Window& window = windows[static_cast<std::size_t>(y)];
-    std::fill(sums.begin(), sums.end(), 1 << (kPrecisionBits - 1));
-    const std::uint8_t* row =
-        plane.rgb.data() + static_cast<std::size_t>(window.first - top) * row_values;
-    for (const int weight : window.weights) {
-      for (std::size_t x = 0; x < row_values; ++x) sums[x] += row[x] * weight;
-      row += row_values;
-    }
-    std::transform(sums.begin(), sums.end(), target, clip);
-  }
+  const std::size_t stride = static_cast<std::size_t>(crop_width_) * 3;
+  result.rgb.resize(static_cast<std::size_t>(crop_height_) * stride);
+  const auto first_row = static_cast<std::size_t>(down.begin - down.offset);
+  const auto first_column = static_cast<std::size_t>(across.begin - across.offset);
+  resize_bicubic(image, region, result.rgb.data() + first_row * stride + first_column * 3, stride);
   return result;
 }
 
