@@ -1,27 +1,32 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include <filesystem>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/text.h"
 #include "encoder/clip_encoder.h"
 #include "encoder/encoder.h"
+#include "encoder/transformers_checkpoint.h"
 
 namespace vitrine::encoder {
 namespace {
 
-struct Architecture {
-  std::string_view model_type;  // as config.json says it
-  std::unique_ptr<Encoder> (*load)(const EncoderOptions&);
+struct CheckpointFormat {
+  /// Whether the folder holds such a checkpoint, complete enough to be preferred to the next
+  /// format.
+  bool (*recognizes)(const std::filesystem::path& folder);
+  std::unique_ptr<Encoder> (*load)(const EncoderOptions& options);
 };
 
-/// A new architecture is a new file and a line here.
-constexpr Architecture kArchitectures[] = {
-    {"clip", load_clip_encoder},
-};
+template <ClipCheckpoint (*read)(const std::filesystem::path&)>
+std::unique_ptr<Encoder> load_clip(const EncoderOptions& options) {
+  return make_clip_encoder(options, read(options.model));
+}
 
-constexpr std::uint64_t kMaxConfigBytes = 16 << 20;
+/// The first that recognizes a folder loads it. A new format or architecture is a new file and a
+/// line here.
+constexpr CheckpointFormat kFormats[] = {
+    {is_transformers_clip, load_clip<read_transformers_clip>},
+};
 
 }  // namespace
 
@@ -38,23 +43,11 @@ void EncoderOptions::validate() const {
 
 std::unique_ptr<Encoder> load_encoder(const EncoderOptions& options) {
   options.validate();
-  const std::filesystem::path path = std::filesystem::path(options.model) / "config.json";
-  const nlohmann::json config = nlohmann::json::parse(read_file(path, kMaxConfigBytes), nullptr,
-                                                      /*allow_exceptions=*/false);
-  if (!config.is_object()) throw corruption(path.string() + " is not a JSON object");
-  const auto type = config.find("model_type");
-  if (type == config.end() || !type->is_string()) {
-    throw invalid_argument(path.string() + ": model_type is missing");
+  for (const CheckpointFormat& format : kFormats) {
+    if (format.recognizes(options.model)) return format.load(options);
   }
-  const auto& name = type->get_ref<const std::string&>();
-  std::string known;
-  for (const Architecture& architecture : kArchitectures) {
-    if (architecture.model_type == name) return architecture.load(options);
-    known += known.empty() ? "" : ", ";
-    known += architecture.model_type;
-  }
-  throw invalid_argument(fmt::format("{}: model_type is \"{}\"; supported: {}", path.string(),
-                                     printable(name), known));
+  // The reader of the most common format says what is missing.
+  return kFormats[0].load(options);
 }
 
 }  // namespace vitrine::encoder

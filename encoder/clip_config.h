@@ -22,13 +22,16 @@ struct TowerConfig {
   Activation activation = Activation::kQuickGelu;
 };
 
+/// The eos_token_id of old checkpoints, whose real end token is the largest id of a text.
+inline constexpr std::int64_t kEosIsLargestId = 2;
+
 /// The text tower. Defaults are those Hugging Face takes for a field that config.json leaves out.
 struct TextConfig {
   TowerConfig tower{512, 2048, 12, 8};
   std::int64_t vocab_size = 49408;
   std::int64_t context_length = 77;  ///< max_position_embeddings, in tokens
-  /// The position whose hidden state is the text's: the first of this id. 2 is the mark of old
-  /// checkpoints, whose real end token is the largest id: then the position of the largest id.
+  /// The position whose hidden state is the text's: the first of this id, or of the largest id
+  /// when this is kEosIsLargestId.
   std::int64_t eos_token_id = 49407;
 };
 
@@ -46,8 +49,9 @@ struct ClipConfig {
   std::int64_t projection_dim = 512;  ///< width of an embedding
 };
 
-/// Reads a checkpoint's config.json. Throws InvalidArgument naming the file and the field when it
-/// is not JSON, is not a CLIP config, or has a value out of range; NotFound when it is missing.
+/// Reads a checkpoint's config.json as Hugging Face writes it. Throws NotFound when it is missing,
+/// Corruption when it is not a JSON object, and InvalidArgument naming the file and the field when
+/// it is not a CLIP config or has a value out of range.
 ClipConfig parse_clip_config(const std::filesystem::path& path);
 
 }  // namespace vitrine::encoder

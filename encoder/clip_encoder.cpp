@@ -4,7 +4,6 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <omp.h>
 #include <torch/types.h>
 
@@ -13,32 +12,15 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "base/compute_threads.h"
 #include "base/error.h"
-#include "base/sha256.h"
-#include "encoder/clip_config.h"
 #include "encoder/clip_model.h"
-#include "encoder/image_processor.h"
-#include "encoder/safetensors.h"
-#include "encoder/tokenizer.h"
 
 namespace vitrine::encoder {
 namespace {
-
-constexpr const char* kWeightsFile = "model.safetensors";
-
-/// What the embeddings depend on; a file that may be missing counts as missing.
-constexpr const char* kFingerprintFiles[] = {
-    kWeightsFile,
-    "config.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "preprocessor_config.json",
-};
 
 /// Runs a LibTorch call; what LibTorch throws does not leave this folder.
 template <typename Call>
@@ -70,95 +52,36 @@ class ThreadsScope {
   int previous_;
 };
 
-std::string compute_fingerprint(const std::filesystem::path& folder) {
-  Sha256 hash;
-  for (const char* name : kFingerprintFiles) {
-    const std::filesystem::path path = folder / name;
-    const bool exists = std::filesystem::exists(path);
-    hash.update(fmt::format("{} {}\n", name, exists ? to_hex(sha256_file(path)) : "missing"));
-  }
-  return to_hex(hash.finish());
-}
-
-bool is_ignored(const std::string& name) { return name.ends_with("position_ids"); }
-
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
-/// Every way in which the file is not what the config asks for, one line each; then throws.
-void check_weights(const SafetensorsFile& file, const WeightShapes& expected) {
-  constexpr std::size_t max_listed = 40;
-  std::vector<std::string> differences;
-  for (const auto& [name, shape] : expected) {
-    if (!file.contains(name)) {
-      differences.push_back(fmt::format("missing: {} [{}]", name, fmt::join(shape, ", ")));
-      continue;
-    }
-    const TensorInfo& tensor = file.tensor(name);
-    // logit_scale is a scalar in some checkpoints and has one element in others.
-    const bool same_shape =
-        tensor.shape == shape || (shape.empty() && tensor.shape == std::vector<std::int64_t>{1});
-    if (!same_shape) {
-      differences.push_back(fmt::format("shape: {} is [{}], config.json needs [{}]", name,
-                                        fmt::join(tensor.shape, ", "), fmt::join(shape, ", ")));
-    }
-    if (!is_float(tensor.dtype)) {
-      differences.push_back(
-          fmt::format("type: {} is {}, F32, F16 or BF16 is needed", name, to_string(tensor.dtype)));
-    }
-  }
-  for (const auto& [name, tensor] : file.tensors()) {
-    if (!expected.contains(name) && !is_ignored(name)) {
-      differences.push_back(
-          fmt::format("unexpected: {} [{}]", name, fmt::join(tensor.shape, ", ")));
-    }
-  }
-  if (differences.empty()) return;
-  const std::size_t count = differences.size();
-  if (count > max_listed) {
-    differences.resize(max_listed);
-    differences.push_back(fmt::format("and {} more", count - max_listed));
-  }
-  throw corruption(fmt::format("{} does not match config.json in {} places:\n  {}",
-                               file.path().string(), count, fmt::join(differences, "\n  ")));
-}
-
-WeightMap read_weights(const SafetensorsFile& file, const WeightShapes& expected) {
-  WeightMap weights;
-  for (const auto& [name, shape] : expected) {
+WeightMap read_weights(const CheckpointWeights& weights) {
+  WeightMap tensors;
+  for (const auto& [name, shape] : weights.shapes()) {
     at::Tensor tensor = torch::empty(shape, torch::kFloat32);
-    file.read_float(name, {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())});
-    weights.emplace(name, std::move(tensor));
+    weights.read_float(name, {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())});
+    tensors.emplace(name, std::move(tensor));
   }
-  return weights;
+  return tensors;
 }
 
 class ClipEncoder : public Encoder {
  public:
-  explicit ClipEncoder(const EncoderOptions& options)
+  ClipEncoder(const EncoderOptions& options, ClipCheckpoint checkpoint)
       : options_(options),
         threads_(options.threads > 0 ? options.threads : available_cores()),
-        config_(parse_clip_config(std::filesystem::path(options.model) / "config.json")),
-        tokenizer_(Tokenizer::load(options.model)),
-        processor_(ImageProcessor::load(options.model)) {
-    const std::filesystem::path folder = options.model;
-    check_config(folder);
-    const SafetensorsFile file(folder / kWeightsFile);
-    const WeightShapes expected = expected_weights(config_);
-    check_weights(file, expected);
-    fingerprint_ = compute_fingerprint(folder);
+        format_(std::move(checkpoint.format)),
+        config_(checkpoint.config),
+        tokenizer_(std::move(checkpoint.tokenizer)),
+        processor_(std::move(checkpoint.processor)),
+        parameters_(checkpoint.weights.parameters()) {
     guarded("load the weights", [&] {
       const c10::InferenceMode inference;
       at::set_num_threads(threads_);
-      WeightMap weights = read_weights(file, expected);
-      for (const auto& [name, weight] : weights) parameters_ += weight.numel();
-      model_ = std::make_unique<ClipModel>(config_, weights);
+      model_ = std::make_unique<ClipModel>(config_, read_weights(checkpoint.weights));
       logit_scale_ = std::exp(model_->logit_scale().item<float>());
     });
     if (!std::isfinite(logit_scale_)) {
-      throw corruption(file.path().string() + ": logit_scale is not a usable number");
+      throw corruption(options_.model + ": logit_scale is not a usable number");
     }
+    fingerprint_ = checkpoint.fingerprint.get();
   }
 
   int dimension() const override { return static_cast<int>(config_.projection_dim); }
@@ -216,6 +139,7 @@ class ClipEncoder : public Encoder {
     EncoderInfo info;
     info.model = options_.model;
     info.architecture = "clip";
+    info.format = format_;
     info.dimension = dimension();
     info.image_size = static_cast<int>(config_.vision.image_size);
     info.context_length = static_cast<int>(config_.text.context_length);
@@ -233,31 +157,6 @@ class ClipEncoder : public Encoder {
       tokens.push_back(tokenizer_.encode(text, static_cast<int>(config_.text.context_length)));
     }
     return tokens;
-  }
-
-  /// The config against the tokenizer and the image processor.
-  void check_config(const std::filesystem::path& folder) const {
-    if (config_.vision.channels != 3) {
-      throw invalid_argument(fmt::format("{}: num_channels is {}; 3 (RGB) is supported",
-                                         (folder / "config.json").string(),
-                                         config_.vision.channels));
-    }
-    if (processor_.crop_height() != config_.vision.image_size ||
-        processor_.crop_width() != config_.vision.image_size) {
-      throw invalid_argument(
-          fmt::format("{}: images of {} x {} pixels come out, config.json's image_size is {}",
-                      (folder / "preprocessor_config.json").string(), processor_.crop_width(),
-                      processor_.crop_height(), config_.vision.image_size));
-    }
-    if (tokenizer_.vocab_size() > config_.text.vocab_size) {
-      throw invalid_argument(fmt::format("{}: ids up to {}, config.json's vocab_size is {}",
-                                         (folder / "vocab.json").string(),
-                                         tokenizer_.vocab_size() - 1, config_.text.vocab_size));
-    }
-    if (config_.text.context_length < 2) {
-      throw invalid_argument((folder / "config.json").string() +
-                             ": max_position_embeddings is below 2");
-    }
   }
 
   /// make_forward(begin, count) prepares a batch and returns its forward pass, which runs alone.
@@ -288,6 +187,7 @@ class ClipEncoder : public Encoder {
   // Constant after construction.
   EncoderOptions options_;
   int threads_;
+  std::string format_;
   ClipConfig config_;
   Tokenizer tokenizer_;
   ImageProcessor processor_;
@@ -301,8 +201,9 @@ class ClipEncoder : public Encoder {
 
 }  // namespace
 
-std::unique_ptr<Encoder> load_clip_encoder(const EncoderOptions& options) {
-  return std::make_unique<ClipEncoder>(options);
+std::unique_ptr<Encoder> make_clip_encoder(const EncoderOptions& options,
+                                           ClipCheckpoint checkpoint) {
+  return std::make_unique<ClipEncoder>(options, std::move(checkpoint));
 }
 
 }  // namespace vitrine::encoder

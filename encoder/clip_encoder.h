@@ -1,14 +1,15 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
-#include <string>
 
+#include "encoder/clip_checkpoint.h"
 #include "encoder/encoder.h"
 
 namespace vitrine::encoder {
 
-/// Loads a CLIP checkpoint. options must be valid. Throws as load_encoder() does.
-std::unique_ptr<Encoder> load_clip_encoder(const EncoderOptions& options);
+/// Packs the checkpoint's weights into an encoder. options must be valid. Throws Corruption when
+/// logit_scale is not finite, ResourceExhausted when the memory does not suffice.
+std::unique_ptr<Encoder> make_clip_encoder(const EncoderOptions& options,
+                                           ClipCheckpoint checkpoint);
 
 }  // namespace vitrine::encoder

@@ -31,30 +31,6 @@ std::string layer_name(const std::string& tower, std::int64_t layer) {
   return tower + ".encoder.layers." + std::to_string(layer) + ".";
 }
 
-void expect_linear(WeightShapes& shapes, const std::string& name, std::int64_t out,
-                   std::int64_t in) {
-  shapes[name + ".weight"] = {out, in};
-  shapes[name + ".bias"] = {out};
-}
-
-void expect_norm(WeightShapes& shapes, const std::string& name, std::int64_t width) {
-  shapes[name + ".weight"] = {width};
-  shapes[name + ".bias"] = {width};
-}
-
-void expect_tower(WeightShapes& shapes, const std::string& tower, const TowerConfig& config) {
-  for (std::int64_t layer = 0; layer < config.layers; ++layer) {
-    const std::string name = layer_name(tower, layer);
-    expect_norm(shapes, name + "layer_norm1", config.width);
-    expect_norm(shapes, name + "layer_norm2", config.width);
-    for (const char* part : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
-      expect_linear(shapes, name + "self_attn." + part, config.width, config.width);
-    }
-    expect_linear(shapes, name + "mlp.fc1", config.mlp_width, config.width);
-    expect_linear(shapes, name + "mlp.fc2", config.width, config.mlp_width);
-  }
-}
-
 /// Looks weights up and checks their shapes.
 class WeightSource {
  public:
@@ -143,33 +119,6 @@ struct ClipModel::Weights {
 
   at::Tensor logit_scale;
 };
-
-WeightShapes expected_weights(const ClipConfig& config) {
-  WeightShapes shapes;
-  const TextConfig& text = config.text;
-  shapes["text_model.embeddings.token_embedding.weight"] = {text.vocab_size, text.tower.width};
-  shapes["text_model.embeddings.position_embedding.weight"] = {text.context_length,
-                                                               text.tower.width};
-  expect_tower(shapes, "text_model", text.tower);
-  expect_norm(shapes, "text_model.final_layer_norm", text.tower.width);
-  shapes["text_projection.weight"] = {config.projection_dim, text.tower.width};
-
-  const VisionConfig& vision = config.vision;
-  const std::int64_t grid = vision.image_size / vision.patch_size;
-  shapes["vision_model.embeddings.class_embedding"] = {vision.tower.width};
-  shapes["vision_model.embeddings.patch_embedding.weight"] = {vision.tower.width, vision.channels,
-                                                              vision.patch_size, vision.patch_size};
-  shapes["vision_model.embeddings.position_embedding.weight"] = {grid * grid + 1,
-                                                                 vision.tower.width};
-  // The misspelling is part of every published checkpoint.
-  expect_norm(shapes, "vision_model.pre_layrnorm", vision.tower.width);
-  expect_tower(shapes, "vision_model", vision.tower);
-  expect_norm(shapes, "vision_model.post_layernorm", vision.tower.width);
-  shapes["visual_projection.weight"] = {config.projection_dim, vision.tower.width};
-
-  shapes["logit_scale"] = {};
-  return shapes;
-}
 
 ClipModel::ClipModel(const ClipConfig& config, const WeightMap& weights)
     : config_(config), weights_(std::make_unique<Weights>()) {

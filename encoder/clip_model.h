@@ -3,22 +3,16 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
+#include "encoder/checkpoint_weights.h"
 #include "encoder/clip_config.h"
 
 namespace vitrine::encoder {
 
 using WeightMap = std::unordered_map<std::string, at::Tensor>;
-using WeightShapes = std::map<std::string, std::vector<std::int64_t>>;
-
-/// Every tensor a checkpoint of this config must have, by its Hugging Face name.
-WeightShapes expected_weights(const ClipConfig& config);
-
 /// CLIP's two towers as functions of tensors that the caller names as Hugging Face does. Nothing is
 /// copied: a weight that requires a gradient gets one, so that training and serving are one forward
 /// pass. Internal to encoder/ and the trainer. Const methods may overlap.

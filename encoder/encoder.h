@@ -12,8 +12,8 @@
 namespace vitrine::encoder {
 
 struct EncoderOptions {
-  /// Checkpoint folder: config.json, model.safetensors, vocab.json, merges.txt,
-  /// preprocessor_config.json, as Hugging Face lays them out.
+  /// Checkpoint folder, in one of the formats that docs/encoder.md lists, such as Hugging Face's:
+  /// config.json, model.safetensors, vocab.json, merges.txt, preprocessor_config.json.
   std::string model;
   /// Cores one forward pass uses. 0: every core this process may run on. Valid: [0, 1024].
   int threads = 0;
@@ -27,7 +27,8 @@ struct EncoderOptions {
 /// What `vitrine info` prints.
 struct EncoderInfo {
   std::string model;         ///< checkpoint folder
-  std::string architecture;  ///< config.json's model_type, such as "clip"
+  std::string architecture;  ///< such as "clip"
+  std::string format;        ///< of the checkpoint, such as "transformers"
   int dimension = 0;
   int image_size = 0;      ///< pixels, both sides
   int context_length = 0;  ///< tokens of a text, start and end token included
@@ -67,7 +68,7 @@ class Encoder {
   virtual EncoderInfo info() const = 0;
 };
 
-/// Loads a checkpoint folder; config.json's model_type chooses the architecture. Throws NotFound
+/// Loads a checkpoint folder; its files decide which format and architecture it is. Throws NotFound
 /// (a file is missing), Corruption (a file is damaged, or the weights do not match the config; the
 /// message lists every difference), InvalidArgument (not supported).
 std::unique_ptr<Encoder> load_encoder(const EncoderOptions& options);

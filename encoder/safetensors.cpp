@@ -1,5 +1,9 @@
 #include "encoder/safetensors.h"
 
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -19,8 +23,8 @@ static_assert(std::endian::native == std::endian::little, "safetensors data is l
 namespace vitrine::encoder {
 namespace {
 
-/// The limit of the reference implementation.
-constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
+/// Parsed, a header takes some twenty times its size. A CLIP's has a hundred kilobytes.
+constexpr std::uint64_t kMaxHeaderBytes = 16 << 20;
 /// A tensor's entry is an object whose arrays are the deepest thing a header holds.
 constexpr int kMaxHeaderDepth = 4;
 constexpr std::size_t kMaxDimensions = 16;
@@ -39,8 +43,17 @@ constexpr DTypeName kDTypes[] = {
     {DType::kF64, "F64", 8},
 };
 
-float bfloat16_to_float(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+/// Element i of an array of 16-bit elements; the format does not promise alignment.
+std::uint16_t load_bits(const char* source, std::size_t i) {
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, source + i * sizeof(bits), sizeof(bits));
+  return bits;
+}
+
+void widen_bfloat16(const char* source, std::span<float> target) {
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    target[i] = std::bit_cast<float>(static_cast<std::uint32_t>(load_bits(source, i)) << 16);
+  }
 }
 
 float float16_to_float(std::uint16_t bits) {
@@ -53,6 +66,29 @@ float float16_to_float(std::uint16_t bits) {
   }
   const std::uint32_t wide = exponent == 0x1f ? 0xffU : exponent + 112;
   return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
+}
+
+#ifdef __x86_64__
+/// Converts whole groups of eight and returns how many elements that were.
+__attribute__((target("avx,f16c"))) std::size_t widen_float16_groups(const char* source,
+                                                                     std::span<float> target) {
+  const std::size_t count = target.size() / 8 * 8;
+  for (std::size_t i = 0; i < count; i += 8) {
+    const auto* halves = reinterpret_cast<const __m128i*>(source + i * sizeof(std::uint16_t));
+    _mm256_storeu_ps(target.data() + i, _mm256_cvtph_ps(_mm_loadu_si128(halves)));
+  }
+  return count;
+}
+#endif
+
+void widen_float16(const char* source, std::span<float> target) {
+  std::size_t done = 0;
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx") != 0 && __builtin_cpu_supports("f16c") != 0) {
+    done = widen_float16_groups(source, target);
+  }
+#endif
+  for (; done < target.size(); ++done) target[done] = float16_to_float(load_bits(source, done));
 }
 
 /// Rounds to nearest, ties to even.
@@ -190,6 +226,24 @@ std::size_t size_of(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype
 
 std::size_t TensorInfo::element_count() const { return bytes.size() / size_of(dtype); }
 
+void read_float(const TensorInfo& tensor, std::span<float> values) {
+  if (values.size() != tensor.element_count()) {
+    throw invalid_argument(
+        fmt::format("it has {} elements, not {}", tensor.element_count(), values.size()));
+  }
+  if (values.empty()) return;
+  if (tensor.dtype == DType::kF32) {
+    std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
+  } else if (tensor.dtype == DType::kF16) {
+    widen_float16(tensor.bytes.data(), values);
+  } else if (tensor.dtype == DType::kBF16) {
+    widen_bfloat16(tensor.bytes.data(), values);
+  } else {
+    throw invalid_argument(
+        fmt::format("its type is {}; F32, F16 or BF16 is read", to_string(tensor.dtype)));
+  }
+}
+
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(path) {
   const std::string where = path.string();
   const std::string_view bytes = file_.bytes();
@@ -243,27 +297,12 @@ std::vector<float> SafetensorsFile::read_float(const std::string& name) const {
 }
 
 void SafetensorsFile::read_float(const std::string& name, std::span<float> values) const {
-  const TensorInfo& info = tensor(name);
-  if (values.size() != info.element_count()) {
-    throw invalid_argument(fmt::format("{}: tensor \"{}\" has {} elements, not {}", path_.string(),
-                                       printable(name), info.element_count(), values.size()));
-  }
-  if (values.empty()) return;
-  if (info.dtype == DType::kF32) {
-    std::memcpy(values.data(), info.bytes.data(), info.bytes.size());
-    return;
-  }
-  if (info.dtype != DType::kF16 && info.dtype != DType::kBF16) {
-    throw invalid_argument(fmt::format("{}: tensor \"{}\" has dtype {}; F32, F16 or BF16 is read",
-                                       path_.string(), printable(name), to_string(info.dtype)));
-  }
-  const auto convert = info.dtype == DType::kF16 ? float16_to_float : bfloat16_to_float;
-  const char* source = info.bytes.data();  // the format does not promise alignment
-  for (float& value : values) {
-    std::uint16_t bits = 0;
-    std::memcpy(&bits, source, sizeof(bits));
-    source += sizeof(bits);
-    value = convert(bits);
+  try {
+    encoder::read_float(tensor(name), values);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    throw invalid_argument(
+        fmt::format("{}: tensor \"{}\": {}", path_.string(), printable(name), error.what()));
   }
 }
 

@@ -32,7 +32,12 @@ struct TensorInfo {
   std::size_t element_count() const;
 };
 
-/// A memory-mapped .safetensors file. Immutable; safe to use from many threads.
+/// Writes all elements of an F32, F16 or BF16 tensor as float32; every value is kept exactly.
+/// values: element_count() floats. Throws InvalidArgument for another size or type.
+void read_float(const TensorInfo& tensor, std::span<float> values);
+
+/// A memory-mapped .safetensors file. Immutable, movable; safe to use from many threads. What
+/// tensor() gives stays valid when the object is moved.
 class SafetensorsFile {
  public:
   /// Opens and validates: header size, JSON, types, shapes, and that the tensors cover the data

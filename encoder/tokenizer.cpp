@@ -17,11 +17,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "encoder/json_file.h"
 
 namespace vitrine::encoder {
 namespace {
 
-constexpr std::uint64_t kMaxFileBytes = 256ULL << 20;
 constexpr std::string_view kEndOfWord = "</w>";
 constexpr std::string_view kStartToken = "<|startoftext|>";
 constexpr std::string_view kEndToken = "<|endoftext|>";
@@ -123,12 +123,17 @@ std::size_t word_end(std::string_view text, std::size_t start) {
   return position;
 }
 
-nlohmann::json read_json_object(const std::filesystem::path& path) {
-  nlohmann::json json =
-      nlohmann::json::parse(read_file(path, kMaxFileBytes), nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) throw corruption(path.string() + " is not JSON");
-  if (!json.is_object()) throw corruption(path.string() + " is not a JSON object");
-  return json;
+bool is_added_token(const nlohmann::json& token) {
+  return token.is_object() && token.contains("content") && token["content"].is_string();
+}
+
+/// What a tokenizer.json lists under added_tokens; null for a folder without one.
+std::vector<nlohmann::json> added_tokens(const nlohmann::json& fast) {
+  std::vector<nlohmann::json> tokens;
+  const auto found = fast.find("added_tokens");
+  if (found == fast.end()) return tokens;
+  std::copy_if(found->begin(), found->end(), std::back_inserter(tokens), is_added_token);
+  return tokens;
 }
 
 /// A special token's text: a string, or an object with "content".
@@ -140,6 +145,62 @@ std::optional<std::string> token_content(const nlohmann::json& config, const cha
     return (*found)["content"].get<std::string>();
   }
   return std::nullopt;
+}
+
+/// The pre-tokenizer's pattern, as transformers writes it now; older files put the two special
+/// tokens before it, which the byte-level step behind it splits all the same.
+constexpr std::string_view kPattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
+constexpr std::string_view kOldPatternStart = R"(<\|startoftext\|>|<\|endoftext\|>|)";
+
+/// Refuses a tokenizer.json unless it describes CLIP's tokenizer: what encode() does is fixed.
+void check_pipeline(const nlohmann::json& fast, const std::string& file) {
+  using Json = nlohmann::json;
+  const auto fail = [&](const std::string& key, const Json& value, const std::string& wanted) {
+    throw invalid_argument(fmt::format("{}: {} is {}; only CLIP's tokenizer is supported, with {}",
+                                       file, key, printable(value.dump()), wanted));
+  };
+  /// The value at the place, null where there is none.
+  const auto at = [](const Json& object, const char* place) {
+    const Json::json_pointer pointer(place);
+    return object.contains(pointer) ? object.at(pointer) : Json();
+  };
+  const auto expect = [&](const char* place, const Json& wanted) {
+    if (Json value = at(fast, place); value != wanted) fail(place, value, wanted.dump());
+  };
+
+  expect("/normalizer", Json::parse(R"({"type": "Sequence", "normalizers": [
+      {"type": "NFC"},
+      {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "},
+      {"type": "Lowercase"}]})"));
+  expect("/pre_tokenizer/type", "Sequence");
+  expect("/pre_tokenizer/pretokenizers/0/type", "Split");
+  expect("/pre_tokenizer/pretokenizers/0/behavior", "Removed");
+  expect("/pre_tokenizer/pretokenizers/0/invert", true);
+  expect("/pre_tokenizer/pretokenizers/1/type", "ByteLevel");
+  expect("/pre_tokenizer/pretokenizers/1/add_prefix_space", false);
+  expect("/pre_tokenizer/pretokenizers/2", nullptr);
+  constexpr const char* regex_place = "/pre_tokenizer/pretokenizers/1/use_regex";
+  if (const Json flag = at(fast, regex_place); flag == false) fail(regex_place, flag, "true");
+  constexpr const char* pattern_place = "/pre_tokenizer/pretokenizers/0/pattern/Regex";
+  const Json pattern = at(fast, pattern_place);
+  if (pattern != kPattern && pattern != std::string(kOldPatternStart) + std::string(kPattern)) {
+    fail(pattern_place, pattern, std::string(kPattern));
+  }
+
+  expect("/model/type", "BPE");
+  expect("/model/end_of_word_suffix", kEndOfWord);
+  const auto expect_off = [&](const char* place) {
+    const Json value = at(fast, place);
+    if (!value.is_null() && value != false && value != "") fail(place, value, "null");
+  };
+  for (const char* place : {"/model/dropout", "/model/continuing_subword_prefix", "/model/fuse_unk",
+                            "/model/byte_fallback", "/model/ignore_merges"}) {
+    expect_off(place);
+  }
+  if (!at(fast, "/model/vocab").is_object() || !at(fast, "/model/merges").is_array()) {
+    throw corruption(file + ": model needs vocab, an object, and merges, an array");
+  }
 }
 
 }  // namespace
@@ -157,68 +218,134 @@ class Tokenizer::Output {
   std::vector<std::int32_t> ids_;
 };
 
-Tokenizer Tokenizer::load(const std::filesystem::path& checkpoint_folder) {
-  Tokenizer tokenizer;
-  tokenizer.read_vocabulary(checkpoint_folder / "vocab.json");
-  tokenizer.read_merges(checkpoint_folder / "merges.txt");
-  tokenizer.read_special_tokens(checkpoint_folder);
-  return tokenizer;
-}
+/// Builds a tokenizer from the files of a folder.
+class Tokenizer::Loader {
+ public:
+  explicit Loader(const std::filesystem::path& folder) : folder_(folder) {}
 
-void Tokenizer::read_vocabulary(const std::filesystem::path& path) {
-  const nlohmann::json vocabulary = read_json_object(path);
-  vocabulary_.reserve(vocabulary.size());
-  for (const auto& [token, id] : vocabulary.items()) {
+  Tokenizer load() {
+    const std::filesystem::path description = folder_ / "tokenizer.json";
+    nlohmann::json fast;  // null: the folder has none
+    if (std::filesystem::exists(description)) {
+      fast = read_json_object(description, kMaxTokenizerBytes);
+    }
+    const bool both_files = std::filesystem::exists(folder_ / "vocab.json") &&
+                            std::filesystem::exists(folder_ / "merges.txt");
+    if (both_files || fast.is_null()) {
+      const std::filesystem::path path = folder_ / "vocab.json";
+      read_vocabulary(read_json_object(path, kMaxTokenizerBytes), path.string());
+      read_merges_file(folder_ / "merges.txt");
+    } else {
+      read_description(fast, description.string());
+    }
+    read_special_tokens(fast);
+    return std::move(tokenizer_);
+  }
+
+ private:
+  void read_vocabulary(const nlohmann::json& vocabulary, const std::string& file);
+  void read_merges_file(const std::filesystem::path& path);
+  void read_description(const nlohmann::json& fast, const std::string& file);
+  void read_special_tokens(const nlohmann::json& fast);
+
+  void add_token(const std::string& token, const nlohmann::json& id, const std::string& file) {
     if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= (1U << 30)) {
-      throw corruption(fmt::format("{}: the id of \"{}\" is not a small number", path.string(),
-                                   printable(token)));
+      throw corruption(
+          fmt::format("{}: the id of \"{}\" is not a small number", file, printable(token)));
     }
     const auto value = id.get<std::int32_t>();
     vocabulary_.emplace(token, value);
-    vocab_size_ = std::max(vocab_size_, value + 1);
+    tokenizer_.vocab_size_ = std::max(tokenizer_.vocab_size_, value + 1);
   }
+
+  /// number: of the merge in its file, for messages.
+  void add_merge(std::string_view left, std::string_view right, const std::string& file,
+                 std::size_t number) {
+    const auto id_of = [&](const std::string& token) {
+      const auto found = vocabulary_.find(token);
+      if (found == vocabulary_.end()) {
+        throw corruption(
+            fmt::format("{}: merge {} needs \"{}\", which the vocabulary does not have", file,
+                        number, printable(token)));
+      }
+      return found->second;
+    };
+    const std::string first(left);
+    const std::string second(right);
+    const Merge merge{next_rank_++, id_of(first + second)};
+    tokenizer_.merges_.insert_or_assign(pair_key(id_of(first), id_of(second)), merge);
+  }
+
+  /// A merge written as "a b".
+  void add_merge(std::string_view pair, const std::string& file, std::size_t number) {
+    const std::size_t space = pair.find(' ');
+    if (space == std::string_view::npos || pair.find(' ', space + 1) != std::string_view::npos) {
+      throw corruption(
+          fmt::format("{}: merge {} is not two tokens: \"{}\"", file, number, printable(pair)));
+    }
+    add_merge(pair.substr(0, space), pair.substr(space + 1), file, number);
+  }
+
+  std::filesystem::path folder_;
+  Tokenizer tokenizer_;
+  std::unordered_map<std::string, std::int32_t> vocabulary_;
+  std::int32_t next_rank_ = 0;
+};
+
+Tokenizer Tokenizer::load(const std::filesystem::path& checkpoint_folder) {
+  return Loader(checkpoint_folder).load();
+}
+
+void Tokenizer::Loader::read_vocabulary(const nlohmann::json& vocabulary, const std::string& file) {
+  vocabulary_.reserve(vocabulary.size());
+  for (const auto& [token, id] : vocabulary.items()) add_token(token, id, file);
   const auto find = [&](const std::string& token) {
     const auto found = vocabulary_.find(token);
     return found == vocabulary_.end() ? -1 : found->second;
   };
   for (const std::string& symbol : byte_symbols()) {
-    byte_ids_.push_back(find(symbol));
-    last_byte_ids_.push_back(find(symbol + std::string(kEndOfWord)));
+    tokenizer_.byte_ids_.push_back(find(symbol));
+    tokenizer_.last_byte_ids_.push_back(find(symbol + std::string(kEndOfWord)));
   }
 }
 
-void Tokenizer::read_merges(const std::filesystem::path& path) {
-  const std::string text = read_file(path, kMaxFileBytes);
-  std::int32_t rank = 0;
-  std::size_t line_number = 0;
+void Tokenizer::Loader::read_merges_file(const std::filesystem::path& path) {
+  const std::string text = read_file(path, kMaxTokenizerBytes);
+  std::size_t number = 0;
   for (std::size_t start = 0; start < text.size();) {
     const std::size_t end = std::min(text.find('\n', start), text.size());
     std::string_view line = std::string_view(text).substr(start, end - start);
     start = end + 1;
-    ++line_number;
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || line.starts_with("#version")) continue;
-    const std::size_t space = line.find(' ');
-    if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-      throw corruption(fmt::format("{}: line {} is not two tokens: \"{}\"", path.string(),
-                                   line_number, printable(line)));
-    }
-    const auto id_of = [&](const std::string& token) {
-      const auto found = vocabulary_.find(token);
-      if (found == vocabulary_.end()) {
-        throw corruption(fmt::format("{}: line {} needs \"{}\", which vocab.json does not have",
-                                     path.string(), line_number, printable(token)));
-      }
-      return found->second;
-    };
-    const std::string left(line.substr(0, space));
-    const std::string right(line.substr(space + 1));
-    merges_.insert_or_assign(pair_key(id_of(left), id_of(right)),
-                             Merge{rank++, id_of(left + right)});
+    add_merge(line, path.string(), ++number);
   }
 }
 
-void Tokenizer::read_special_tokens(const std::filesystem::path& folder) {
+void Tokenizer::Loader::read_description(const nlohmann::json& fast, const std::string& file) {
+  check_pipeline(fast, file);
+  const nlohmann::json& model = fast["model"];
+  read_vocabulary(model["vocab"], file);
+  std::size_t number = 0;
+  for (const nlohmann::json& merge : model["merges"]) {
+    ++number;
+    if (merge.is_string()) {
+      add_merge(merge.get_ref<const std::string&>(), file, number);
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
+               merge[1].is_string()) {
+      add_merge(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>(),
+                file, number);
+    } else {
+      throw corruption(
+          fmt::format("{}: merge {} is not two tokens: {}", file, number, printable(merge.dump())));
+    }
+  }
+  for (const nlohmann::json& token : added_tokens(fast)) {
+    if (token.contains("id")) add_token(token["content"], token["id"], file);
+  }
+}
+
+void Tokenizer::Loader::read_special_tokens(const nlohmann::json& fast) {
   std::string start(kStartToken);
   std::string end(kEndToken);
   std::string unknown(kEndToken);
@@ -228,19 +355,14 @@ void Tokenizer::read_special_tokens(const std::filesystem::path& folder) {
   std::map<std::string, bool> normalized = {{std::string(kStartToken), true},
                                             {std::string(kEndToken), false}};
   const auto read_added_token = [&](const nlohmann::json& token) {
-    if (token.is_object() && token.contains("content") && token["content"].is_string()) {
+    if (is_added_token(token)) {
       normalized[token["content"].get<std::string>()] = token.value("normalized", false);
     }
   };
   try {
-    if (const auto path = folder / "tokenizer.json"; std::filesystem::exists(path)) {
-      const nlohmann::json config = read_json_object(path);
-      for (const auto& token : config.value("added_tokens", nlohmann::json::array())) {
-        read_added_token(token);
-      }
-    }
-    if (const auto path = folder / "tokenizer_config.json"; std::filesystem::exists(path)) {
-      const nlohmann::json config = read_json_object(path);
+    for (const nlohmann::json& token : added_tokens(fast)) read_added_token(token);
+    if (const auto path = folder_ / "tokenizer_config.json"; std::filesystem::exists(path)) {
+      const nlohmann::json config = read_json_object(path, kMaxConfigBytes);
       start = token_content(config, "bos_token").value_or(start);
       end = token_content(config, "eos_token").value_or(end);
       unknown = token_content(config, "unk_token").value_or(end);
@@ -250,26 +372,26 @@ void Tokenizer::read_special_tokens(const std::filesystem::path& folder) {
       }
     }
   } catch (const nlohmann::json::exception& error) {
-    throw corruption(fmt::format("tokenizer configuration in {}: {}", folder.string(),
+    throw corruption(fmt::format("tokenizer configuration in {}: {}", folder_.string(),
                                  printable(error.what(), 200)));
   }
   const auto id_of = [&](const std::string& token) {
     const auto found = vocabulary_.find(token);
     if (found == vocabulary_.end()) {
-      throw corruption(fmt::format("{} has no special token \"{}\"",
-                                   (folder / "vocab.json").string(), printable(token)));
+      throw corruption(fmt::format("{}: the vocabulary has no special token \"{}\"",
+                                   folder_.string(), printable(token)));
     }
     return found->second;
   };
-  start_id_ = id_of(start);
-  end_id_ = id_of(end);
-  unknown_id_ = id_of(unknown);
+  tokenizer_.start_id_ = id_of(start);
+  tokenizer_.end_id_ = id_of(end);
+  tokenizer_.unknown_id_ = id_of(unknown);
   normalized.try_emplace(start, true);
   normalized.try_emplace(end, false);
   for (const auto& [content, is_normalized] : normalized) {
     const auto found = vocabulary_.find(content);
     if (content.empty() || found == vocabulary_.end()) continue;
-    (is_normalized ? normalized_tokens_ : raw_tokens_)
+    (is_normalized ? tokenizer_.normalized_tokens_ : tokenizer_.raw_tokens_)
         .push_back({is_normalized ? normalize(content) : content, found->second, is_normalized});
   }
 }

@@ -10,14 +10,20 @@
 
 namespace vitrine::encoder {
 
+/// The files of a checkpoint folder that Tokenizer::load() may read.
+inline constexpr const char* kTokenizerFiles[] = {"vocab.json", "merges.txt", "tokenizer.json",
+                                                  "tokenizer_config.json"};
+
 /// CLIP's byte-level BPE, token for token as Hugging Face's CLIPTokenizerFast: special tokens, NFC,
 /// white space, lower case, the split pattern, merges with "</w>". Immutable; safe to use from many
 /// threads.
 class Tokenizer {
  public:
-  /// Reads vocab.json and merges.txt of a checkpoint folder, and the special tokens of
-  /// tokenizer.json and tokenizer_config.json where these exist. Throws NotFound when a file is
-  /// missing and Corruption when one is damaged; the message names it.
+  /// Reads vocab.json and merges.txt of a checkpoint folder, or tokenizer.json where one of them is
+  /// missing, and the special tokens of tokenizer.json and tokenizer_config.json where these exist.
+  /// Throws NotFound when a file is missing, Corruption when one is damaged, ResourceExhausted when
+  /// one has more than 16 MiB, and InvalidArgument when the tokenizer that tokenizer.json describes
+  /// works in another way than CLIP's; the message names the file.
   static Tokenizer load(const std::filesystem::path& checkpoint_folder);
 
   /// Ids of the text: start token, at most max_length - 2 tokens, end token; not padded.
@@ -43,16 +49,13 @@ class Tokenizer {
     std::int32_t id = 0;
   };
   class Output;
+  class Loader;
 
   Tokenizer() = default;
-  void read_vocabulary(const std::filesystem::path& path);
-  void read_merges(const std::filesystem::path& path);
-  void read_special_tokens(const std::filesystem::path& folder);
   void encode_raw(std::string_view piece, Output& output) const;
   void encode_normalized(std::string_view piece, Output& output) const;
   void encode_word(std::string_view word, Output& output) const;
 
-  std::unordered_map<std::string, std::int32_t> vocabulary_;
   std::unordered_map<std::uint64_t, Merge> merges_;  // key: left id << 32 | right id
   std::vector<std::int32_t> byte_ids_;               // [256]; -1: not in the vocabulary
   std::vector<std::int32_t> last_byte_ids_;          // [256]; the same with "</w>"

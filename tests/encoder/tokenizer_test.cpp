@@ -144,7 +144,7 @@ TEST_F(SmallVocabulary, NamesTheDamagedFile) {
   write("vocab.json", "{\"a\": 0, \"b\": 1}");
   EXPECT_THAT(load_error(), testing::HasSubstr("merges.txt"));
   write("merges.txt", "a\n");
-  EXPECT_THAT(load_error(), testing::HasSubstr("line 1 is not two tokens"));
+  EXPECT_THAT(load_error(), testing::HasSubstr("merges.txt: merge 1 is not two tokens"));
   write("merges.txt", "a b\n");
   EXPECT_THAT(load_error(), testing::HasSubstr("needs \"ab\""));
   write("merges.txt", "");
