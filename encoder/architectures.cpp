@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "encoder/clip_encoder.h"
 #include "encoder/encoder.h"
+#include "encoder/open_clip_checkpoint.h"
 #include "encoder/transformers_checkpoint.h"
 
 namespace vitrine::encoder {
@@ -26,6 +27,7 @@ std::unique_ptr<Encoder> load_clip(const EncoderOptions& options) {
 /// line here.
 constexpr CheckpointFormat kFormats[] = {
     {is_transformers_clip, load_clip<read_transformers_clip>},
+    {is_open_clip, load_clip<read_open_clip>},
 };
 
 }  // namespace

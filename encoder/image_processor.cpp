@@ -8,15 +8,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "encoder/image_resample.h"
+#include "encoder/json_file.h"
 
 namespace vitrine::encoder {
 namespace {
 
 constexpr int kMaxSide = 4096;
 constexpr int kBicubic = 3;  // Pillow's number
-constexpr std::uint64_t kMaxConfigBytes = 1 << 20;
 
 /// Where the crop lies on one axis of the resized image; it may reach beyond it.
 struct CropAxis {
@@ -25,19 +24,17 @@ struct CropAxis {
   std::int64_t count = 0;
 };
 
-CropAxis crop_axis(std::int64_t size, std::int64_t crop) {
-  const std::int64_t offset = (size - crop) >> 1;  // rounds down, as Python's //
+CropAxis crop_axis(std::int64_t size, std::int64_t crop, CropRounding rounding) {
+  std::int64_t offset = (size - crop) >> 1;  // rounds down, as Python's //
+  if (rounding == CropRounding::kEven && (size - crop) % 2 != 0) offset += offset & 1;
   const std::int64_t begin = std::max<std::int64_t>(offset, 0);
   return {offset, begin, std::min(offset + crop, size) - begin};
 }
 
 class ConfigReader {
  public:
-  explicit ConfigReader(const std::filesystem::path& path) : path_(path) {
-    json_ = nlohmann::json::parse(read_file(path, kMaxConfigBytes), nullptr,
-                                  /*allow_exceptions=*/false);
-    if (!json_.is_object()) throw corruption(path.string() + " is not a JSON object");
-  }
+  ConfigReader(const nlohmann::json& json, const std::filesystem::path& path)
+      : json_(json), path_(path) {}
 
   [[noreturn]] void fail(const std::string& key, const std::string& expected) const {
     const auto found = json_.find(key);
@@ -88,15 +85,22 @@ class ConfigReader {
   }
 
  private:
+  const nlohmann::json& json_;
   std::filesystem::path path_;
-  nlohmann::json json_;
 };
 
 }  // namespace
 
 ImageProcessor ImageProcessor::load(const std::filesystem::path& checkpoint_folder) {
-  const ConfigReader config(checkpoint_folder / "preprocessor_config.json");
+  const std::filesystem::path path = checkpoint_folder / "preprocessor_config.json";
+  return from_json(read_json_object(path, kMaxConfigBytes), path);
+}
+
+ImageProcessor ImageProcessor::from_json(const nlohmann::json& settings,
+                                         const std::filesystem::path& path, CropRounding rounding) {
+  const ConfigReader config(settings, path);
   ImageProcessor processor;
+  processor.rounding_ = rounding;
   processor.resize_ = config.flag("do_resize");
   if (processor.resize_) {
     const nlohmann::json* size = config.find("size");
@@ -167,8 +171,8 @@ Image ImageProcessor::resize_and_crop(const Image& image) const {
     new_width = resize_width_;
   }
 
-  const CropAxis across = crop_axis(new_width, crop_width_);
-  const CropAxis down = crop_axis(new_height, crop_height_);
+  const CropAxis across = crop_axis(new_width, crop_width_, rounding_);
+  const CropAxis down = crop_axis(new_height, crop_height_, rounding_);
   ResizedRegion region;
   region.full_height = static_cast<std::size_t>(new_height);
   region.full_width = static_cast<std::size_t>(new_width);

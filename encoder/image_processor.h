@@ -3,10 +3,17 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 
 #include "encoder/image.h"
 
 namespace vitrine::encoder {
+
+/// Where a centre crop begins that leaves an odd number of pixels over.
+enum class CropRounding {
+  kDown,  ///< Hugging Face: the smaller part first
+  kEven,  ///< torchvision: after an even number of pixels
+};
 
 /// What preprocessor_config.json says: resize, centre crop, rescale, normalise, as Hugging Face's
 /// CLIPImageProcessor does them on Pillow. Immutable; safe to use from many threads.
@@ -16,6 +23,11 @@ class ImageProcessor {
   /// Corruption when it is not JSON, InvalidArgument when it asks for what is not supported; the
   /// message names the file and the key.
   static ImageProcessor load(const std::filesystem::path& checkpoint_folder);
+
+  /// The same from settings in the words of preprocessor_config.json; path names their file in
+  /// messages.
+  static ImageProcessor from_json(const nlohmann::json& settings, const std::filesystem::path& path,
+                                  CropRounding rounding = CropRounding::kDown);
 
   /// Resizes and crops to [crop_height(), crop_width()]; only what the crop keeps is computed.
   /// Bit-equal to Pillow's bicubic resize. A crop larger than the resized image is padded with
@@ -38,6 +50,7 @@ class ImageProcessor {
   int resize_width_ = 0;
   int crop_height_ = 0;
   int crop_width_ = 0;
+  CropRounding rounding_ = CropRounding::kDown;
   std::array<std::array<float, 256>, 3> pixel_value_{};  // [channel][byte]
 };
 

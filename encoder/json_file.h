@@ -25,6 +25,7 @@ class JsonFields {
   /// prefix: what comes before each key in messages, such as "text_config.".
   JsonFields(const nlohmann::json& object, std::string file, std::string prefix);
 
+  const nlohmann::json& object() const { return object_; }
   /// nullptr: missing or null.
   const nlohmann::json* find(const std::string& key) const;
   /// A count or a number of pixels: an integer in [1, 2^20].
@@ -35,6 +36,7 @@ class JsonFields {
   void read_number(const std::string& key, double low, double high, double& value) const;
   void read_flag(const std::string& key, bool& value) const;
 
+  /// Throws InvalidArgument: "<file>: <key> is <value>; it <wanted>".
   [[noreturn]] void fail(const std::string& key, const std::string& wanted) const;
 
  private:

@@ -45,6 +45,10 @@ bool is_transformers_clip(const std::filesystem::path& folder) {
 
 ClipCheckpoint read_transformers_clip(const std::filesystem::path& folder) {
   const std::filesystem::path config_path = folder / kConfigFile;
+  if (read_json_object(config_path, kMaxConfigBytes).contains(kWrapsOpenClip)) {
+    throw not_found(fmt::format("{} names an open_clip model; open_clip_config.json is missing",
+                                config_path.string()));
+  }
   const ClipConfig config = parse_clip_config(config_path);
   Tokenizer tokenizer = Tokenizer::load(folder);
   check_tokenizer(tokenizer, config.text, config_path);

@@ -174,6 +174,38 @@ TEST_F(EncoderTest, ListsEveryDifferenceBetweenWeightsAndConfig) {
               HasSubstr("shape: text_model.final_layer_norm.bias is [3], config.json needs [32]"));
 }
 
+TEST_F(EncoderTest, BelievesNoSizeThatTheFilesDoNotHave) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  const nlohmann::json saved = read_json(checkpoint() / "config.json");
+  const std::pair<const char*, const char*> claims[] = {
+      {"/text_config/num_hidden_layers", "asks for 1048"},
+      {"/vision_config/num_hidden_layers", "asks for 1048"},
+      {"/text_config/vocab_size", "shape: text_model.embeddings.token_embedding.weight"},
+      {"/text_config/max_position_embeddings",
+       "shape: text_model.embeddings.position_embedding.weight"},
+      {"/text_config/intermediate_size", "shape: text_model.encoder.layers.0.mlp.fc1.weight"},
+      {"/projection_dim", "shape: visual_projection.weight"}};
+  for (const auto& [place, message] : claims) {
+    nlohmann::json config = saved;
+    config[nlohmann::json::json_pointer(place)] = 1 << 20;
+    replace("config.json", config.dump());
+    const Error error = refusal();
+    EXPECT_EQ(error.code(), ErrorCode::kCorruption) << place;
+    EXPECT_THAT(error.what(), HasSubstr(message));
+  }
+}
+
+TEST_F(EncoderTest, RefusesAnEndTokenThatNoTextHas) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  nlohmann::json config = read_json(checkpoint() / "config.json");
+  config["text_config"]["eos_token_id"] = 49405;
+  replace("config.json", config.dump());
+  EXPECT_THAT(refusal().what(),
+              HasSubstr("eos_token_id is 49405, the tokenizer's end token is 49407"));
+}
+
 TEST_F(EncoderTest, NamesTheMissingFile) {
   VITRINE_NEED_FIXTURES();
   for (const char* name : {"config.json", "model.safetensors", "vocab.json", "merges.txt",

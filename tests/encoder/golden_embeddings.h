@@ -9,7 +9,10 @@
 
 #include "base/matrix.h"
 #include "encoder/encoder.h"
+#include "encoder/image_decoder.h"
+#include "encoder/image_processor.h"
 #include "encoder/safetensors.h"
+#include "tests/encoder/fixtures.h"
 
 namespace vitrine::encoder {
 
@@ -79,6 +82,22 @@ inline void expect_golden(const Encoder& encoder, const Matrix& images, const Ma
   expect_near(unit_texts, golden, prefix + "text_embeds_normalized", kNormalizedLimit);
   expect_near(scores, golden, prefix + "logits_per_image", kLogitLimit);
   expect_near(softmax(scores), golden, prefix + "probs", kProbabilityLimit);
+}
+
+/// Compares with what the reference computed for a small checkpoint of the fixtures. Its images are
+/// preprocessed as that checkpoint says, however the encoder's own would be.
+inline void expect_small_golden(const Encoder& encoder, const std::string& checkpoint) {
+  const nlohmann::json description = read_json(fixtures() / "clip_small_golden.json");
+  const ImageProcessor processor = ImageProcessor::load(fixtures() / checkpoint);
+  std::vector<std::string> texts;
+  for (const auto& text : description["texts"]) texts.push_back(text["text"]);
+  std::vector<Image> images;
+  for (const auto& file : description["images"]) {
+    const Image image = decode_image(read_all(fixtures() / "images" / file.get<std::string>()));
+    images.push_back(processor.resize_and_crop(image));
+  }
+  expect_golden(encoder, encoder.encode_prepared(images), encoder.encode_texts(texts),
+                SafetensorsFile(fixtures() / "clip_small_golden.safetensors"), checkpoint + "/");
 }
 
 }  // namespace vitrine::encoder

@@ -50,6 +50,91 @@ TEST(Tokenizer, AgreesWithEveryGoldenLine) {
   }
 }
 
+/// A folder that has only this tokenizer.json.
+Tokenizer load_description(const nlohmann::json& description) {
+  const TemporaryDirectory folder;
+  write_file_atomically(folder.path() / "tokenizer.json", description.dump());
+  return Tokenizer::load(folder.path());
+}
+
+TEST(Tokenizer, IsTheSameFromTokenizerJson) {
+  VITRINE_NEED_FIXTURES();
+  const nlohmann::json strings = read_json(fixtures() / "clip-bpe/tokenizer.json");
+  nlohmann::json pairs = strings;  // as newer versions write it
+  for (nlohmann::json& merge : pairs["model"]["merges"]) {
+    const auto text = merge.get<std::string>();
+    const std::size_t space = text.find(' ');
+    merge = {text.substr(0, space), text.substr(space + 1)};
+  }
+  pairs["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] =
+      R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
+  for (const nlohmann::json& description : {strings, pairs}) {
+    const Tokenizer tokenizer = load_description(description);
+    EXPECT_EQ(tokenizer.vocab_size(), 49408);
+    const std::size_t lines = for_each_line("tokenizer_golden.jsonl", [&](const auto& line) {
+      EXPECT_EQ(tokenizer.encode(line["text"].template get<std::string>(), kContextLength),
+                line["ids"].template get<Ids>())
+          << line["tag"] << ' ' << line["text"];
+    });
+    EXPECT_EQ(lines, 582U);
+  }
+}
+
+TEST(Tokenizer, TakesAddedTokensThatTheVocabularyLacks) {
+  VITRINE_NEED_FIXTURES();
+  nlohmann::json description = read_json(fixtures() / "clip-bpe/tokenizer.json");
+  for (const char* token : {"<|startoftext|>", "<|endoftext|>"}) {
+    description["model"]["vocab"].erase(token);
+  }
+  const Tokenizer tokenizer = load_description(description);
+  EXPECT_EQ(tokenizer.encode("a photo", kContextLength), (Ids{49406, 320, 1125, 49407}));
+}
+
+TEST(Tokenizer, RefusesATokenizerJsonThatWorksInAnotherWay) {
+  VITRINE_NEED_FIXTURES();
+  const nlohmann::json clip = read_json(fixtures() / "clip-bpe/tokenizer.json");
+  const auto refusal = [&](const char* place, const nlohmann::json& value, ErrorCode code) {
+    nlohmann::json description = clip;
+    description[nlohmann::json::json_pointer(place)] = value;
+    try {
+      load_description(description);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code) << place;
+      EXPECT_THAT(error.what(), testing::HasSubstr("tokenizer.json: "));
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  const std::pair<const char*, nlohmann::json> differences[] = {
+      {"/normalizer", nullptr},
+      {"/normalizer/normalizers/0/type", "NFKC"},
+      {"/normalizer/normalizers/3", {{"type", "StripAccents"}}},
+      {"/pre_tokenizer/pretokenizers/0/pattern/Regex", "\\w+"},
+      {"/pre_tokenizer/pretokenizers/0/invert", false},
+      {"/pre_tokenizer/pretokenizers/1/add_prefix_space", true},
+      {"/pre_tokenizer/pretokenizers/1/use_regex", false},
+      {"/pre_tokenizer/pretokenizers/2", {{"type", "Digits"}}},
+      {"/pre_tokenizer/type", "Whitespace"},
+      {"/model/type", "Unigram"},
+      {"/model/end_of_word_suffix", nullptr},
+      {"/model/continuing_subword_prefix", "##"},
+      {"/model/dropout", 0.1},
+      {"/model/byte_fallback", true},
+  };
+  for (const auto& [place, value] : differences) {
+    const std::string key = std::string(place).starts_with("/normalizer") ? "/normalizer" : place;
+    EXPECT_THAT(refusal(place, value, ErrorCode::kInvalidArgument),
+                testing::HasSubstr("tokenizer.json: " + key + " is "));
+  }
+  EXPECT_THAT(refusal("/model/vocab", 3, ErrorCode::kCorruption), testing::HasSubstr("vocab"));
+  EXPECT_THAT(refusal("/model/vocab/zebra", -1, ErrorCode::kCorruption),
+              testing::HasSubstr("the id of \"zebra\""));
+  EXPECT_THAT(refusal("/model/merges/7", {"a", "b", "c"}, ErrorCode::kCorruption),
+              testing::HasSubstr("merge 8 is not two tokens"));
+  EXPECT_THAT(refusal("/model/merges/7", "no-such token", ErrorCode::kCorruption),
+              testing::HasSubstr("merge 8 needs"));
+}
+
 TEST(Tokenizer, AgreesWithEveryPaddedGoldenLine) {
   VITRINE_NEED_FIXTURES();
   const TemporaryDirectory folder;
@@ -149,6 +234,8 @@ TEST_F(SmallVocabulary, NamesTheDamagedFile) {
   EXPECT_THAT(load_error(), testing::HasSubstr("needs \"ab\""));
   write("merges.txt", "");
   EXPECT_THAT(load_error(), testing::HasSubstr("no special token"));
+  std::filesystem::resize_file(folder_.path() / "merges.txt", (16 << 20) + 1);
+  EXPECT_THAT(load_error(), testing::HasSubstr("merges.txt has 16777217 bytes"));
 }
 
 }  // namespace
