@@ -16,6 +16,7 @@ nlohmann::json describe(const encoder::Encoder& encoder) {
   const encoder::EncoderInfo info = encoder.info();
   return {{"model", info.model},
           {"architecture", info.architecture},
+          {"format", info.format},
           {"dimension", info.dimension},
           {"image_size", info.image_size},
           {"context_length", info.context_length},

@@ -28,8 +28,8 @@ struct ClipCheckpoint {
   std::future<std::string> fingerprint;
 };
 
-/// Starts SHA-256 over the name and the SHA-256 of each file, in the order of the names. A file
-/// that does not exist is left out.
+/// Starts, on a thread of its own, SHA-256 over the name and the SHA-256 of each file, in the order
+/// of the names. A file that does not exist is left out.
 std::future<std::string> start_fingerprint(std::vector<std::filesystem::path> files);
 
 /// Throws InvalidArgument when the tokenizer makes ids that the config, read from config_path, has

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
@@ -17,16 +18,33 @@ constexpr int kMaxDepth = 32;
 constexpr std::int64_t kMaxSize = 1 << 20;
 constexpr std::int64_t kMaxId = 1 << 30;
 
+/// Looks at brackets only; whether the text is JSON at all, the parser says.
+bool is_nested_deeply(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxDepth) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 nlohmann::json read_json_object(const std::filesystem::path& path, std::uint64_t max_bytes) {
   const std::string text = read_file(path, max_bytes);
-  const auto check = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    if (depth > kMaxDepth) throw corruption(path.string() + ": the JSON is nested too deeply");
-    return true;
-  };
+  if (is_nested_deeply(text)) throw corruption(path.string() + ": the JSON is nested too deeply");
   try {
-    nlohmann::json json = nlohmann::json::parse(text, check);
+    nlohmann::json json = nlohmann::json::parse(text);
     if (!json.is_object()) throw corruption(path.string() + " is not a JSON object");
     return json;
   } catch (const nlohmann::json::exception& error) {

@@ -67,7 +67,7 @@ void refuse_others(const JsonFields& fields, std::initializer_list<std::string_v
   for (const auto& [key, value] : fields.object().items()) {
     if (value.is_null() || std::find(read.begin(), read.end(), key) != read.end()) continue;
     const auto entry = std::find_if(unread.begin(), unread.end(),
-                                     [&](const Unread& candidate) { return candidate.key == key; });
+                                    [&](const Unread& candidate) { return candidate.key == key; });
     const bool harmless = entry != unread.end() ? entry->value == kAny || value == entry->value
                                                 : value == false || value == 0 || value == "" ||
                                                       (value.is_structured() && value.empty());
@@ -295,14 +295,15 @@ ClipCheckpoint read_open_clip(const std::filesystem::path& folder) {
   const std::filesystem::path config_path = folder / kConfigFile;
   const Json root = read_json_object(config_path, kMaxConfigBytes);
   const ClipConfig config = read_model(root, config_path.string());
-  ImageProcessor processor = read_processor(root, config_path, config.vision.image_size);
-  Tokenizer tokenizer = Tokenizer::load(folder);
-  check_tokenizer(tokenizer, config.text, config_path);
   WeightFiles files = WeightFiles::open(folder, kWeightStems);
-
   std::vector<std::filesystem::path> read = files.paths();
   read.push_back(config_path);
   for (const char* name : kTokenizerFiles) read.push_back(folder / name);
+  std::future<std::string> fingerprint = start_fingerprint(std::move(read));
+
+  ImageProcessor processor = read_processor(root, config_path, config.vision.image_size);
+  Tokenizer tokenizer = Tokenizer::load(folder);
+  check_tokenizer(tokenizer, config.text, config_path);
   const std::string prefix = name_prefix(files);
   const WeightLayout layout{
       [&](const std::string& name, const WeightShape& shape) { return place(prefix, name, shape); },
@@ -310,7 +311,7 @@ ClipCheckpoint read_open_clip(const std::filesystem::path& folder) {
   CheckpointWeights weights(std::move(files), layout, config, kConfigFile);
   return {"open_clip",          config,
           std::move(tokenizer), std::move(processor),
-          std::move(weights),   start_fingerprint(std::move(read))};
+          std::move(weights),   std::move(fingerprint)};
 }
 
 }  // namespace vitrine::encoder

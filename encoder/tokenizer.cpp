@@ -311,6 +311,7 @@ void Tokenizer::Loader::read_vocabulary(const nlohmann::json& vocabulary, const 
 
 void Tokenizer::Loader::read_merges_file(const std::filesystem::path& path) {
   const std::string text = read_file(path, kMaxTokenizerBytes);
+  tokenizer_.merges_.reserve(vocabulary_.size());
   std::size_t number = 0;
   for (std::size_t start = 0; start < text.size();) {
     const std::size_t end = std::min(text.find('\n', start), text.size());
@@ -326,6 +327,7 @@ void Tokenizer::Loader::read_description(const nlohmann::json& fast, const std::
   check_pipeline(fast, file);
   const nlohmann::json& model = fast["model"];
   read_vocabulary(model["vocab"], file);
+  tokenizer_.merges_.reserve(model["merges"].size());
   std::size_t number = 0;
   for (const nlohmann::json& merge : model["merges"]) {
     ++number;

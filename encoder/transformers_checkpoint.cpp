@@ -50,20 +50,20 @@ ClipCheckpoint read_transformers_clip(const std::filesystem::path& folder) {
                                 config_path.string()));
   }
   const ClipConfig config = parse_clip_config(config_path);
-  Tokenizer tokenizer = Tokenizer::load(folder);
-  check_tokenizer(tokenizer, config.text, config_path);
-  ImageProcessor processor = ImageProcessor::load(folder);
-  check_processor(processor, config.vision, folder);
   WeightFiles files = WeightFiles::open(folder, kWeightStems);
-
   std::vector<std::filesystem::path> read = files.paths();
   for (const char* name : {kConfigFile, kProcessorFile}) read.push_back(folder / name);
   for (const char* name : kTokenizerFiles) read.push_back(folder / name);
-  const WeightLayout layout{place, "position_ids"};
-  CheckpointWeights weights(std::move(files), layout, config, kConfigFile);
+  std::future<std::string> fingerprint = start_fingerprint(std::move(read));
+
+  ImageProcessor processor = ImageProcessor::load(folder);
+  check_processor(processor, config.vision, folder);
+  Tokenizer tokenizer = Tokenizer::load(folder);
+  check_tokenizer(tokenizer, config.text, config_path);
+  CheckpointWeights weights(std::move(files), {place, "position_ids"}, config, kConfigFile);
   return {"transformers",       config,
           std::move(tokenizer), std::move(processor),
-          std::move(weights),   start_fingerprint(std::move(read))};
+          std::move(weights),   std::move(fingerprint)};
 }
 
 }  // namespace vitrine::encoder

@@ -15,6 +15,7 @@ Response list_models(const Services& services, const Request&) {
                                 {"created", 0},
                                 {"owned_by", "vitrine"},
                                 {"architecture", info.architecture},
+                                {"format", info.format},
                                 {"dimension", info.dimension},
                                 {"image_size", info.image_size},
                                 {"context_length", info.context_length},
