@@ -10,6 +10,8 @@ struct Image {
   int height = 0;                 ///< pixels
   int width = 0;                  ///< pixels
   std::vector<std::uint8_t> rgb;  ///< height * width * 3 values, 0..255
+
+  bool operator==(const Image&) const = default;
 };
 
 }  // namespace vitrine::encoder
