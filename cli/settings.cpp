@@ -32,6 +32,10 @@ Settings::Settings(CLI::App& subcommand) : subcommand_(subcommand) {
   add_flag("--data-dir", "storage.data_dir", "Folder of everything the program writes");
   add_flag("--model", "encoder.model", "Checkpoint folder in Hugging Face's layout");
   add_flag("--threads", "encoder.threads", "Cores one encoding uses; 0: all of them");
+  add_flag("--apply-exif-orientation", "encoder.apply_exif_orientation",
+           "Turn pictures upright, as their EXIF orientation says");
+  add_flag("--alpha-background", "encoder.alpha_background",
+           "Colour behind transparent pixels, #rrggbb");
 }
 
 void Settings::add_flag(const std::string& flag, const std::string& key, const std::string& help) {
@@ -75,6 +79,8 @@ encoder::EncoderOptions encoder_options(const config::Config& config) {
   options.model = model_folder(config);
   options.threads = config.encoder.threads;
   options.max_batch = config.encoder.max_batch;
+  options.image.apply_exif_orientation = config.encoder.apply_exif_orientation;
+  options.image.alpha_background = config.encoder.alpha_background;
   return options;
 }
 

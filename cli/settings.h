@@ -18,7 +18,8 @@ namespace vitrine::cli {
 /// config/vitrine.toml, and where the file is. One a subcommand; shared by its callbacks.
 class Settings {
  public:
-  /// Adds --config and the flags every subcommand has: --data-dir, --model, --threads.
+  /// Adds --config and the flags every subcommand has: --data-dir, --model, --threads,
+  /// --apply-exif-orientation, --alpha-background.
   explicit Settings(CLI::App& subcommand);
 
   /// Adds a flag that sets a key. A bad value is a usage error that names the flag and the key.

@@ -36,6 +36,16 @@ void require_not_empty(const char* key, const std::string& value) {
   }
 }
 
+void require_colour_or_empty(const char* key, const std::string& value) {
+  constexpr std::string_view digits = "0123456789abcdefABCDEF";
+  const bool colour = value.size() == 7 && value[0] == '#' &&
+                      value.find_first_not_of(digits, 1) == std::string::npos;
+  if (!colour && !value.empty()) {
+    throw invalid_argument(std::string(key) + " is \"" + printable(value) +
+                           "\"; valid: a colour such as \"#ffffff\", or \"\"");
+  }
+}
+
 }  // namespace
 
 void EncoderConfig::validate() const {
@@ -43,6 +53,7 @@ void EncoderConfig::validate() const {
   require_between("encoder.max_batch", max_batch, 1, 1024);
   require_between("encoder.image_max_mb", image_max_mb, 1, 4096);
   require_between("encoder.image_max_megapixels", image_max_megapixels, 1, 4096);
+  require_colour_or_empty("encoder.alpha_background", alpha_background);
 }
 
 void StorageConfig::validate() const {

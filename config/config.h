@@ -26,8 +26,14 @@ struct EncoderConfig {
   /// Largest image file, in MiB. Larger ones are refused before reading. Valid: [1, 4096].
   int image_max_mb = 64;
   /// Largest image, in millions of pixels. Refused by its header, before decoding; decoding takes
-  /// 3 bytes a pixel. Valid: [1, 4096].
+  /// about six bytes a pixel. Valid: [1, 4096].
   int image_max_megapixels = 64;
+  /// Turns pictures upright, as their EXIF orientation says, before they are encoded. Changing it
+  /// changes the encoder's fingerprint: catalogs must be indexed anew.
+  bool apply_exif_orientation = false;
+  /// The colour behind transparent pixels, "#rrggbb". Empty: transparency is ignored. Changing it
+  /// changes the encoder's fingerprint.
+  std::string alpha_background;
 
   void validate() const;
   bool operator==(const EncoderConfig&) const = default;

@@ -13,6 +13,8 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("encoder.max_batch", config.encoder.max_batch);
   visit("encoder.image_max_mb", config.encoder.image_max_mb);
   visit("encoder.image_max_megapixels", config.encoder.image_max_megapixels);
+  visit("encoder.apply_exif_orientation", config.encoder.apply_exif_orientation);
+  visit("encoder.alpha_background", config.encoder.alpha_background);
   visit("storage.data_dir", config.storage.data_dir);
   visit("storage.keep_generations", config.storage.keep_generations);
   visit("index.kind", config.index.kind);

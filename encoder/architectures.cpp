@@ -41,6 +41,7 @@ void EncoderOptions::validate() const {
   if (max_batch < 1 || max_batch > 1024) {
     throw invalid_argument(fmt::format("encoder max_batch is {}; 1 to 1024 are valid", max_batch));
   }
+  image.validate();
 }
 
 std::unique_ptr<Encoder> load_encoder(const EncoderOptions& options) {

@@ -81,7 +81,7 @@ class ClipEncoder : public Encoder {
     if (!std::isfinite(logit_scale_)) {
       throw corruption(options_.model + ": logit_scale is not a usable number");
     }
-    fingerprint_ = checkpoint.fingerprint.get();
+    fingerprint_ = options.image.fingerprint(checkpoint.fingerprint.get());
   }
 
   int dimension() const override { return static_cast<int>(config_.projection_dim); }

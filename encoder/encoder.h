@@ -8,6 +8,7 @@
 
 #include "base/matrix.h"
 #include "encoder/image.h"
+#include "encoder/image_options.h"
 
 namespace vitrine::encoder {
 
@@ -19,6 +20,8 @@ struct EncoderOptions {
   int threads = 0;
   /// Images or texts of one forward pass; more are split. Memory grows with it. Valid: [1, 1024].
   int max_batch = 32;
+  /// How whoever decodes images for this encoder does it; part of the fingerprint.
+  ImageOptions image = {};
 
   /// Throws InvalidArgument that names the field.
   void validate() const;
@@ -62,7 +65,8 @@ class Encoder {
   virtual std::size_t count_tokens(std::span<const std::string> /*texts*/) const { return 0; }
   /// exp of the checkpoint's parameter: logits are logit_scale() * cosine.
   virtual float logit_scale() const = 0;
-  /// 64 hexadecimal digits: SHA-256 over weights, config, tokenizer and image processor files.
+  /// 64 hexadecimal digits: SHA-256 over weights, config, tokenizer and image processor files,
+  /// and over the image options when they are not the default.
   /// Embeddings of encoders with different fingerprints must not be compared.
   virtual const std::string& fingerprint() const = 0;
   virtual EncoderInfo info() const = 0;

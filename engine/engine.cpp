@@ -146,7 +146,8 @@ class Engine::Impl {
   bool has_storage() const { return storage_ != nullptr; }
 
   encoder::Image prepare(const std::string& image_bytes) const {
-    return encoder_->prepare(encoder::decode_image(image_bytes, options_.image_limits));
+    return encoder_->prepare(
+        encoder::decode_image(image_bytes, options_.image_limits, options_.encoder.image));
   }
 
   /// The right to index a catalog, which one run at a time has.
@@ -185,6 +186,7 @@ class Engine::Impl {
         storage().database,
         storage().generations,
         options_.image_limits,
+        options_.encoder.image,
         options_.decode_threads > 0 ? options_.decode_threads : std::max(1, available_cores() / 2),
         static_cast<std::size_t>(std::max(1, options_.encoder.max_batch))};
     const std::unique_ptr<CatalogSet::Draft> draft = catalogs().begin(request.name);

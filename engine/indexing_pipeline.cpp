@@ -239,7 +239,8 @@ class Run {
           cached(EmbeddingKind::kImage, std::span<const Sha256Digest>(&item.image_digest, 1))
               .front());
       if (item.embedding) return;
-      item.image = tools_.encoder.prepare(encoder::decode_image(bytes, tools_.image_limits));
+      item.image = tools_.encoder.prepare(
+          encoder::decode_image(bytes, tools_.image_limits, tools_.image_options));
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kInternal) throw;
       item.failure = error.what();

@@ -19,6 +19,7 @@ struct IndexingTools {
   storage::Database& database;
   storage::GenerationStore& generations;
   encoder::ImageLimits image_limits;
+  encoder::ImageOptions image_options;
   int decode_threads = 1;       ///< at least 1
   std::size_t batch_size = 32;  ///< images or texts that are encoded together, at least 1
 };

@@ -76,6 +76,9 @@ TEST(ConfigurationDefaults, AreThoseOfTheFoldersTheyConfigure) {
   EXPECT_EQ(engine.keep_generations, engine_defaults.keep_generations);
   EXPECT_EQ(engine.encoder.threads, engine_defaults.encoder.threads);
   EXPECT_EQ(engine.encoder.max_batch, engine_defaults.encoder.max_batch);
+  EXPECT_EQ(engine.encoder.image.apply_exif_orientation,
+            engine_defaults.encoder.image.apply_exif_orientation);
+  EXPECT_EQ(engine.encoder.image.alpha_background, engine_defaults.encoder.image.alpha_background);
   EXPECT_EQ(engine.image_limits.max_bytes, engine_defaults.image_limits.max_bytes);
   EXPECT_EQ(engine.image_limits.max_pixels, engine_defaults.image_limits.max_pixels);
 
