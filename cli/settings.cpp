@@ -31,6 +31,7 @@ Settings::Settings(CLI::App& subcommand) : subcommand_(subcommand) {
       ->type_name("FILE");
   add_flag("--data-dir", "storage.data_dir", "Folder of everything the program writes");
   add_flag("--model", "encoder.model", "Checkpoint folder in Hugging Face's layout");
+  add_flag("--precision", "encoder.precision", "auto, float32 or bfloat16");
   add_flag("--threads", "encoder.threads", "Cores one encoding uses; 0: all of them");
   add_flag("--apply-exif-orientation", "encoder.apply_exif_orientation",
            "Turn pictures upright, as their EXIF orientation says");
@@ -81,6 +82,8 @@ encoder::EncoderOptions encoder_options(const config::Config& config) {
   options.max_batch = config.encoder.max_batch;
   options.image.apply_exif_orientation = config.encoder.apply_exif_orientation;
   options.image.alpha_background = config.encoder.alpha_background;
+  options.precision = encoder::parse_precision(config.encoder.precision);
+  options.device = encoder::parse_device(config.encoder.device);
   return options;
 }
 

@@ -51,6 +51,8 @@ void require_colour_or_empty(const char* key, const std::string& value) {
 void EncoderConfig::validate() const {
   require_between("encoder.threads", threads, 0, 1024);
   require_between("encoder.max_batch", max_batch, 1, 1024);
+  require_one_of("encoder.precision", precision, {"auto", "float32", "bfloat16"});
+  require_one_of("encoder.device", device, {"auto", "cpu", "cuda"});
   require_between("encoder.image_max_mb", image_max_mb, 1, 4096);
   require_between("encoder.image_max_megapixels", image_max_megapixels, 1, 4096);
   require_colour_or_empty("encoder.alpha_background", alpha_background);

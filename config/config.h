@@ -23,6 +23,10 @@ struct EncoderConfig {
   int threads = 0;
   /// Images or texts encoded in one pass. More: faster indexing, more memory. Valid: [1, 1024].
   int max_batch = 32;
+  /// Arithmetic of the encoder on a CPU: "auto", "float32" or "bfloat16".
+  std::string precision = "auto";
+  /// "auto", "cpu" or "cuda".
+  std::string device = "auto";
   /// Largest image file, in MiB. Larger ones are refused before reading. Valid: [1, 4096].
   int image_max_mb = 64;
   /// Largest image, in millions of pixels. Refused by its header, before decoding; decoding takes

@@ -11,6 +11,8 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("encoder.model", config.encoder.model);
   visit("encoder.threads", config.encoder.threads);
   visit("encoder.max_batch", config.encoder.max_batch);
+  visit("encoder.precision", config.encoder.precision);
+  visit("encoder.device", config.encoder.device);
   visit("encoder.image_max_mb", config.encoder.image_max_mb);
   visit("encoder.image_max_megapixels", config.encoder.image_max_megapixels);
   visit("encoder.apply_exif_orientation", config.encoder.apply_exif_orientation);

@@ -1,15 +1,9 @@
 #include "encoder/clip_encoder.h"
 
-#include <ATen/Parallel.h>
-#include <c10/core/InferenceMode.h>
-#include <c10/util/Exception.h>
 #include <fmt/format.h>
-#include <omp.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -17,49 +11,28 @@
 
 #include "base/compute_threads.h"
 #include "base/error.h"
-#include "encoder/clip_model.h"
+#include "encoder/cpu/cpu_towers.h"
+#include "encoder/torch_towers.h"
 
 namespace vitrine::encoder {
 namespace {
 
-/// Runs a LibTorch call; what LibTorch throws does not leave this folder.
-template <typename Call>
-auto guarded(const char* what, Call call) {
-  try {
-    return call();
-  } catch (const Error&) {
-    throw;
-  } catch (const std::bad_alloc&) {
-    throw resource_exhausted(fmt::format("no memory to {}", what));
-  } catch (const std::exception& error) {
-    throw internal_error(fmt::format("LibTorch failed to {}: {}", what, error.what()));
-  }
-}
-
-/// Gives the calling thread the encoder's cores, and its own number back afterwards: the thread may
-/// belong to a pool whose other work must stay on one core.
-class ThreadsScope {
- public:
-  explicit ThreadsScope(int threads) : previous_(omp_get_max_threads()) {
-    at::get_num_threads();  // LibTorch sets the count of each thread once, lazily: now, not later
-    set_compute_threads_of_this_thread(threads);
-  }
-  ~ThreadsScope() { set_compute_threads_of_this_thread(previous_); }
-  ThreadsScope(const ThreadsScope&) = delete;
-  ThreadsScope& operator=(const ThreadsScope&) = delete;
-
- private:
-  int previous_;
+/// Where the towers run, and in which precision.
+struct Place {
+  bool on_cuda = false;
+  Precision precision = Precision::kFloat32;
 };
 
-WeightMap read_weights(const CheckpointWeights& weights) {
-  WeightMap tensors;
-  for (const auto& [name, shape] : weights.shapes()) {
-    at::Tensor tensor = torch::empty(shape, torch::kFloat32);
-    weights.read_float(name, {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())});
-    tensors.emplace(name, std::move(tensor));
-  }
-  return tensors;
+Place choose_place(const EncoderOptions& options) {
+  Place place;
+  place.on_cuda = options.device == Device::kCuda ||
+                  (options.device == Device::kAuto && options.precision == Precision::kAuto &&
+                   cuda_available());
+  const bool fast_bfloat16 = cpu::supported_kernel_sets().back() >= cpu::KernelSet::kAvx512Bf16;
+  place.precision = options.precision != Precision::kAuto ? options.precision
+                    : fast_bfloat16                       ? Precision::kBFloat16
+                                                          : Precision::kFloat32;
+  return place;
 }
 
 class ClipEncoder : public Encoder {
@@ -67,19 +40,29 @@ class ClipEncoder : public Encoder {
   ClipEncoder(const EncoderOptions& options, ClipCheckpoint checkpoint)
       : options_(options),
         threads_(options.threads > 0 ? options.threads : available_cores()),
+        place_(choose_place(options)),
         format_(std::move(checkpoint.format)),
         config_(checkpoint.config),
         tokenizer_(std::move(checkpoint.tokenizer)),
         processor_(std::move(checkpoint.processor)),
         parameters_(checkpoint.weights.parameters()) {
-    guarded("load the weights", [&] {
-      const c10::InferenceMode inference;
-      at::set_num_threads(threads_);
-      model_ = std::make_unique<ClipModel>(config_, read_weights(checkpoint.weights));
-      logit_scale_ = std::exp(model_->logit_scale().item<float>());
-    });
+    const CheckpointWeights& weights = checkpoint.weights;
+    float logarithm = 0;
+    weights.read_float("logit_scale", {&logarithm, 1});
+    logit_scale_ = std::exp(logarithm);
     if (!std::isfinite(logit_scale_)) {
       throw corruption(options_.model + ": logit_scale is not a usable number");
+    }
+    const auto read_weight = [&](const std::string& name, std::span<float> values) {
+      weights.read_float(name, values);
+    };
+    try {
+      towers_ = place_.on_cuda
+                    ? make_torch_towers(config_, processor_, weights, true)
+                    : cpu::make_cpu_towers(config_, processor_, read_weight, place_.precision,
+                                           cpu::supported_kernel_sets().back(), threads_);
+    } catch (const std::bad_alloc&) {
+      throw resource_exhausted("no memory for the weights of " + options_.model);
     }
     fingerprint_ = options.image.fingerprint(checkpoint.fingerprint.get());
   }
@@ -98,35 +81,14 @@ class ClipEncoder : public Encoder {
   }
 
   Matrix encode_prepared(std::span<const Image> prepared) const override {
-    const std::int64_t height = processor_.crop_height();
-    const std::int64_t width = processor_.crop_width();
-    return in_batches(prepared.size(), [&](std::size_t begin, std::size_t count) {
-      at::Tensor pixels =
-          torch::empty({static_cast<std::int64_t>(count), 3, height, width}, torch::kFloat32);
-      for (std::size_t i = 0; i < count; ++i) {
-        processor_.normalize(
-            prepared[begin + i],
-            pixels.data_ptr<float>() + static_cast<std::int64_t>(i) * 3 * height * width);
-      }
-      return [this, pixels] { return model_->encode_images(pixels); };
-    });
+    for (const Image& image : prepared) processor_.check_prepared(image);
+    return in_batches(prepared, [this](auto batch) { return towers_->encode_images(batch); });
   }
 
   Matrix encode_texts(std::span<const std::string> texts) const override {
     const std::vector<std::vector<std::int32_t>> tokens = tokenize(texts);
-    return in_batches(texts.size(), [&](std::size_t begin, std::size_t count) {
-      std::size_t length = 0;
-      for (std::size_t i = 0; i < count; ++i) length = std::max(length, tokens[begin + i].size());
-      // Attention is causal: what follows the end token has no influence.
-      at::Tensor ids =
-          torch::full({static_cast<std::int64_t>(count), static_cast<std::int64_t>(length)},
-                      static_cast<std::int64_t>(tokenizer_.end_id()), torch::kInt64);
-      for (std::size_t i = 0; i < count; ++i) {
-        std::copy(tokens[begin + i].begin(), tokens[begin + i].end(),
-                  ids.data_ptr<std::int64_t>() + static_cast<std::int64_t>(i * length));
-      }
-      return [this, ids] { return model_->encode_texts(ids); };
-    });
+    return in_batches(std::span(tokens),
+                      [this](auto batch) { return towers_->encode_texts(batch); });
   }
 
   std::size_t count_tokens(std::span<const std::string> texts) const override {
@@ -145,7 +107,10 @@ class ClipEncoder : public Encoder {
     info.context_length = static_cast<int>(config_.text.context_length);
     info.vocab_size = static_cast<int>(config_.text.vocab_size);
     info.parameters = parameters_;
-    info.precision = "float32";
+    info.precision = place_.on_cuda ? "float16" : to_string(place_.precision);
+    info.device = place_.on_cuda ? "cuda" : "cpu";
+    if (!place_.on_cuda) info.kernels = to_string(cpu::supported_kernel_sets().back());
+    info.threads = threads_;
     return info;
   }
 
@@ -159,44 +124,40 @@ class ClipEncoder : public Encoder {
     return tokens;
   }
 
-  /// make_forward(begin, count) prepares a batch and returns its forward pass, which runs alone.
-  template <typename MakeForward>
-  Matrix in_batches(std::size_t rows, MakeForward make_forward) const {
-    const auto columns = static_cast<std::size_t>(config_.projection_dim);
-    Matrix result(rows, columns);
-    const ThreadsScope threads(threads_);
-    guarded("encode", [&] {
-      const c10::InferenceMode inference;
-      for (std::size_t begin = 0; begin < rows;) {
-        const std::size_t count =
-            std::min(rows - begin, static_cast<std::size_t>(options_.max_batch));
-        const auto forward = make_forward(begin, count);
-        at::Tensor embeddings;
-        {
-          const std::lock_guard lock(forward_mutex_);
-          embeddings = forward().contiguous();
-        }
-        std::memcpy(result.row(begin).data(), embeddings.template data_ptr<float>(),
-                    count * columns * sizeof(float));
-        begin += count;
+  /// encode(batch) gives the embeddings of up to max_batch inputs; other callers' batches may run
+  /// in between.
+  template <typename Input, typename Encode>
+  Matrix in_batches(std::span<const Input> inputs, const Encode& encode) const {
+    Matrix result(inputs.size(), static_cast<std::size_t>(config_.projection_dim));
+    const auto max_batch = static_cast<std::size_t>(options_.max_batch);
+    for (std::size_t begin = 0; begin < inputs.size(); begin += max_batch) {
+      const auto batch = inputs.subspan(begin, std::min(max_batch, inputs.size() - begin));
+      try {
+        const std::lock_guard lock(towers_mutex_);
+        const Matrix embeddings = encode(batch);
+        std::copy_n(embeddings.data(), embeddings.rows() * embeddings.cols(),
+                    result.row(begin).data());
+      } catch (const std::bad_alloc&) {
+        throw resource_exhausted(fmt::format("no memory to encode a batch of {}", batch.size()));
       }
-    });
+    }
     return result;
   }
 
   // Constant after construction.
   EncoderOptions options_;
   int threads_;
+  Place place_;
   std::string format_;
   ClipConfig config_;
   Tokenizer tokenizer_;
   ImageProcessor processor_;
-  std::unique_ptr<ClipModel> model_;
   std::int64_t parameters_ = 0;
   float logit_scale_ = 0;
   std::string fingerprint_;
 
-  mutable std::mutex forward_mutex_;  // one forward pass at a time uses all of threads_
+  mutable std::mutex towers_mutex_;
+  std::unique_ptr<ClipTowers> towers_;  // guarded by towers_mutex_
 };
 
 }  // namespace

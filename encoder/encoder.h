@@ -9,6 +9,7 @@
 #include "base/matrix.h"
 #include "encoder/image.h"
 #include "encoder/image_options.h"
+#include "encoder/precision.h"
 
 namespace vitrine::encoder {
 
@@ -20,6 +21,9 @@ struct EncoderOptions {
   int threads = 0;
   /// Images or texts of one forward pass; more are split. Memory grows with it. Valid: [1, 1024].
   int max_batch = 32;
+  /// Of the arithmetic on a CPU; on a CUDA device it is half precision.
+  Precision precision = Precision::kAuto;
+  Device device = Device::kAuto;
   /// How whoever decodes images for this encoder does it; part of the fingerprint.
   ImageOptions image = {};
 
@@ -38,6 +42,9 @@ struct EncoderInfo {
   int vocab_size = 0;
   std::int64_t parameters = 0;
   std::string precision;  ///< of the arithmetic, such as "float32"
+  std::string device;     ///< "cpu" or "cuda"
+  std::string kernels;    ///< on a CPU: the instruction set, such as "avx512"
+  int threads = 0;        ///< of one forward pass
 };
 
 /// Turns images and texts into embeddings of one space. Thread-safe: calls may overlap, the forward

@@ -192,7 +192,7 @@ Image ImageProcessor::resize_and_crop(const Image& image) const {
   return result;
 }
 
-void ImageProcessor::normalize(const Image& image, float* chw) const {
+void ImageProcessor::check_prepared(const Image& image) const {
   const std::size_t pixels =
       static_cast<std::size_t>(crop_height_) * static_cast<std::size_t>(crop_width_);
   if (image.height != crop_height_ || image.width != crop_width_ ||
@@ -200,6 +200,11 @@ void ImageProcessor::normalize(const Image& image, float* chw) const {
     throw invalid_argument(fmt::format("an image of {} x {} pixels; {} x {} is expected",
                                        image.width, image.height, crop_width_, crop_height_));
   }
+}
+
+void ImageProcessor::normalize(const Image& image, float* chw) const {
+  check_prepared(image);
+  const std::size_t pixels = image.rgb.size() / 3;
   for (std::size_t c = 0; c < 3; ++c) {
     const auto& values = pixel_value_[c];
     for (std::size_t i = 0; i < pixels; ++i) *chw++ = values[image.rgb[i * 3 + c]];

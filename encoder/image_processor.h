@@ -38,6 +38,12 @@ class ImageProcessor {
   /// chw: room for 3 * crop_height() * crop_width() floats; CHW, RGB.
   void normalize(const Image& image, float* chw) const;
 
+  /// Throws InvalidArgument when the image is not [crop_height(), crop_width()].
+  void check_prepared(const Image& image) const;
+
+  /// What normalize() makes of a byte: [channel][byte].
+  const std::array<std::array<float, 256>, 3>& pixel_values() const { return pixel_value_; }
+
   int crop_height() const { return crop_height_; }
   int crop_width() const { return crop_width_; }
 

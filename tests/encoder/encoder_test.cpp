@@ -22,7 +22,9 @@ constexpr const char* kSmall = "clip-small-patch16";
 class EncoderTest : public testing::Test {
  protected:
   std::filesystem::path checkpoint() const { return folder_.path() / "model"; }
-  EncoderOptions options() const { return {checkpoint().string(), 0, 5}; }
+  EncoderOptions options() const {
+    return {checkpoint().string(), 0, 5, Precision::kFloat32, Device::kCpu};
+  }
 
   void link(const std::string& name) const { link_checkpoint(fixtures() / name, checkpoint()); }
 
@@ -61,6 +63,35 @@ TEST_P(GoldenCheckpoint, AgreesWithTheReference) {
   expect_golden(*encoder, encoder->encode_images(images), encoder->encode_texts(texts),
                 SafetensorsFile(fixtures() / "clip_small_golden.safetensors"),
                 std::string(GetParam()) + "/");
+}
+
+TEST_P(GoldenCheckpoint, StaysNearFloat32InBFloat16) {
+  VITRINE_NEED_FIXTURES();
+  link(GetParam());
+  const auto float32 = load_encoder(options());
+  EncoderOptions halved = options();
+  halved.precision = Precision::kBFloat16;
+  const auto bfloat16 = load_encoder(halved);
+  EXPECT_EQ(bfloat16->info().precision, "bfloat16");
+  EXPECT_EQ(bfloat16->fingerprint(), float32->fingerprint());
+  std::vector<Image> images;
+  for (const auto& entry : std::filesystem::directory_iterator(fixtures() / "images")) {
+    try {
+      images.push_back(float32->prepare(decode_image(read_all(entry.path()))));
+    } catch (const Error&) {
+      continue;  // formats that are refused: image_decoder_test knows which
+    }
+  }
+  ASSERT_GT(images.size(), 40U);
+  expect_bfloat16_near(bfloat16->encode_prepared(images), float32->encode_prepared(images),
+                       "images");
+  std::vector<std::string> texts;
+  std::ifstream lines(fixtures() / "tokenizer_golden.jsonl");
+  for (std::string line; std::getline(lines, line);) {
+    texts.push_back(nlohmann::json::parse(line)["text"]);
+  }
+  ASSERT_GT(texts.size(), 500U);
+  expect_bfloat16_near(bfloat16->encode_texts(texts), float32->encode_texts(texts), "texts");
 }
 
 INSTANTIATE_TEST_SUITE_P(Small, GoldenCheckpoint,

@@ -31,7 +31,8 @@ TEST(FormulaCheckpoint, OfFullSizeAgreesWithTheReference) {
     }
   }
 
-  const auto encoder = load_encoder({folder.path().string(), 0, 8});
+  const auto encoder =
+      load_encoder({folder.path().string(), 0, 8, Precision::kFloat32, Device::kCpu});
   EXPECT_EQ(encoder->info().parameters, expected["n_parameters"].get<std::int64_t>());
   std::vector<std::string> texts;
   for (const auto& text : expected["texts"]) texts.push_back(text["text"]);
@@ -39,7 +40,14 @@ TEST(FormulaCheckpoint, OfFullSizeAgreesWithTheReference) {
   for (const auto& file : expected["images"]) {
     images.push_back(decode_image(read_all(fixtures() / "images" / file.get<std::string>())));
   }
-  expect_golden(*encoder, encoder->encode_images(images), encoder->encode_texts(texts), golden, "");
+  const Matrix image_embeddings = encoder->encode_images(images);
+  const Matrix text_embeddings = encoder->encode_texts(texts);
+  expect_golden(*encoder, image_embeddings, text_embeddings, golden, "");
+
+  const auto bfloat16 =
+      load_encoder({folder.path().string(), 0, 8, Precision::kBFloat16, Device::kCpu});
+  expect_bfloat16_near(bfloat16->encode_images(images), image_embeddings, "images");
+  expect_bfloat16_near(bfloat16->encode_texts(texts), text_embeddings, "texts");
 }
 
 }  // namespace

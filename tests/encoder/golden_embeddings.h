@@ -70,6 +70,22 @@ inline Matrix softmax(Matrix matrix) {
   return matrix;
 }
 
+/// bfloat16 may turn an embedding by less than this from float32's.
+inline void expect_bfloat16_near(const Matrix& actual, const Matrix& float32, const char* what) {
+  constexpr double kLeastCosine = 0.9995;
+  const Matrix a = normalized(actual);
+  const Matrix b = normalized(float32);
+  ASSERT_EQ(a.rows(), b.rows());
+  double least = 1;
+  for (std::size_t i = 0; i < a.rows(); ++i) {
+    double cosine = 0;
+    for (std::size_t c = 0; c < a.cols(); ++c) cosine += double(a.row(i)[c]) * b.row(i)[c];
+    least = std::min(least, cosine);
+  }
+  EXPECT_GE(least, kLeastCosine) << what;
+  std::printf("  bfloat16 %s: least cosine %.6f\n", what, least);
+}
+
 /// Compares everything the golden file holds under `prefix` ("clip-small-gelu/" or "").
 inline void expect_golden(const Encoder& encoder, const Matrix& images, const Matrix& texts,
                           const SafetensorsFile& golden, const std::string& prefix) {

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <thread>
+#include <vector>
+
+namespace vitrine {
+
+/// A fixed set of threads that work on one thing together and meet at barriers far more often than
+/// a pool's tasks could be handed out. One run() at a time; everything else may be called from
+/// work.
+class ThreadTeam {
+ public:
+  /// size: threads of a run, the caller of run() included; at least 1.
+  explicit ThreadTeam(int size);
+  ~ThreadTeam();
+  ThreadTeam(const ThreadTeam&) = delete;
+  ThreadTeam& operator=(const ThreadTeam&) = delete;
+
+  int size() const { return static_cast<int>(threads_.size()) + 1; }
+
+  /// Calls work(rank) for every rank in [0, size()), each on its own thread, rank 0 on the
+  /// caller's; returns when all have returned. work must not throw.
+  void run(const std::function<void(int rank)>& work);
+
+  /// Called by every rank of a run, the same number of times: returns when all have called it.
+  void barrier();
+
+ private:
+  void serve(int rank);
+
+  std::vector<std::thread> threads_;
+  const std::function<void(int)>* work_ = nullptr;  // published by round_
+  std::atomic<std::uint32_t> round_{0};
+  std::atomic<bool> stopping_{false};
+
+  std::atomic<int> arrived_{0};
+  std::atomic<std::uint32_t> phase_{0};
+};
+
+}  // namespace vitrine

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/matrix.h"
+#include "encoder/image.h"
+
+namespace vitrine::encoder {
+
+/// Writes the weight of a Hugging Face name, row-major. values: exactly its number of elements. May
+/// be called from many threads at once.
+using ReadWeight = std::function<void(const std::string& name, std::span<float> values)>;
+
+/// The forward passes of a CLIP model, on one kind of device. One call at a time.
+class ClipTowers {
+ public:
+  virtual ~ClipTowers() = default;
+
+  /// images: [image_size, image_size] each, as the image processor prepares them. Returns image
+  /// embeddings [n, projection_dim], not normalised.
+  virtual Matrix encode_images(std::span<const Image> images) = 0;
+  /// Token ids with start and end token, each text [2, context_length] of them, all below
+  /// vocab_size. Returns text embeddings [n, projection_dim], not normalised.
+  virtual Matrix encode_texts(std::span<const std::vector<std::int32_t>> texts) = 0;
+};
+
+}  // namespace vitrine::encoder

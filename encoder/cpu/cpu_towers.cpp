@@ -1,0 +1,482 @@
+#include "encoder/cpu/cpu_towers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <exception>
+#include <mutex>
+#include <type_traits>
+
+#include "base/error.h"
+#include "base/thread_team.h"
+#include "encoder/cpu/transformer.h"
+
+namespace vitrine::encoder::cpu {
+namespace {
+
+/// Rows that one thread takes through all blocks at a time: enough to use every weight often once
+/// it is in the cache, few enough for the rows themselves to stay in the cache of the thread's
+/// core.
+constexpr int kRowsOfOneThread = 256;
+/// The same where all threads work on the same rows.
+constexpr int kRowsOfAllThreads = 1024;
+/// With fewer rows for each thread, reading the weights costs more than using them, and all threads
+/// together should read them once.
+constexpr int kMinRowsOfOneThread = 96;
+
+/// Consecutive sequences of a batch that go through the tower together.
+struct Chunk {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  int rows = 0;
+};
+
+struct Plan {
+  bool together = false;  // all threads work on every chunk; else each takes whole chunks
+  std::vector<Chunk> chunks;
+};
+
+Plan make_plan(const std::vector<Sequence>& sequences, int threads) {
+  int rows = 0;
+  for (const Sequence& sequence : sequences) rows += sequence.length;
+  const auto count = static_cast<int>(sequences.size());
+  Plan plan;
+  plan.together = threads == 1 || count < 2 * threads || rows < kMinRowsOfOneThread * threads;
+  int limit = threads == 1 ? kRowsOfOneThread : kRowsOfAllThreads;
+  if (!plan.together) {
+    // As many chunks for every thread, of about the same size.
+    const int chunks = round_up((rows + kRowsOfOneThread - 1) / kRowsOfOneThread, threads);
+    limit = (rows + chunks - 1) / chunks;
+  }
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    const int length = sequences[i].length;
+    if (plan.chunks.empty() || plan.chunks.back().rows + length / 2 > limit) {
+      plan.chunks.push_back({i, i, 0});
+    }
+    plan.chunks.back().end = i + 1;
+    plan.chunks.back().rows += length;
+  }
+  return plan;
+}
+
+class Reader {
+ public:
+  explicit Reader(const ReadWeight& read) : read_(read) {}
+
+  std::vector<float> vector(const std::string& name, std::int64_t size) const {
+    std::vector<float> values(static_cast<std::size_t>(size));
+    read_(name, values);
+    return values;
+  }
+  Matrix matrix(const std::string& name, std::int64_t rows, std::int64_t cols) const {
+    Matrix values(static_cast<std::size_t>(rows), static_cast<std::size_t>(cols));
+    read_(name, {values.data(), values.rows() * values.cols()});
+    return values;
+  }
+  NormWeights norm(const std::string& name, std::int64_t width) const {
+    return {vector(name + ".weight", width), vector(name + ".bias", width)};
+  }
+  template <typename Value>
+  PackedLinear<Value> linear(const Kernels& kernels, const std::string& name, std::int64_t outputs,
+                             std::int64_t inputs) const {
+    return {kernels, matrix(name + ".weight", outputs, inputs), vector(name + ".bias", outputs)};
+  }
+
+ private:
+  const ReadWeight& read_;
+};
+
+template <typename Value>
+PackedLinear<Value> query_key_value(const Kernels& kernels, const Reader& reader,
+                                    const std::string& attention, const TowerConfig& config) {
+  const auto width = static_cast<std::size_t>(config.width);
+  const auto padded = static_cast<std::size_t>(round_up(static_cast<int>(width), kPanelColumns));
+  const float query_scale =
+      1.0F / std::sqrt(static_cast<float>(config.width) / static_cast<float>(config.heads));
+  Matrix weights(3 * padded, width);
+  std::vector<float> bias(3 * padded);
+  std::size_t first = 0;
+  for (const char* part : {"q_proj", "k_proj", "v_proj"}) {
+    const Matrix part_weights =
+        reader.matrix(attention + part + ".weight", config.width, config.width);
+    const std::vector<float> part_bias = reader.vector(attention + part + ".bias", config.width);
+    const float scale = first == 0 ? query_scale : 1.0F;
+    const auto scaled = [scale](float value) { return value * scale; };
+    std::transform(part_weights.data(), part_weights.data() + width * width,
+                   weights.row(first).data(), scaled);
+    std::ranges::transform(part_bias, bias.begin() + static_cast<std::ptrdiff_t>(first), scaled);
+    first += padded;
+  }
+  return {kernels, weights, bias};
+}
+
+/// Calls load(i) for i in [0, count), on all threads of the team; rethrows the first exception.
+template <typename Load>
+void load_in_parallel(ThreadTeam& team, int count, const Load& load) {
+  std::atomic<int> next{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  team.run([&](int) {
+    for (int i = next++; i < count; i = next++) {
+      try {
+        load(i);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = std::current_exception();
+        return;
+      }
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
+}
+
+template <typename Value>
+std::vector<BlockWeights<Value>> load_blocks(const Kernels& kernels, const Reader& reader,
+                                             const std::string& tower, const TowerConfig& config,
+                                             ThreadTeam& team) {
+  std::vector<BlockWeights<Value>> blocks(static_cast<std::size_t>(config.layers));
+  load_in_parallel(team, static_cast<int>(config.layers), [&](int layer) {
+    const std::string name = fmt::format("{}.encoder.layers.{}.", tower, layer);
+    BlockWeights<Value>& block = blocks[static_cast<std::size_t>(layer)];
+    block.norm1 = reader.norm(name + "layer_norm1", config.width);
+    block.query_key_value = query_key_value<Value>(kernels, reader, name + "self_attn.", config);
+    block.out =
+        reader.linear<Value>(kernels, name + "self_attn.out_proj", config.width, config.width);
+    block.norm2 = reader.norm(name + "layer_norm2", config.width);
+    block.fc1 = reader.linear<Value>(kernels, name + "mlp.fc1", config.mlp_width, config.width);
+    block.fc2 = reader.linear<Value>(kernels, name + "mlp.fc2", config.width, config.mlp_width);
+  });
+  return blocks;
+}
+
+/// A transformer, the threads' workspaces, and the way from pooled rows to embeddings.
+/// input_columns: of what the first block's input is computed from, 0 for nothing.
+template <typename Value>
+class Tower {
+ public:
+  Tower(const Kernels& kernels, const TowerConfig& config, bool causal,
+        std::vector<BlockWeights<Value>> blocks, NormWeights final_norm,
+        PackedLinear<float> projection, int input_columns)
+      : kernels_(kernels),
+        config_(config),
+        transformer_(kernels, config, causal, std::move(blocks)),
+        final_norm_(std::move(final_norm)),
+        projection_(std::move(projection)),
+        input_stride_(input_columns > 0 ? row_stride<Value>(input_columns) : 0) {}
+
+  using Workspace = typename Transformer<Value>::Workspace;
+
+  std::size_t hidden_stride() const { return transformer_.hidden_stride(); }
+  int width() const { return static_cast<int>(config_.width); }
+
+  /// Takes the sequences (their first_row is set here) through the tower. embed(share, chunk,
+  /// sequences, input, hidden) writes the first block's input to hidden, at hidden_stride(); input
+  /// is room for [rows, input_columns].
+  template <typename Embed>
+  Matrix run(ThreadTeam& team, std::vector<Sequence> sequences, const Embed& embed) {
+    Matrix embeddings(sequences.size(), static_cast<std::size_t>(projection_.outputs()));
+    if (sequences.empty()) return embeddings;
+    const Plan plan = make_plan(sequences, team.size());
+    int most_rows = 0;
+    for (const Chunk& chunk : plan.chunks) {
+      int row = 0;
+      for (std::size_t i = chunk.begin; i < chunk.end; ++i) {
+        sequences[i].first_row = row;
+        row += sequences[i].length;
+      }
+      most_rows = std::max(most_rows, row);
+    }
+    reserve(plan.together ? 1 : team.size(), most_rows, team.size());
+
+    const auto run_chunk = [&](const Share& share, const Chunk& chunk, std::size_t lane) {
+      const std::span<const Sequence> part(&sequences[chunk.begin], chunk.end - chunk.begin);
+      Workspace& workspace = lanes_[lane].workspace;
+      embed(share, chunk, part, lanes_[lane].input.data(), workspace.hidden());
+      share.barrier();
+      transformer_.run(share, part, workspace);
+      project(share, static_cast<int>(part.size()), lanes_[lane],
+              embeddings.row(chunk.begin).data());
+      share.barrier();
+    };
+    if (plan.together) {
+      team.run([&](int rank) {
+        const Share share{rank, team.size(), team.size() > 1 ? &team : nullptr};
+        for (const Chunk& chunk : plan.chunks) run_chunk(share, chunk, 0);
+      });
+    } else {
+      std::atomic<std::size_t> next{0};
+      team.run([&](int rank) {
+        for (std::size_t i = next++; i < plan.chunks.size(); i = next++) {
+          run_chunk({}, plan.chunks[i], static_cast<std::size_t>(rank));
+        }
+      });
+    }
+    return embeddings;
+  }
+
+ private:
+  struct Lane {
+    Workspace workspace;
+    AlignedBuffer<float> pooled;  // [rows, width]
+    AlignedBuffer<Value> input;   // [rows, input_columns]
+  };
+
+  void reserve(int lanes, int rows, int threads) {
+    lanes_.resize(std::max(lanes_.size(), static_cast<std::size_t>(lanes)));
+    for (int i = 0; i < lanes; ++i) {
+      Lane& lane = lanes_[static_cast<std::size_t>(i)];
+      if (lane.workspace.rows() >= rows) continue;
+      lane = {};  // what is too small goes before what is large enough comes
+      lane = {Workspace(config_, rows, threads),
+              AlignedBuffer<float>(static_cast<std::size_t>(rows) * row_stride<float>(width())),
+              AlignedBuffer<Value>(static_cast<std::size_t>(rows) * input_stride_)};
+    }
+  }
+
+  /// embeddings: [rows, outputs], contiguous.
+  void project(const Share& share, int rows, Lane& lane, float* embeddings) const {
+    const std::size_t stride = row_stride<float>(width());
+    const auto [begin, end] = share.of(rows);
+    for (int row = begin; row < end; ++row) {
+      kernels_.layer_norm(lane.workspace.hidden() + static_cast<std::size_t>(row) * hidden_stride(),
+                          final_norm_.scale.data(), final_norm_.shift.data(),
+                          static_cast<float>(config_.layer_norm_eps), width(),
+                          lane.pooled.data() + static_cast<std::size_t>(row) * stride);
+    }
+    share.barrier();
+    const auto [first, last] = share.of(projection_.panels());
+    projection_.multiply(kernels_, lane.pooled.data(), rows, first, last,
+                         [&](int row, int column, int count, const float* sums, const float* bias) {
+                           kernels_.add_bias(sums, bias, count,
+                                             embeddings + row * projection_.outputs() + column);
+                         });
+  }
+
+  const Kernels& kernels_;
+  const TowerConfig config_;
+  const Transformer<Value> transformer_;
+  const NormWeights final_norm_;
+  const PackedLinear<float> projection_;
+  const std::size_t input_stride_;
+  std::vector<Lane> lanes_;  // what one group of threads that work together has for itself
+};
+
+/// Where the text's embedding is taken from, by Hugging Face's two rules (see TextConfig).
+int pooled_position(const std::vector<std::int32_t>& ids, const TextConfig& config) {
+  if (config.eos_token_id == 2) {
+    return static_cast<int>(std::ranges::max_element(ids) - ids.begin());
+  }
+  const auto found = std::ranges::find(ids, config.eos_token_id);
+  return found == ids.end() ? 0 : static_cast<int>(found - ids.begin());
+}
+
+template <typename Value>
+Value to_value(const Kernels& kernels, float value) {
+  if constexpr (std::is_same_v<Value, float>) {
+    return value;
+  } else {
+    Value rounded;
+    kernels.to_bf16(&value, 1, &rounded);
+    return rounded;
+  }
+}
+
+template <typename Value>
+class CpuTowers : public ClipTowers {
+ public:
+  CpuTowers(const ClipConfig& config, const ImageProcessor& processor, const Reader& reader,
+            const Kernels& kernels, int threads)
+      : config_(config),
+        kernels_(kernels),
+        team_(threads),
+        text_(load_tower(reader, "text_model", config.text.tower, true,
+                         "text_model.final_layer_norm", "text_projection.weight", 0)),
+        vision_(load_tower(reader, "vision_model", config.vision.tower, false,
+                           "vision_model.post_layernorm", "visual_projection.weight",
+                           patch_inputs(config.vision))) {
+    load_text_tables(reader);
+    load_vision_tables(reader);
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+      for (std::size_t byte = 0; byte < 256; ++byte) {
+        pixel_values_[channel][byte] =
+            to_value<Value>(kernels, processor.pixel_values()[channel][byte]);
+      }
+    }
+  }
+
+  Matrix encode_images(std::span<const Image> images) override {
+    const int tokens = grid() * grid() + 1;
+    std::vector<Sequence> sequences(images.size(), Sequence{0, tokens, 0});
+    const std::size_t stride = row_stride<Value>(patch_embedding_.inputs());
+    return vision_.run(
+        team_, std::move(sequences),
+        [&](const Share& share, const Chunk& chunk, std::span<const Sequence>, Value* patches,
+            float* hidden) {
+          const int count = static_cast<int>(chunk.end - chunk.begin);
+          const int rows = count * (tokens - 1);
+          const auto [begin, end] = share.of(rows);
+          for (int row = begin; row < end; ++row) {
+            write_patch(images[chunk.begin + static_cast<std::size_t>(row / (tokens - 1))],
+                        row % (tokens - 1), patches + static_cast<std::size_t>(row) * stride);
+          }
+          share.barrier();
+          const auto hidden_row = [&](int row) {
+            return hidden + static_cast<std::size_t>(row) * vision_.hidden_stride();
+          };
+          const auto [first, last] = share.of(patch_embedding_.panels());
+          patch_embedding_.multiply(
+              kernels_, patches, rows, first, last,
+              [&](int row, int column, int n, const float* sums, const float*) {
+                const int patch = row % (tokens - 1);
+                kernels_.add_bias(
+                    sums, positions_.row(static_cast<std::size_t>(patch) + 1).data() + column, n,
+                    hidden_row(row / (tokens - 1) * tokens + 1 + patch) + column);
+              });
+          share.barrier();
+          const auto [first_row, last_row] = share.of(count * tokens);
+          for (int row = first_row; row < last_row; ++row) {
+            const float* input = row % tokens == 0 ? positions_.row(0).data() : hidden_row(row);
+            kernels_.layer_norm(input, pre_norm_.scale.data(), pre_norm_.shift.data(),
+                                static_cast<float>(config_.vision.tower.layer_norm_eps),
+                                vision_.width(), hidden_row(row));
+          }
+        });
+  }
+
+  Matrix encode_texts(std::span<const std::vector<std::int32_t>> texts) override {
+    std::vector<Sequence> sequences;
+    sequences.reserve(texts.size());
+    for (const std::vector<std::int32_t>& ids : texts) {
+      // Attention is causal: what follows the pooled token has no influence.
+      const int pooled = pooled_position(ids, config_.text);
+      sequences.push_back({0, pooled + 1, pooled});
+    }
+    const int width = text_.width();
+    return text_.run(
+        team_, std::move(sequences),
+        [&](const Share& share, const Chunk& chunk, std::span<const Sequence> part, Value*,
+            float* hidden) {
+          const auto [begin, end] = share.of(static_cast<int>(part.size()));
+          for (int i = begin; i < end; ++i) {
+            const Sequence& sequence = part[static_cast<std::size_t>(i)];
+            const std::vector<std::int32_t>& ids = texts[chunk.begin + static_cast<std::size_t>(i)];
+            for (int t = 0; t < sequence.length; ++t) {
+              const auto id = static_cast<std::size_t>(ids[static_cast<std::size_t>(t)]);
+              const Value* token = token_embedding_.data() + id * static_cast<std::size_t>(width);
+              float* row =
+                  hidden + static_cast<std::size_t>(sequence.first_row + t) * text_.hidden_stride();
+              if constexpr (std::is_same_v<Value, float>) {
+                std::copy_n(token, width, row);
+              } else {
+                kernels_.from_bf16(token, static_cast<std::size_t>(width), row);
+              }
+              const std::span<const float> position =
+                  text_positions_.row(static_cast<std::size_t>(t));
+              for (int c = 0; c < width; ++c) row[c] += position[static_cast<std::size_t>(c)];
+            }
+          }
+        });
+  }
+
+ private:
+  static int patch_inputs(const VisionConfig& vision) {
+    return static_cast<int>(vision.channels * vision.patch_size * vision.patch_size);
+  }
+  int grid() const {
+    return static_cast<int>(config_.vision.image_size / config_.vision.patch_size);
+  }
+
+  Tower<Value> load_tower(const Reader& reader, const std::string& name, const TowerConfig& tower,
+                          bool causal, const std::string& norm, const std::string& projection,
+                          int input_columns) {
+    return {kernels_,
+            tower,
+            causal,
+            load_blocks<Value>(kernels_, reader, name, tower, team_),
+            reader.norm(norm, tower.width),
+            {kernels_, reader.matrix(projection, config_.projection_dim, tower.width), {}},
+            input_columns};
+  }
+
+  void load_text_tables(const Reader& reader) {
+    const TextConfig& text = config_.text;
+    const Matrix tokens = reader.matrix("text_model.embeddings.token_embedding.weight",
+                                        text.vocab_size, text.tower.width);
+    token_embedding_ = AlignedBuffer<Value>(tokens.rows() * tokens.cols());
+    if constexpr (std::is_same_v<Value, float>) {
+      std::copy_n(tokens.data(), token_embedding_.size(), token_embedding_.data());
+    } else {
+      kernels_.to_bf16(tokens.data(), token_embedding_.size(), token_embedding_.data());
+    }
+    text_positions_ = reader.matrix("text_model.embeddings.position_embedding.weight",
+                                    text.context_length, text.tower.width);
+  }
+
+  void load_vision_tables(const Reader& reader) {
+    const VisionConfig& vision = config_.vision;
+    const std::string embeddings = "vision_model.embeddings.";
+    patch_embedding_ = {kernels_,
+                        reader.matrix(embeddings + "patch_embedding.weight", vision.tower.width,
+                                      patch_inputs(vision)),
+                        {}};
+    positions_ = reader.matrix(embeddings + "position_embedding.weight",
+                               std::int64_t{grid()} * grid() + 1, vision.tower.width);
+    const std::vector<float> class_embedding =
+        reader.vector(embeddings + "class_embedding", vision.tower.width);
+    std::ranges::transform(class_embedding, positions_.row(0), positions_.row(0).begin(),
+                           std::plus<>());
+    pre_norm_ = reader.norm("vision_model.pre_layrnorm", vision.tower.width);
+  }
+
+  /// The pixel values of one patch: channel, row, column.
+  void write_patch(const Image& image, int patch, Value* out) const {
+    const auto size = static_cast<std::size_t>(config_.vision.image_size);
+    const auto side = static_cast<std::size_t>(config_.vision.patch_size);
+    const std::size_t top = static_cast<std::size_t>(patch / grid()) * side;
+    const std::size_t left = static_cast<std::size_t>(patch % grid()) * side;
+    for (std::size_t y = 0; y < side; ++y) {
+      const std::uint8_t* pixel = image.rgb.data() + ((top + y) * size + left) * 3;
+      Value* red = out + y * side;
+      Value* green = red + side * side;
+      Value* blue = green + side * side;
+      for (std::size_t x = 0; x < side; ++x, pixel += 3) {
+        red[x] = pixel_values_[0][pixel[0]];
+        green[x] = pixel_values_[1][pixel[1]];
+        blue[x] = pixel_values_[2][pixel[2]];
+      }
+    }
+  }
+
+  const ClipConfig config_;
+  const Kernels& kernels_;
+  ThreadTeam team_;
+  Tower<Value> text_;
+  Tower<Value> vision_;
+
+  AlignedBuffer<Value> token_embedding_;  // [vocab_size, width]
+  Matrix text_positions_;                 // [context_length, width]
+
+  PackedLinear<Value> patch_embedding_;
+  Matrix positions_;  // [tokens, width]; the class embedding is part of row 0
+  NormWeights pre_norm_;
+  std::array<std::array<Value, 256>, 3> pixel_values_{};
+};
+
+}  // namespace
+
+std::unique_ptr<ClipTowers> make_cpu_towers(const ClipConfig& config,
+                                            const ImageProcessor& processor,
+                                            const ReadWeight& read_weight, Precision precision,
+                                            KernelSet kernel_set, int threads) {
+  const Reader reader(read_weight);
+  const Kernels& set = kernels(kernel_set);
+  if (precision == Precision::kBFloat16) {
+    return std::make_unique<CpuTowers<BFloat16>>(config, processor, reader, set, threads);
+  }
+  return std::make_unique<CpuTowers<float>>(config, processor, reader, set, threads);
+}
+
+}  // namespace vitrine::encoder::cpu

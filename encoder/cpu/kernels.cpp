@@ -1,0 +1,97 @@
+#include "encoder/cpu/kernels.h"
+
+#include "base/error.h"
+#include "base/instruction_set.h"
+#include "encoder/cpu/kernel_tables.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace vitrine::encoder::cpu {
+namespace {
+
+#if defined(__x86_64__)
+/// Linux gives a process the tile registers only when it asks for them.
+bool has_amx_bf16() {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  constexpr unsigned kAmxBf16 = 1U << 22, kAmxTile = 1U << 24;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kAmxBf16) == 0 || (edx & kAmxTile) == 0) return false;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
+
+std::vector<KernelSet> find_kernel_sets() {
+  std::vector<KernelSet> sets;
+  for (const InstructionSet set : supported_instruction_sets()) {
+    switch (set) {
+      case InstructionSet::kPortable:
+        sets.push_back(KernelSet::kPortable);
+        break;
+      case InstructionSet::kAvx2:
+        sets.push_back(KernelSet::kAvx2);
+        break;
+      case InstructionSet::kAvx512:
+        sets.push_back(KernelSet::kAvx512);
+        break;
+    }
+  }
+#if defined(__x86_64__)
+  if (sets.back() == KernelSet::kAvx512 && __builtin_cpu_supports("avx512bf16")) {
+    sets.push_back(KernelSet::kAvx512Bf16);
+    if (has_amx_bf16()) sets.push_back(KernelSet::kAmx);
+  }
+#endif
+  return sets;
+}
+
+}  // namespace
+
+std::string_view to_string(KernelSet set) {
+  switch (set) {
+    case KernelSet::kPortable:
+      return "portable";
+    case KernelSet::kAvx2:
+      return "avx2";
+    case KernelSet::kAvx512:
+      return "avx512";
+    case KernelSet::kAvx512Bf16:
+      return "avx512_bf16";
+    case KernelSet::kAmx:
+      return "amx";
+  }
+  throw internal_error("unknown instruction set");
+}
+
+const std::vector<KernelSet>& supported_kernel_sets() {
+  static const std::vector<KernelSet> sets = find_kernel_sets();
+  return sets;
+}
+
+const Kernels& kernels(KernelSet set) {
+  switch (set) {
+    case KernelSet::kPortable:
+      return portable_kernels();
+#if defined(__x86_64__)
+    case KernelSet::kAvx2:
+      return avx2_kernels();
+    case KernelSet::kAvx512:
+      return avx512_kernels();
+    case KernelSet::kAvx512Bf16:
+      return avx512_bf16_kernels();
+    case KernelSet::kAmx:
+      return amx_kernels();
+#else
+    default:
+      break;
+#endif
+  }
+  throw internal_error("no kernels for this instruction set");
+}
+
+}  // namespace vitrine::encoder::cpu

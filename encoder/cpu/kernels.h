@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "encoder/clip_config.h"
+
+namespace vitrine::encoder::cpu {
+
+/// A bfloat16 number: the upper half of a float32.
+using BFloat16 = std::uint16_t;
+
+/// Columns of a product that are computed together, whatever the instruction set. The right-hand
+/// side of a product is stored as panels of this many columns.
+inline constexpr int kPanelColumns = 32;
+/// Rows of sums that one multiply call makes, at most.
+inline constexpr int kBlockRows = 48;
+
+/// Each has what the one before has, and more.
+enum class KernelSet {
+  kPortable,
+  kAvx2,
+  kAvx512,
+  kAvx512Bf16,  ///< bfloat16 products in vector registers
+  kAmx,         ///< bfloat16 products in tile registers
+};
+std::string_view to_string(KernelSet set);
+/// What this CPU and its operating system can run, slowest first; never empty.
+const std::vector<KernelSet>& supported_kernel_sets();
+
+/// The arithmetic of the transformer for one set of kernels. All functions are pure, safe to call
+/// from many threads, and accept unaligned pointers; strides are in elements.
+struct Kernels {
+  /// c[rows, cols] = a[rows, k] b[k, cols]; cols is a multiple of kPanelColumns.
+  void (*multiply)(const float* a, std::size_t a_stride, int rows, const float* b,
+                   std::size_t b_stride, int cols, int k, float* c, std::size_t c_stride);
+  /// c[p][rows, kPanelColumns] = a[rows, k] panel p, for consecutive panels; k is a multiple of 32
+  /// and panel_count * rows <= kBlockRows. Element (i, j) of a panel is at (i / 2) * 2 *
+  /// kPanelColumns + 2 * j + i % 2. Sums are float32. What will be needed next may be named:
+  /// `next_lines` cache lines from `next` on, which need not exist.
+  void (*multiply_bf16)(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
+                        int panel_count, int k, float* c, const BFloat16* next, int next_lines);
+
+  /// out = (x - mean) / sqrt(variance + eps) * scale + shift over n values; out may be x.
+  void (*layer_norm)(const float* x, const float* scale, const float* shift, float eps, int n,
+                     float* out);
+  void (*layer_norm_bf16)(const float* x, const float* scale, const float* shift, float eps, int n,
+                          BFloat16* out);
+
+  // The epilogues of a linear layer: n values of one row of sums and the bias.
+  void (*add_bias)(const float* sums, const float* bias, int n, float* out);
+  void (*add_bias_bf16)(const float* sums, const float* bias, int n, BFloat16* out);
+  void (*activate)(const float* sums, const float* bias, Activation activation, int n, float* out);
+  void (*activate_bf16)(const float* sums, const float* bias, Activation activation, int n,
+                        BFloat16* out);
+  /// out += sums + bias: a residual.
+  void (*accumulate)(const float* sums, const float* bias, int n, float* out);
+
+  /// row = softmax(row[0, count)), zeros from there to padded.
+  void (*softmax)(float* row, int count, int padded);
+
+  void (*to_bf16)(const float* values, std::size_t n, BFloat16* out);
+  void (*from_bf16)(const BFloat16* values, std::size_t n, float* out);
+  /// Two rows of a panel become one of pairs: out[(i * kPanelColumns + j) * 2 + h] =
+  /// panel[(2 * i + h) * kPanelColumns + j] for i < pairs, h < 2.
+  void (*interleave_bf16)(const float* panel, int pairs, BFloat16* out);
+  /// out[j * out_stride + i] = values[i * stride + j] for i < rows, j < cols.
+  void (*transpose)(const float* values, std::size_t stride, int rows, int cols, float* out,
+                    std::size_t out_stride);
+};
+
+/// The kernels of a supported set.
+const Kernels& kernels(KernelSet set);
+
+}  // namespace vitrine::encoder::cpu

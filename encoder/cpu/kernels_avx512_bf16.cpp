@@ -1,0 +1,71 @@
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "encoder/cpu/kernel_tables.h"
+
+namespace vitrine::encoder::cpu {
+namespace {
+
+constexpr int kMaxRows = 12;
+
+template <int kRows>
+void multiply_rows(const BFloat16* a, std::size_t a_stride, const BFloat16* panel, int k,
+                   float* c) {
+  __m512 left[kRows], right[kRows];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) left[r] = right[r] = _mm512_setzero_ps();
+  for (int i = 0; i < k; i += 2) {
+    const auto panel_left = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel));
+    const auto panel_right = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + kPanelColumns));
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      int pair;
+      std::memcpy(&pair, a + static_cast<std::size_t>(r) * a_stride, sizeof(pair));
+      const auto values = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
+      left[r] = _mm512_dpbf16_ps(left[r], values, panel_left);
+      right[r] = _mm512_dpbf16_ps(right[r], values, panel_right);
+    }
+    panel += std::size_t{2} * kPanelColumns;
+    a += 2;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    _mm512_storeu_ps(c + static_cast<std::size_t>(r) * kPanelColumns, left[r]);
+    _mm512_storeu_ps(c + static_cast<std::size_t>(r) * kPanelColumns + 16, right[r]);
+  }
+}
+
+using MultiplyRows = void (*)(const BFloat16*, std::size_t, const BFloat16*, int, float*);
+constexpr MultiplyRows kMultiplyRows[kMaxRows] = {
+    multiply_rows<1>, multiply_rows<2>,  multiply_rows<3>,  multiply_rows<4>,
+    multiply_rows<5>, multiply_rows<6>,  multiply_rows<7>,  multiply_rows<8>,
+    multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
+
+void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
+                   int panel_count, int k, float* c, const BFloat16* /*next*/, int /*next_lines*/) {
+  const int blocks = (rows + kMaxRows - 1) / kMaxRows;
+  for (int p = 0; p < panel_count; ++p) {
+    for (int block = 0; block < blocks; ++block) {
+      const int first = rows * block / blocks;
+      const int count = rows * (block + 1) / blocks - first;
+      kMultiplyRows[count - 1](a + static_cast<std::size_t>(first) * a_stride, a_stride, panels, k,
+                               c + static_cast<std::size_t>(first) * kPanelColumns);
+    }
+    panels += static_cast<std::size_t>(k) * kPanelColumns;
+    c += static_cast<std::size_t>(rows) * kPanelColumns;
+  }
+}
+
+}  // namespace
+
+const Kernels& avx512_bf16_kernels() {
+  static const Kernels table = [] {
+    Kernels kernels = avx512_kernels();
+    kernels.multiply_bf16 = multiply_bf16;
+    return kernels;
+  }();
+  return table;
+}
+
+}  // namespace vitrine::encoder::cpu

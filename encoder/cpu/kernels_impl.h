@@ -1,0 +1,440 @@
+// The kernels in terms of one vector type. Included once by every kernels_<instruction set>.cpp,
+// which defines VITRINE_LANES (floats of a vector register) and VITRINE_ROWS (rows of sums that fit
+// into the registers, two vectors each) and is compiled with the flags of its instruction set. All
+// is internal to the including file, and nothing here calls an inline function of another header:
+// the linker would keep one copy of it for the whole program, perhaps the one that only the newest
+// CPUs can run.
+
+#include <cstring>
+
+#include "encoder/cpu/kernel_tables.h"
+
+namespace vitrine::encoder::cpu {
+namespace {
+
+constexpr int kLanes = VITRINE_LANES;
+constexpr int kMaxRows = VITRINE_ROWS;
+
+using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
+using Integers = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+using Halves = std::uint16_t __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
+
+#define VITRINE_INLINE inline __attribute__((always_inline))
+
+VITRINE_INLINE Vector broadcast(float value) { return value - Vector{}; }
+VITRINE_INLINE Integers broadcast(std::int32_t value) { return Integers{} + value; }
+
+VITRINE_INLINE Vector load(const float* p) {
+  Vector v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+VITRINE_INLINE void store(float* p, Vector v) { std::memcpy(p, &v, sizeof(v)); }
+
+VITRINE_INLINE Integers bits(Vector v) { return reinterpret_cast<Integers>(v); }
+VITRINE_INLINE Vector as_float(Integers v) { return reinterpret_cast<Vector>(v); }
+
+/// Rounds to nearest, ties to even. A NaN stays one, as no sum of a NaN's fraction overflows here
+/// that began as the quiet NaN of arithmetic.
+VITRINE_INLINE Halves to_halves(Vector v) {
+  const Integers b = bits(v);
+  const Integers rounded = b + 0x7fff + ((b >> 16) & 1);
+  return __builtin_convertvector(rounded >> 16, Halves);
+}
+VITRINE_INLINE Vector from_halves(Halves h) {
+  return as_float(__builtin_convertvector(h, Integers) << 16);
+}
+VITRINE_INLINE Vector load(const BFloat16* p) {
+  Halves h;
+  std::memcpy(&h, p, sizeof(h));
+  return from_halves(h);
+}
+VITRINE_INLINE void store(BFloat16* p, Vector v) {
+  const Halves h = to_halves(v);
+  std::memcpy(p, &h, sizeof(h));
+}
+
+/// The first `count` values, zeros behind them.
+template <typename T>
+VITRINE_INLINE Vector load_some(const T* p, int count) {
+  T values[kLanes] = {};
+  std::memcpy(values, p, static_cast<std::size_t>(count) * sizeof(T));
+  return load(values);
+}
+template <typename T>
+VITRINE_INLINE void store_some(T* p, Vector v, int count) {
+  T values[kLanes];
+  store(values, v);
+  std::memcpy(p, values, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+VITRINE_INLINE float sum_of_lanes(Vector v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+VITRINE_INLINE float max_of_lanes(Vector v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  float max = lanes[0];
+  for (int i = 1; i < kLanes; ++i) max = lanes[i] > max ? lanes[i] : max;
+  return max;
+}
+VITRINE_INLINE Vector max(Vector a, Vector b) { return a > b ? a : b; }
+VITRINE_INLINE Vector min(Vector a, Vector b) { return a < b ? a : b; }
+
+/// e^x to about one unit in the last place, for x of at most 88; 0 below -87.3. Cody and Waite's
+/// reduction and the minimax polynomial of Cephes' expf.
+VITRINE_INLINE Vector exp(Vector x) {
+  const auto representable = x > -87.3F;
+  x = max(min(x, broadcast(88.0F)), broadcast(-87.3F));
+  const Vector shifter = broadcast(12582912.0F);  // 1.5 * 2^23: adding it rounds to an integer
+  const Vector shifted = x * 1.44269504088896341F + shifter;
+  const Vector n = shifted - shifter;
+  Vector r = x - n * 0.693359375F;
+  r = r - n * -2.12194440e-4F;
+  Vector p = broadcast(1.9875691500e-4F);
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  p = p * r * r + r + 1.0F;
+  // The shifted number's low bits hold n; they become the exponent.
+  const Vector power = as_float((bits(shifted) + 127) << 23);
+  return representable ? p * power : Vector{};
+}
+
+/// The error function to a few units in the last place: the rational approximation on [-4, 4] that
+/// Eigen's float erf uses.
+VITRINE_INLINE Vector erf(Vector x) {
+  x = max(min(x, broadcast(4.0F)), broadcast(-4.0F));
+  const Vector s = x * x;
+  Vector p = broadcast(-2.72614225801306e-10F);
+  p = p * s + 2.77068142495902e-08F;
+  p = p * s + -2.10102402082508e-06F;
+  p = p * s + -5.69250639462346e-05F;
+  p = p * s + -7.34990630326855e-04F;
+  p = p * s + -2.95459980854025e-03F;
+  p = p * s + -1.60960333262415e-02F;
+  Vector q = broadcast(-1.45660718464996e-05F);
+  q = q * s + -2.13374055278905e-04F;
+  q = q * s + -1.68282697438203e-03F;
+  q = q * s + -7.37332916720468e-03F;
+  q = q * s + -1.42647390514189e-02F;
+  return x * p / q;
+}
+
+VITRINE_INLINE Vector quick_gelu(Vector x) { return x / (1.0F + exp(x * -1.702F)); }
+VITRINE_INLINE Vector gelu(Vector x) { return x * 0.5F * (1.0F + erf(x * 0.707106781186547524F)); }
+
+// Products.
+
+template <int kRows>
+VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const float* b,
+                                  std::size_t b_stride, int k, float* c, std::size_t c_stride) {
+  Vector left[kRows], right[kRows];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) left[r] = right[r] = Vector{};
+  for (int i = 0; i < k; ++i) {
+    const Vector b_left = load(b);
+    const Vector b_right = load(b + kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const Vector value = broadcast(a[static_cast<std::size_t>(r) * a_stride]);
+      left[r] += value * b_left;
+      right[r] += value * b_right;
+    }
+    b += b_stride;
+    ++a;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    store(c + static_cast<std::size_t>(r) * c_stride, left[r]);
+    store(c + static_cast<std::size_t>(r) * c_stride + kLanes, right[r]);
+  }
+}
+
+/// The same for bfloat16 and a panel of pairs: the even and the odd values of a pair are the halves
+/// of 32 bits.
+template <int kRows>
+VITRINE_INLINE void multiply_rows_bf16(const BFloat16* a, std::size_t a_stride,
+                                       const BFloat16* panel, int k, float* c) {
+  Vector left[kRows], right[kRows];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) left[r] = right[r] = Vector{};
+  const auto even = [](Integers pairs) __attribute__((always_inline)) {
+    return as_float(pairs << 16);
+  };
+  const auto odd = [](Integers pairs) __attribute__((always_inline)) {
+    return as_float(pairs & static_cast<std::int32_t>(0xffff0000));
+  };
+  for (int i = 0; i < k; i += 2) {
+    Integers pairs_left, pairs_right;
+    std::memcpy(&pairs_left, panel, sizeof(pairs_left));
+    std::memcpy(&pairs_right, panel + 2 * kLanes, sizeof(pairs_right));
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      std::int32_t pair;
+      std::memcpy(&pair, a + static_cast<std::size_t>(r) * a_stride, sizeof(pair));
+      const Integers values = broadcast(pair);
+      left[r] += even(values) * even(pairs_left);
+      left[r] += odd(values) * odd(pairs_left);
+      right[r] += even(values) * even(pairs_right);
+      right[r] += odd(values) * odd(pairs_right);
+    }
+    panel += std::size_t{2} * kPanelColumns;
+    a += 2;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    store(c + static_cast<std::size_t>(r) * kPanelColumns, left[r]);
+    store(c + static_cast<std::size_t>(r) * kPanelColumns + kLanes, right[r]);
+  }
+}
+
+/// Calls body.run<r>(first row) for blocks of r <= kMaxRows rows, as equal as they can be.
+template <int kRows, typename Body>
+VITRINE_INLINE void run_block(int rows, int first, const Body& body) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) {
+      body.template run<kRows>(static_cast<std::size_t>(first));
+    } else {
+      run_block<kRows - 1>(rows, first, body);
+    }
+  }
+}
+template <typename Body>
+VITRINE_INLINE void in_row_blocks(int rows, const Body& body) {
+  const int blocks = (rows + kMaxRows - 1) / kMaxRows;
+  for (int block = 0; block < blocks; ++block) {
+    const int first = rows * block / blocks;
+    run_block<kMaxRows>(rows * (block + 1) / blocks - first, first, body);
+  }
+}
+
+struct MultiplyBody {
+  const float* a;
+  std::size_t a_stride;
+  const float* b;
+  std::size_t b_stride;
+  int k;
+  float* c;
+  std::size_t c_stride;
+  template <int kRows>
+  VITRINE_INLINE void run(std::size_t first) const {
+    multiply_rows<kRows>(a + first * a_stride, a_stride, b, b_stride, k, c + first * c_stride,
+                         c_stride);
+  }
+};
+
+void multiply(const float* a, std::size_t a_stride, int rows, const float* b, std::size_t b_stride,
+              int cols, int k, float* c, std::size_t c_stride) {
+  for (int col = 0; col < cols; col += 2 * kLanes) {
+    in_row_blocks(rows, MultiplyBody{a, a_stride, b + col, b_stride, k, c + col, c_stride});
+  }
+}
+
+struct MultiplyBf16Body {
+  const BFloat16* a;
+  std::size_t a_stride;
+  const BFloat16* panel;
+  int k;
+  float* c;
+  template <int kRows>
+  VITRINE_INLINE void run(std::size_t first) const {
+    multiply_rows_bf16<kRows>(a + first * a_stride, a_stride, panel, k, c + first * kPanelColumns);
+  }
+};
+
+void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
+                   int panel_count, int k, float* c, const BFloat16* /*next*/, int /*next_lines*/) {
+  for (int p = 0; p < panel_count; ++p) {
+    for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
+      in_row_blocks(
+          rows, MultiplyBf16Body{a, a_stride, panels + std::size_t{2} * static_cast<unsigned>(col),
+                                 k, c + col});
+    }
+    panels += static_cast<std::size_t>(k) * kPanelColumns;
+    c += static_cast<std::size_t>(rows) * kPanelColumns;
+  }
+}
+
+// Rows of values.
+
+/// Calls work(i, count) for every vector of n values; count is kLanes but for the last.
+template <typename Full, typename Rest>
+VITRINE_INLINE void for_each_vector(int n, const Full& full, const Rest& rest) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) full(i);
+  if (i < n) rest(i, n - i);
+}
+
+template <typename Out>
+void layer_norm(const float* x, const float* scale, const float* shift, float eps, int n,
+                Out* out) {
+  Vector sum{};
+  for_each_vector(
+      n, [&](int i) { sum += load(x + i); },
+      [&](int i, int count) { sum += load_some(x + i, count); });
+  const float mean = sum_of_lanes(sum) / static_cast<float>(n);
+  Vector squares{};
+  for_each_vector(
+      n,
+      [&](int i) {
+        const Vector d = load(x + i) - mean;
+        squares += d * d;
+      },
+      [&](int i, int count) {
+        float filled[kLanes];  // with the mean, which has no deviation
+        store(filled, broadcast(mean));
+        std::memcpy(filled, x + i, static_cast<std::size_t>(count) * sizeof(float));
+        const Vector d = load(filled) - mean;
+        squares += d * d;
+      });
+  const float variance = sum_of_lanes(squares) / static_cast<float>(n);
+  const float factor = 1.0F / __builtin_sqrtf(variance + eps);
+  for_each_vector(
+      n,
+      [&](int i) {
+        store(out + i, (load(x + i) - mean) * factor * load(scale + i) + load(shift + i));
+      },
+      [&](int i, int count) {
+        store_some(out + i,
+                   (load_some(x + i, count) - mean) * factor * load_some(scale + i, count) +
+                       load_some(shift + i, count),
+                   count);
+      });
+}
+
+/// out = function(sums + bias)
+template <typename Out, typename Function>
+VITRINE_INLINE void epilogue(const float* sums, const float* bias, int n, Out* out,
+                             const Function& function) {
+  for_each_vector(
+      n, [&](int i) { store(out + i, function(load(sums + i) + load(bias + i))); },
+      [&](int i, int count) {
+        store_some(out + i, function(load_some(sums + i, count) + load_some(bias + i, count)),
+                   count);
+      });
+}
+
+template <typename Out>
+void add_bias(const float* sums, const float* bias, int n, Out* out) {
+  epilogue(
+      sums, bias, n, out, [](Vector x) __attribute__((always_inline)) { return x; });
+}
+
+template <typename Out>
+void activate(const float* sums, const float* bias, Activation activation, int n, Out* out) {
+  if (activation == Activation::kQuickGelu) {
+    epilogue(
+        sums, bias, n, out, [](Vector x) __attribute__((always_inline)) { return quick_gelu(x); });
+  } else {
+    epilogue(
+        sums, bias, n, out, [](Vector x) __attribute__((always_inline)) { return gelu(x); });
+  }
+}
+
+void accumulate(const float* sums, const float* bias, int n, float* out) {
+  for_each_vector(
+      n, [&](int i) { store(out + i, load(out + i) + (load(sums + i) + load(bias + i))); },
+      [&](int i, int count) {
+        store_some(
+            out + i,
+            load_some(out + i, count) + (load_some(sums + i, count) + load_some(bias + i, count)),
+            count);
+      });
+}
+
+void softmax(float* row, int count, int padded) {
+  Vector largest = broadcast(row[0]);
+  int i = 0;
+  for (; i + kLanes <= count; i += kLanes) largest = max(largest, load(row + i));
+  float max = max_of_lanes(largest);
+  for (; i < count; ++i) max = row[i] > max ? row[i] : max;
+  // From here on the row counts as padded with what exp() turns into zeros.
+  for (i = count; i < padded; ++i) row[i] = -1e30F;
+  Vector sum{};
+  for_each_vector(
+      padded,
+      [&](int at) {
+        const Vector e = exp(load(row + at) - max);
+        store(row + at, e);
+        sum += e;
+      },
+      [&](int at, int rest) {
+        float lanes[kLanes];
+        store(lanes, broadcast(-1e30F));
+        std::memcpy(lanes, row + at, static_cast<std::size_t>(rest) * sizeof(float));
+        const Vector e = exp(load(lanes) - max);
+        store_some(row + at, e, rest);
+        sum += e;
+      });
+  const float factor = 1.0F / sum_of_lanes(sum);
+  for_each_vector(
+      padded, [&](int at) { store(row + at, load(row + at) * factor); },
+      [&](int at, int rest) { store_some(row + at, load_some(row + at, rest) * factor, rest); });
+}
+
+void to_bf16(const float* values, std::size_t n, BFloat16* out) {
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, load(values + i));
+  if (i < n) {
+    const int rest = static_cast<int>(n - i);
+    store_some(out + i, load_some(values + i, rest), rest);
+  }
+}
+
+void from_bf16(const BFloat16* values, std::size_t n, float* out) {
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, load(values + i));
+  if (i < n) {
+    const int rest = static_cast<int>(n - i);
+    store_some(out + i, load_some(values + i, rest), rest);
+  }
+}
+
+void interleave_bf16(const float* panel, int pairs, BFloat16* out) {
+  for (int pair = 0; pair < pairs; ++pair) {
+    for (int col = 0; col < kPanelColumns; col += kLanes) {
+      const Integers even = __builtin_convertvector(to_halves(load(panel + col)), Integers);
+      const Integers odd =
+          __builtin_convertvector(to_halves(load(panel + kPanelColumns + col)), Integers);
+      const Integers both = even | (odd << 16);
+      std::memcpy(out + std::ptrdiff_t{2} * col, &both, sizeof(both));
+    }
+    panel += std::ptrdiff_t{2} * kPanelColumns;
+    out += std::ptrdiff_t{2} * kPanelColumns;
+  }
+}
+
+void transpose(const float* values, std::size_t stride, int rows, int cols, float* out,
+               std::size_t out_stride) {
+  constexpr int kTile = 16;  // a tile's lines, read and written, stay in the nearest cache
+  for (int row = 0; row < rows; row += kTile) {
+    const int last_row = row + kTile < rows ? row + kTile : rows;
+    for (int col = 0; col < cols; ++col) {
+      float* target = out + static_cast<std::size_t>(col) * out_stride;
+      for (int r = row; r < last_row; ++r) {
+        target[r] = values[static_cast<std::size_t>(r) * stride + static_cast<std::size_t>(col)];
+      }
+    }
+  }
+}
+
+constexpr Kernels kGenericKernels = {
+    multiply,          multiply_bf16,
+    layer_norm<float>, layer_norm<BFloat16>,
+    add_bias<float>,   add_bias<BFloat16>,
+    activate<float>,   activate<BFloat16>,
+    accumulate,        softmax,
+    to_bf16,           from_bf16,
+    interleave_bf16,   transpose,
+};
+
+}  // namespace
+}  // namespace vitrine::encoder::cpu

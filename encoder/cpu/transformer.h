@@ -1,0 +1,107 @@
+#pragma once
+
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/thread_team.h"
+#include "encoder/clip_config.h"
+#include "encoder/cpu/linear.h"
+
+namespace vitrine::encoder::cpu {
+
+/// The part of a run that one of several threads does.
+struct Share {
+  int rank = 0;
+  int size = 1;
+  ThreadTeam* team = nullptr;  ///< null when size is 1
+
+  /// [begin, end) of n things; all shares together cover them.
+  std::pair<int, int> of(int n) const {
+    return {static_cast<int>(std::int64_t{n} * rank / size),
+            static_cast<int>(std::int64_t{n} * (rank + 1) / size)};
+  }
+  void barrier() const {
+    if (team != nullptr) team->barrier();
+  }
+};
+
+/// Consecutive rows of a batch that attend to each other: the tokens of a text, the patches of an
+/// image.
+struct Sequence {
+  int first_row = 0;
+  int length = 0;
+  int pooled = 0;  ///< which of them, from 0, the embedding is made of
+};
+
+struct NormWeights {
+  std::vector<float> scale;
+  std::vector<float> shift;
+};
+
+template <typename Value>
+struct BlockWeights {
+  NormWeights norm1;
+  /// Queries, keys and values one under the other, each filled up to a multiple of kPanelColumns
+  /// outputs. Queries are scaled by 1 / sqrt(depth of a head).
+  PackedLinear<Value> query_key_value;
+  PackedLinear<Value> out;
+  NormWeights norm2;
+  PackedLinear<Value> fc1;
+  PackedLinear<Value> fc2;
+};
+
+/// A pre-norm transformer, as CLIP's two towers are. Immutable.
+template <typename Value>
+class Transformer {
+ public:
+  /// What one run works in. Made for a number of rows; not to be shared by runs that overlap.
+  class Workspace {
+   public:
+    Workspace() = default;
+    Workspace(const TowerConfig& config, int rows, int threads);
+
+    /// The residual stream, float32: the input of a run. [rows, width] at hidden_stride.
+    float* hidden() { return hidden_.data(); }
+    int rows() const { return rows_; }
+
+   private:
+    friend class Transformer;
+    int rows_ = 0;
+    AlignedBuffer<float> hidden_;
+    AlignedBuffer<Value> normed_;                // [rows, width]
+    AlignedBuffer<Value> query_key_value_;       // [rows, 3 * padded width]
+    AlignedBuffer<Value> attended_;              // [rows, width]
+    AlignedBuffer<Value> wide_;                  // [rows, mlp_width]
+    std::vector<AlignedBuffer<float>> scratch_;  // of attention, a thread
+  };
+
+  /// causal: a row attends to itself and the rows before it only.
+  Transformer(const Kernels& kernels, const TowerConfig& config, bool causal,
+              std::vector<BlockWeights<Value>> blocks);
+
+  std::size_t hidden_stride() const { return row_stride<float>(width_); }
+
+  /// Runs all blocks on workspace.hidden(), whose rows the sequences cover without a gap. Called by
+  /// every thread of the share's team. Afterwards row i of hidden() is the pooled row of sequence i
+  /// (the last block computes no other); what the other rows hold is unspecified.
+  void run(const Share& share, std::span<const Sequence> sequences, Workspace& workspace) const;
+
+ private:
+  void attend(const Share& share, std::span<const Sequence> sequences, bool pooled_only,
+              Workspace& workspace) const;
+  void attend_head(const Sequence& sequence, int head, int first_query_row, int queries,
+                   int first_position, Workspace& workspace, float* scratch) const;
+  void normalise(const Share& share, const NormWeights& norm, const float* x, int rows,
+                 Value* out) const;
+
+  const Kernels& kernels_;
+  const TowerConfig config_;
+  const bool causal_;
+  const int width_;
+  const int depth_;         // of a head
+  const int padded_width_;  // of each of queries, keys and values
+  const std::vector<BlockWeights<Value>> blocks_;
+};
+
+}  // namespace vitrine::encoder::cpu

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string_view>
+
+namespace vitrine::encoder {
+
+/// The arithmetic of the towers. Sums, LayerNorm, softmax, residuals and the final projection are
+/// float32 in all of them.
+enum class Precision {
+  kAuto,      ///< kBFloat16 where the CPU multiplies bfloat16 in hardware, else kFloat32
+  kFloat32,   ///< as the reference computes
+  kBFloat16,  ///< weights and inputs of the linear layers rounded to 8 bits of precision
+};
+
+std::string_view to_string(Precision precision);
+/// "auto", "float32" or "bfloat16". Throws InvalidArgument that lists them.
+Precision parse_precision(std::string_view name);
+
+/// Where the towers run.
+enum class Device {
+  kAuto,  ///< kCuda where LibTorch finds a device and no precision is asked for, else kCpu
+  kCpu,
+  kCuda,  ///< the first CUDA device
+};
+
+std::string_view to_string(Device device);
+/// "auto", "cpu" or "cuda". Throws InvalidArgument that lists them.
+Device parse_device(std::string_view name);
+
+}  // namespace vitrine::encoder

@@ -1,0 +1,204 @@
+#include "encoder/cpu/cpu_towers.h"
+
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <cmath>
+#include <fstream>
+#include <random>
+
+#include "base/file.h"
+#include "encoder/clip_model.h"
+
+namespace vitrine::encoder::cpu {
+namespace {
+
+/// A model of random weights, as LibTorch and as the CPU path compute it.
+class RandomModel {
+ public:
+  explicit RandomModel(const ClipConfig& config)
+      : config_(config), weights_(make_weights(config)) {}
+
+  std::unique_ptr<ClipTowers> on_cpu(Precision precision, KernelSet set, int threads) const {
+    const TemporaryDirectory folder;
+    std::ofstream(folder.path() / "preprocessor_config.json")
+        << "{\"size\": " << config_.vision.image_size
+        << ", \"crop_size\": " << config_.vision.image_size << "}";
+    const ImageProcessor processor = ImageProcessor::load(folder.path());
+    return make_cpu_towers(
+        config_, processor,
+        [this](const std::string& name, std::span<float> values) {
+          const at::Tensor& tensor = weights_.at(name);
+          ASSERT_EQ(static_cast<std::size_t>(tensor.numel()), values.size()) << name;
+          std::copy_n(tensor.data_ptr<float>(), values.size(), values.begin());
+        },
+        precision, set, threads);
+  }
+
+  Matrix reference_images(const std::vector<Image>& images) const {
+    const std::int64_t size = config_.vision.image_size;
+    at::Tensor pixels = torch::empty({static_cast<std::int64_t>(images.size()), size, size, 3});
+    float* out = pixels.data_ptr<float>();
+    const float mean[] = {0.48145466F, 0.4578275F, 0.40821073F};
+    const float deviation[] = {0.26862954F, 0.26130258F, 0.27577711F};
+    for (const Image& image : images) {
+      for (std::size_t i = 0; i < image.rgb.size(); ++i) {
+        *out++ = (static_cast<float>(image.rgb[i]) / 255.0F - mean[i % 3]) / deviation[i % 3];
+      }
+    }
+    return to_matrix(model().encode_images(pixels.permute({0, 3, 1, 2}).contiguous()));
+  }
+  Matrix reference_text(const std::vector<std::int32_t>& ids) const {
+    at::Tensor tensor = torch::empty({1, static_cast<std::int64_t>(ids.size())}, torch::kInt64);
+    std::ranges::copy(ids, tensor.data_ptr<std::int64_t>());
+    return to_matrix(model().encode_texts(tensor));
+  }
+
+ private:
+  static WeightMap make_weights(const ClipConfig& config) {
+    std::mt19937 random(7);
+    std::normal_distribution<float> normal;
+    WeightMap weights;
+    for (const auto& [name, shape] : expected_weights(config)) {
+      at::Tensor tensor = torch::empty(shape, torch::kFloat32);
+      const bool norm_scale = name.find("norm") != std::string::npos && name.ends_with("weight");
+      const auto inputs = static_cast<float>(shape.size() > 1 ? tensor.numel() / shape[0] : 16);
+      for (std::int64_t i = 0; i < tensor.numel(); ++i) {
+        tensor.data_ptr<float>()[i] =
+            (norm_scale ? 1.0F : 0.0F) + normal(random) / std::sqrt(inputs);
+      }
+      weights.emplace(name, std::move(tensor));
+    }
+    return weights;
+  }
+  ClipModel model() const { return {config_, weights_}; }
+  static Matrix to_matrix(const at::Tensor& tensor) {
+    const at::Tensor values = tensor.contiguous();
+    Matrix matrix(static_cast<std::size_t>(values.size(0)),
+                  static_cast<std::size_t>(values.size(1)));
+    std::copy_n(values.data_ptr<float>(), values.numel(), matrix.data());
+    return matrix;
+  }
+
+  ClipConfig config_;
+  WeightMap weights_;
+};
+
+double cosine(std::span<const float> a, std::span<const float> b) {
+  double ab = 0, aa = 0, bb = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    ab += double{a[i]} * b[i];
+    aa += double{a[i]} * a[i];
+    bb += double{b[i]} * b[i];
+  }
+  return ab / std::sqrt(aa * bb);
+}
+
+void expect_agreement(const Matrix& actual, const Matrix& expected, Precision precision,
+                      const std::string& what) {
+  ASSERT_EQ(actual.rows(), expected.rows());
+  ASSERT_EQ(actual.cols(), expected.cols());
+  for (std::size_t row = 0; row < actual.rows(); ++row) {
+    EXPECT_GE(cosine(actual.row(row), expected.row(row)),
+              precision == Precision::kFloat32 ? 0.9999999 : 0.9995)
+        << what << ", row " << row;
+    if (precision != Precision::kFloat32) continue;
+    for (std::size_t c = 0; c < actual.cols(); ++c) {
+      EXPECT_NEAR(actual.row(row)[c], expected.row(row)[c], 2e-5F) << what << ", row " << row;
+    }
+  }
+}
+
+/// Sizes that fill vectors, tiles and panels, and sizes that do not.
+std::vector<ClipConfig> configs() {
+  ClipConfig even;
+  even.text = {{64, 256, 3, 2, 1e-5, Activation::kQuickGelu}, 100, 77, 99};
+  even.vision = {{96, 384, 2, 3, 1e-5, Activation::kQuickGelu}, 3, 32, 8};
+  even.projection_dim = 64;
+  ClipConfig odd;
+  odd.text = {{36, 70, 2, 4, 1e-5, Activation::kGelu}, 100, 20, 2};
+  odd.vision = {{30, 50, 3, 5, 1e-6, Activation::kGelu}, 3, 45, 7};
+  odd.projection_dim = 19;
+  return {even, odd};
+}
+
+struct Way {
+  Precision precision;
+  KernelSet set;
+  int threads;
+};
+
+std::vector<Way> ways() {
+  std::vector<Way> all;
+  for (const KernelSet set : supported_kernel_sets()) {
+    for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16}) {
+      for (const int threads : {1, 3}) all.push_back({precision, set, threads});
+    }
+  }
+  return all;
+}
+
+std::string name_of(const Way& way) {
+  return std::string(to_string(way.set)) + " " + std::string(to_string(way.precision)) + " on " +
+         std::to_string(way.threads) + " threads";
+}
+
+TEST(CpuTowers, EncodesImagesAsLibTorchDoes) {
+  std::mt19937 random(3);
+  for (const ClipConfig& config : configs()) {
+    const RandomModel random_model(config);
+    std::vector<Image> images(20);
+    for (Image& image : images) {
+      image.width = image.height = static_cast<int>(config.vision.image_size);
+      image.rgb.resize(static_cast<std::size_t>(image.width * image.height * 3));
+      for (std::uint8_t& byte : image.rgb) byte = static_cast<std::uint8_t>(random());
+    }
+    const Matrix expected = random_model.reference_images(images);
+    for (const Way& way : ways()) {
+      const auto model = random_model.on_cpu(way.precision, way.set, way.threads);
+      expect_agreement(model->encode_images(images), expected, way.precision, name_of(way));
+      Matrix first(1, expected.cols());
+      std::ranges::copy(expected.row(0), first.row(0).begin());
+      expect_agreement(model->encode_images({images.data(), 1}), first, way.precision,
+                       name_of(way) + ", one");
+    }
+  }
+}
+
+TEST(CpuTowers, EncodesTextsOfAnyLengthsAsLibTorchDoes) {
+  std::mt19937 random(5);
+  for (const ClipConfig& config : configs()) {
+    const RandomModel random_model(config);
+    const int context = static_cast<int>(config.text.context_length);
+    std::vector<std::vector<std::int32_t>> texts;
+    for (int i = 0; i < 60; ++i) {
+      std::vector<std::int32_t> ids(static_cast<std::size_t>(2 + i % (context - 1)));
+      for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % 98);
+      ids.back() = 99;
+      if (i % 7 == 0)
+        ids[ids.size() / 2] = 99;  // what stands behind the first end token is ignored
+      texts.push_back(std::move(ids));
+    }
+    for (const Way& way : ways()) {
+      const auto model = random_model.on_cpu(way.precision, way.set, way.threads);
+      const Matrix all = model->encode_texts(texts);
+      const Matrix one = model->encode_texts({&texts[20], 1});
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        Matrix actual(1, all.cols());
+        std::ranges::copy(all.row(i), actual.row(0).begin());
+        const Matrix expected = random_model.reference_text(texts[i]);
+        expect_agreement(actual, expected, way.precision, name_of(way));
+        if (i == 20) expect_agreement(one, expected, way.precision, name_of(way) + ", one");
+      }
+    }
+  }
+}
+
+TEST(CpuTowers, EncodesNothing) {
+  const auto model = RandomModel(configs()[0]).on_cpu(Precision::kFloat32, KernelSet::kPortable, 1);
+  EXPECT_EQ(model->encode_images({}).rows(), 0U);
+  EXPECT_EQ(model->encode_texts({}).rows(), 0U);
+}
+
+}  // namespace
+}  // namespace vitrine::encoder::cpu

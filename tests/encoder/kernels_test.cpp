@@ -1,0 +1,196 @@
+#include "encoder/cpu/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <random>
+
+namespace vitrine::encoder::cpu {
+namespace {
+
+float from_bf16(BFloat16 value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value) << 16);
+}
+
+std::vector<float> random_floats(std::size_t n, float scale = 1.0F) {
+  static std::mt19937 random(11);
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+/// Every set that this CPU has; each is compared with float64, so that all agree with each other.
+class Kernel : public testing::TestWithParam<KernelSet> {
+ protected:
+  const Kernels& k() const { return kernels(GetParam()); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Sets, Kernel, testing::ValuesIn(supported_kernel_sets()),
+                         [](const auto& set) { return std::string(to_string(set.param)); });
+
+TEST_P(Kernel, MultipliesFloats) {
+  for (const int rows : {1, 5, 12, 13, 47, 48}) {
+    for (const int depth : {1, 7, 64}) {
+      constexpr int kCols = 2 * kPanelColumns;
+      const std::size_t a_stride = static_cast<std::size_t>(depth) + 3;
+      const std::vector<float> a = random_floats(static_cast<std::size_t>(rows) * a_stride);
+      const std::vector<float> b = random_floats(static_cast<std::size_t>(depth) * kCols);
+      std::vector<float> c(static_cast<std::size_t>(rows) * kCols, NAN);
+      k().multiply(a.data(), a_stride, rows, b.data(), kCols, kCols, depth, c.data(), kCols);
+      for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r) {
+        for (std::size_t col = 0; col < kCols; ++col) {
+          double sum = 0;
+          for (std::size_t i = 0; i < static_cast<std::size_t>(depth); ++i) {
+            sum += double{a[r * a_stride + i]} * b[i * kCols + col];
+          }
+          ASSERT_NEAR(c[r * kCols + col], sum, 1e-4) << rows << " rows, depth " << depth;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Kernel, MultipliesBFloat16AndWritesNothingElse) {
+  constexpr int kDepth = 96;
+  for (const auto& [rows, panel_count] :
+       {std::pair{1, 3}, {2, 2}, {15, 3}, {16, 1}, {17, 1}, {32, 1}, {33, 1}, {48, 1}}) {
+    const auto row_count = static_cast<std::size_t>(rows);
+    const std::vector<float> a_floats = random_floats(row_count * kDepth);
+    const std::vector<float> b_floats =
+        random_floats(static_cast<std::size_t>(panel_count) * kDepth * kPanelColumns);
+    std::vector<BFloat16> a(a_floats.size());
+    k().to_bf16(a_floats.data(), a.size(), a.data());
+    std::vector<BFloat16> panels(b_floats.size());
+    for (int p = 0; p < panel_count; ++p) {
+      const std::size_t first = static_cast<std::size_t>(p) * kDepth * kPanelColumns;
+      k().interleave_bf16(b_floats.data() + first, kDepth / 2, panels.data() + first);
+    }
+    const std::size_t sums = static_cast<std::size_t>(panel_count) * row_count * kPanelColumns;
+    std::vector<float> c(sums + 16, 77.0F);
+    k().multiply_bf16(a.data(), kDepth, rows, panels.data(), panel_count, kDepth, c.data(),
+                      panels.data(), 5);
+    for (std::size_t p = 0; p < static_cast<std::size_t>(panel_count); ++p) {
+      for (std::size_t r = 0; r < row_count; ++r) {
+        for (std::size_t col = 0; col < kPanelColumns; ++col) {
+          double sum = 0;
+          for (std::size_t i = 0; i < kDepth; ++i) {
+            BFloat16 b = 0;
+            k().to_bf16(&b_floats[(p * kDepth + i) * kPanelColumns + col], 1, &b);
+            sum += double{from_bf16(a[r * kDepth + i])} * from_bf16(b);
+          }
+          ASSERT_NEAR(c[(p * row_count + r) * kPanelColumns + col], sum, 1e-3)
+              << rows << " rows, " << panel_count << " panels";
+        }
+      }
+    }
+    EXPECT_TRUE(std::all_of(c.begin() + static_cast<std::ptrdiff_t>(sums), c.end(),
+                            [](float value) { return value == 77.0F; }));
+  }
+}
+
+TEST_P(Kernel, RoundsToTheNearestBFloat16AndToEvenOnATie) {
+  const auto rounded = [this](float value) {
+    BFloat16 half = 0;
+    k().to_bf16(&value, 1, &half);
+    return from_bf16(half);
+  };
+  EXPECT_EQ(rounded(1.0F), 1.0F);
+  EXPECT_EQ(rounded(-2.5F), -2.5F);
+  EXPECT_EQ(rounded(1.0F + 0x1p-8F), 1.0F);
+  EXPECT_EQ(rounded(1.0F + 3 * 0x1p-8F), 1.0F + 0x1p-6F);
+  EXPECT_EQ(rounded(1.0F + 0x1p-8F + 0x1p-20F), 1.0F + 0x1p-7F);
+  EXPECT_EQ(rounded(0.0F), 0.0F);
+  const std::vector<float> values = random_floats(37);
+  std::vector<BFloat16> halves(values.size());
+  std::vector<float> back(values.size());
+  k().to_bf16(values.data(), values.size(), halves.data());
+  k().from_bf16(halves.data(), halves.size(), back.data());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_LE(std::abs(back[i] - values[i]), std::abs(values[i]) * 0x1p-8F);
+  }
+}
+
+TEST_P(Kernel, NormalisesRowsOfAnyWidth) {
+  for (const int n : {1, 5, 16, 30, 768}) {
+    const auto size = static_cast<std::size_t>(n);
+    std::vector<float> x = random_floats(size, 3);
+    for (float& value : x) value += 40;  // a mean that a careless variance would drown in
+    const std::vector<float> scale = random_floats(size);
+    const std::vector<float> shift = random_floats(size);
+    std::vector<float> out(size + 1, 5.0F);
+    k().layer_norm(x.data(), scale.data(), shift.data(), 1e-5F, n, out.data());
+    double mean = 0, variance = 0;
+    for (const float value : x) mean += value / double(n);
+    for (const float value : x) variance += (value - mean) * (value - mean) / n;
+    for (std::size_t i = 0; i < size; ++i) {
+      const double expected = (x[i] - mean) / std::sqrt(variance + 1e-5) * scale[i] + shift[i];
+      EXPECT_NEAR(out[i], expected, n == 1 ? 1e-2 : 2e-4) << n;
+    }
+    EXPECT_EQ(out[size], 5.0F);
+  }
+}
+
+TEST_P(Kernel, ActivatesWithinAFewUnitsOfTheLastPlace) {
+  std::vector<float> x;
+  for (float value = -30; value < 30; value += 0.0137F) x.push_back(value);
+  const std::vector<float> bias(x.size(), 0.25F);
+  std::vector<float> out(x.size());
+  const int n = static_cast<int>(x.size());
+  const auto expect = [&](const char* name, auto reference) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double input = double{x[i]} + 0.25;
+      const double wanted = reference(input);
+      EXPECT_NEAR(out[i], wanted, 1e-6 * (std::abs(wanted) + 0.3)) << name << " of " << input;
+    }
+  };
+  k().activate(x.data(), bias.data(), Activation::kQuickGelu, n, out.data());
+  expect("quick_gelu", [](double v) { return v / (1 + std::exp(-1.702 * v)); });
+  k().activate(x.data(), bias.data(), Activation::kGelu, n, out.data());
+  expect("gelu", [](double v) { return v * 0.5 * (1 + std::erf(v / std::sqrt(2.0))); });
+}
+
+TEST_P(Kernel, TakesTheSoftmaxOfWhatIsSeenAndNoMore) {
+  for (const int count : {1, 3, 16, 50, 64}) {
+    std::vector<float> row = random_floats(64, 5);
+    const std::vector<float> scores = row;
+    k().softmax(row.data(), count, 64);
+    const float largest = *std::max_element(scores.begin(), scores.begin() + count);
+    double sum = 0;
+    for (int i = 0; i < count; ++i)
+      sum += std::exp(double{scores[static_cast<std::size_t>(i)]} - largest);
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const bool seen = i < static_cast<std::size_t>(count);
+      EXPECT_NEAR(row[i], seen ? std::exp(double{scores[i]} - largest) / sum : 0.0, 1e-6) << count;
+    }
+  }
+}
+
+TEST_P(Kernel, AddsBiasAndResidual) {
+  const std::vector<float> sums = random_floats(21);
+  const std::vector<float> bias = random_floats(21);
+  const std::vector<float> before = random_floats(21);
+  std::vector<float> out = before;
+  k().accumulate(sums.data(), bias.data(), 21, out.data());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    EXPECT_FLOAT_EQ(out[i], before[i] + (sums[i] + bias[i]));
+  }
+  k().add_bias(sums.data(), bias.data(), 21, out.data());
+  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_FLOAT_EQ(out[i], sums[i] + bias[i]);
+}
+
+TEST_P(Kernel, Transposes) {
+  const std::vector<float> values = random_floats(19 * 24);
+  std::vector<float> out(23 * 32, -1.0F);
+  k().transpose(values.data(), 24, 19, 23, out.data(), 32);
+  for (std::size_t row = 0; row < 19; ++row) {
+    for (std::size_t col = 0; col < 23; ++col) {
+      EXPECT_EQ(out[col * 32 + row], values[row * 24 + col]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace vitrine::encoder::cpu
