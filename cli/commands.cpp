@@ -12,6 +12,7 @@ std::span<const Command> commands() {
       Command{"classify", "Tell which of some labels fits an image best (zero-shot)", add_classify},
       Command{"encode", "Write the embeddings of texts or images to a .npy file", add_encode},
       Command{"evaluate", "Measure the checkpoint on a labelled catalogue", add_evaluate},
+      Command{"bench", "Measure how fast this machine encodes", add_bench},
       Command{"info", "Show the checkpoint, the catalogues and the configuration", add_info},
   };
   return kCommands;

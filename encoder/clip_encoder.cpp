@@ -35,6 +35,22 @@ Place choose_place(const EncoderOptions& options) {
   return place;
 }
 
+double image_flops(const ClipConfig& config) {
+  const VisionConfig& vision = config.vision;
+  const TowerConfig& tower = vision.tower;
+  const auto width = static_cast<double>(tower.width);
+  const auto grid = static_cast<double>(vision.image_size / vision.patch_size);
+  const double patches = grid * grid;
+  const double tokens = patches + 1;
+  const auto patch_values =
+      static_cast<double>(vision.channels * vision.patch_size * vision.patch_size);
+  const double linear = 4 * width * width + 2 * width * static_cast<double>(tower.mlp_width);
+  const double attention = 2 * tokens * width;
+  return 2 * (patches * patch_values * width +
+              static_cast<double>(tower.layers) * tokens * (linear + attention) +
+              width * static_cast<double>(config.projection_dim));
+}
+
 class ClipEncoder : public Encoder {
  public:
   ClipEncoder(const EncoderOptions& options, ClipCheckpoint checkpoint)
@@ -111,6 +127,7 @@ class ClipEncoder : public Encoder {
     info.device = place_.on_cuda ? "cuda" : "cpu";
     if (!place_.on_cuda) info.kernels = to_string(cpu::supported_kernel_sets().back());
     info.threads = threads_;
+    info.image_flops = image_flops(config_);
     return info;
   }
 

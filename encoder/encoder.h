@@ -45,6 +45,8 @@ struct EncoderInfo {
   std::string device;     ///< "cpu" or "cuda"
   std::string kernels;    ///< on a CPU: the instruction set, such as "avx512"
   int threads = 0;        ///< of one forward pass
+  /// Multiplications and additions of one image, every token through every layer.
+  double image_flops = 0;
 };
 
 /// Turns images and texts into embeddings of one space. Thread-safe: calls may overlap, the forward

@@ -22,9 +22,7 @@ constexpr const char* kSmall = "clip-small-patch16";
 class EncoderTest : public testing::Test {
  protected:
   std::filesystem::path checkpoint() const { return folder_.path() / "model"; }
-  EncoderOptions options() const {
-    return {checkpoint().string(), 0, 5, Precision::kFloat32, Device::kCpu};
-  }
+  EncoderOptions options() const { return float32_on_cpu(checkpoint(), 5); }
 
   void link(const std::string& name) const { link_checkpoint(fixtures() / name, checkpoint()); }
 

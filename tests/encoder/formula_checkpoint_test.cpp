@@ -31,8 +31,7 @@ TEST(FormulaCheckpoint, OfFullSizeAgreesWithTheReference) {
     }
   }
 
-  const auto encoder =
-      load_encoder({folder.path().string(), 0, 8, Precision::kFloat32, Device::kCpu});
+  const auto encoder = load_encoder(float32_on_cpu(folder.path(), 8));
   EXPECT_EQ(encoder->info().parameters, expected["n_parameters"].get<std::int64_t>());
   std::vector<std::string> texts;
   for (const auto& text : expected["texts"]) texts.push_back(text["text"]);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,11 @@ constexpr float kEmbeddingLimit = 5e-5F;
 constexpr float kNormalizedLimit = 5e-6F;
 constexpr float kLogitLimit = 2e-4F;
 constexpr float kProbabilityLimit = 2e-5F;
+
+/// The arithmetic that the reference has.
+inline EncoderOptions float32_on_cpu(const std::filesystem::path& checkpoint, int max_batch = 32) {
+  return {checkpoint.string(), 0, max_batch, Precision::kFloat32, Device::kCpu};
+}
 
 inline void expect_near(const Matrix& actual, const SafetensorsFile& golden,
                         const std::string& name, float limit) {

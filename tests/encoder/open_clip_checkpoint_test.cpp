@@ -133,7 +133,7 @@ class OpenClip : public testing::Test {
   void write_config() const {
     write_file_atomically(checkpoint() / "open_clip_config.json", config_.dump());
   }
-  std::unique_ptr<Encoder> load() const { return load_encoder({checkpoint().string(), 0, 32}); }
+  std::unique_ptr<Encoder> load() const { return load_encoder(float32_on_cpu(checkpoint())); }
   Error refusal() const {
     try {
       load();

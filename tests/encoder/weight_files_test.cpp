@@ -139,12 +139,12 @@ TEST(ShardedCheckpoint, AgreesWithTheReference) {
   write_safetensors(checkpoint / kSecond, shards[1], DType::kF32);
   write_file_atomically(checkpoint / "model.safetensors.index.json",
                         nlohmann::json{{"weight_map", map}}.dump());
-  const auto encoder = load_encoder({checkpoint.string(), 0, 32});
+  const auto encoder = load_encoder(float32_on_cpu(checkpoint));
   expect_small_golden(*encoder, "clip-small-gelu");
 
   shards[1].begin()->second.values[0] += 1;
   write_safetensors(checkpoint / kSecond, shards[1], DType::kF32);
-  EXPECT_NE(load_encoder({checkpoint.string(), 0, 32})->fingerprint(), encoder->fingerprint());
+  EXPECT_NE(load_encoder(float32_on_cpu(checkpoint))->fingerprint(), encoder->fingerprint());
 }
 
 }  // namespace

@@ -1,0 +1,199 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/log.h"
+#include "cli/settings.h"
+#include "encoder/image_decoder.h"
+#include "encoder/matmul_peak.h"
+
+namespace vitrine::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string images;
+  double seconds = 2;
+};
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// values is not empty; fraction in [0, 1].
+double percentile(std::vector<double> values, double fraction) {
+  std::ranges::sort(values);
+  return values[static_cast<std::size_t>(fraction * static_cast<double>(values.size() - 1) + 0.5)];
+}
+
+struct Timing {
+  std::vector<double> seconds;  // of each pass
+  double flops = 0;             // of the matmul peak, the median of samples between the passes
+};
+
+/// Alternates passes with samples of the matmul peak, so that both see the same machine.
+template <typename Pass>
+Timing measure(const encoder::Encoder& encoder, double seconds, const Pass& pass) {
+  constexpr double kSampleMs = 30;
+  constexpr double kSecondsBetweenSamples = 0.15;
+  Timing timing;
+  std::vector<double> peaks;
+  pass();  // memory is touched and caches are warm
+  const auto start = Clock::now();
+  auto sampled = start - std::chrono::hours(1);
+  while (timing.seconds.size() < 5 || seconds_since(start) < seconds) {
+    if (seconds_since(sampled) > kSecondsBetweenSamples) {
+      peaks.push_back(encoder::measure_matmul_peak(encoder.info(), kSampleMs));
+      sampled = Clock::now();
+    }
+    const auto begin = Clock::now();
+    pass();
+    timing.seconds.push_back(seconds_since(begin));
+  }
+  timing.flops = percentile(peaks, 0.5);
+  return timing;
+}
+
+void print_row(const std::string& what, std::size_t count, const Timing& timing, double flops) {
+  const double median = percentile(timing.seconds, 0.5);
+  std::string share = "-";
+  if (flops > 0 && timing.flops > 0) {
+    share = fmt::format("{:.0f} %", 100 * flops / median / timing.flops);
+  }
+  fmt::print("| {} | {:.1f} | {:.2f} | {:.2f} | {:.2f} | {} |\n", what,
+             static_cast<double>(count) / median, median * 1e3,
+             percentile(timing.seconds, 0.95) * 1e3, percentile(timing.seconds, 0.99) * 1e3, share);
+}
+
+/// Files of the folder, by name; those that cannot be decoded are left out.
+struct Photographs {
+  std::vector<std::string> files;
+  std::vector<encoder::Image> prepared;
+  double read_s = 0;
+  double decode_s = 0;
+  double prepare_s = 0;
+};
+
+Photographs read_photographs(const encoder::Encoder& encoder, const std::string& folder,
+                             const engine::EngineOptions& options) {
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.is_regular_file()) paths.push_back(entry.path());
+  }
+  std::ranges::sort(paths);
+  Photographs photographs;
+  for (const std::filesystem::path& path : paths) {
+    try {
+      auto start = Clock::now();
+      const std::string bytes = read_file(path, options.image_limits.max_bytes);
+      const double read_s = seconds_since(start);
+      start = Clock::now();
+      const encoder::Image image =
+          encoder::decode_image(bytes, options.image_limits, options.encoder.image);
+      const double decode_s = seconds_since(start);
+      start = Clock::now();
+      photographs.prepared.push_back(encoder.prepare(image));
+      photographs.prepare_s += seconds_since(start);
+      photographs.read_s += read_s;
+      photographs.decode_s += decode_s;
+    } catch (const Error&) {
+      continue;
+    }
+  }
+  if (photographs.prepared.empty()) throw not_found("no image can be decoded in " + folder);
+  return photographs;
+}
+
+/// Noise: the arithmetic takes as long for it as for a photograph.
+std::vector<encoder::Image> noise(std::size_t count, int size) {
+  std::mt19937 random(1);
+  std::vector<encoder::Image> images(count);
+  for (encoder::Image& image : images) {
+    image.width = image.height = size;
+    image.rgb.resize(static_cast<std::size_t>(size) * static_cast<std::size_t>(size) * 3);
+    for (std::uint8_t& byte : image.rgb) byte = static_cast<std::uint8_t>(random());
+  }
+  return images;
+}
+
+int run(const Settings& settings, const Options& bench) {
+  const config::Config config = settings.load();
+  set_up_quiet_log(config.log);
+  const engine::EngineOptions options = engine_options(config);
+  const auto loading = Clock::now();
+  const std::unique_ptr<encoder::Encoder> encoder = encoder::load_encoder(options.encoder);
+  const double load_s = seconds_since(loading);
+  const encoder::EncoderInfo info = encoder->info();
+  fmt::print("{}: {}, {} parameters, loaded in {:.2f} s\n", info.model, info.architecture,
+             info.parameters, load_s);
+  fmt::print("{} on {} ({}), {} threads; {:.2f} GFLOP an image\n\n", info.precision, info.device,
+             info.kernels, info.threads, info.image_flops / 1e9);
+  fmt::print("| pass | a second | p50 ms | p95 ms | p99 ms | of the matmul peak |\n");
+  fmt::print("|---|---|---|---|---|---|\n");
+
+  const auto max_batch = static_cast<std::size_t>(options.encoder.max_batch);
+  const std::vector<encoder::Image> images = noise(max_batch, info.image_size);
+  std::vector<std::size_t> sizes = {1, std::min<std::size_t>(8, max_batch), max_batch};
+  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  for (const std::size_t n : sizes) {
+    const std::span<const encoder::Image> batch(images.data(), n);
+    print_row(n == 1 ? "1 image" : fmt::format("{} images", n), n,
+              measure(*encoder, bench.seconds, [&] { encoder->encode_prepared(batch); }),
+              info.image_flops * static_cast<double>(n));
+  }
+  const std::string query = "a red striped summer dress with long sleeves";
+  const std::vector<std::string> queries(max_batch, query);
+  for (const std::size_t n : sizes) {
+    const std::span<const std::string> batch(queries.data(), n);
+    print_row(n == 1 ? "1 text of 10 tokens" : fmt::format("{} texts of 10 tokens", n), n,
+              measure(*encoder, bench.seconds, [&] { encoder->encode_texts(batch); }), 0);
+  }
+
+  if (bench.images.empty()) return 0;
+  const Photographs photographs = read_photographs(*encoder, bench.images, options);
+  const auto count = static_cast<double>(photographs.prepared.size());
+  const auto start = Clock::now();
+  encoder->encode_prepared(photographs.prepared);
+  const double encode_s = seconds_since(start);
+  fmt::print("\n{} images of {}, one stage after the other:\n\n", photographs.prepared.size(),
+             bench.images);
+  fmt::print("| stage | threads | ms an image |\n|---|---|---|\n");
+  fmt::print("| read | 1 | {:.3f} |\n", photographs.read_s / count * 1e3);
+  fmt::print("| decode | 1 | {:.3f} |\n", photographs.decode_s / count * 1e3);
+  fmt::print("| resize and crop | 1 | {:.3f} |\n", photographs.prepare_s / count * 1e3);
+  fmt::print("| encode | {} | {:.3f} |\n", info.threads, encode_s / count * 1e3);
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> add_bench(CLI::App& subcommand) {
+  auto settings = std::make_shared<Settings>(subcommand);
+  auto options = std::make_shared<Options>();
+  CLI::App* encoder =
+      subcommand.add_subcommand("encoder", "Images and texts a second, latencies, stages");
+  subcommand.require_subcommand(1);
+  encoder->add_option("--images", options->images, "Folder whose images are read and encoded too")
+      ->type_name("FOLDER")
+      ->check(CLI::ExistingDirectory);
+  encoder->add_option("--seconds", options->seconds, "Time for each line")
+      ->check(CLI::Range(0.1, 600.0))
+      ->capture_default_str();
+  encoder->fallthrough();
+  subcommand.footer(
+      "Example: vitrine bench encoder --model ~/models/clip-vit-base-patch32 --images photos");
+  return [settings, options] { return run(*settings, *options); };
+}
+
+}  // namespace vitrine::cli
