@@ -1,6 +1,7 @@
 #include "encoder/clip_encoder.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cmath>
@@ -81,6 +82,7 @@ class ClipEncoder : public Encoder {
       throw resource_exhausted("no memory for the weights of " + options_.model);
     }
     fingerprint_ = options.image.fingerprint(checkpoint.fingerprint.get());
+    malloc_trim(0);  // what packing the weights took, which may be as much as the weights
   }
 
   int dimension() const override { return static_cast<int>(config_.projection_dim); }

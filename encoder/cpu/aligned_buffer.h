@@ -17,13 +17,15 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t size) : size_(size) {
     constexpr std::size_t kHugePage = std::size_t{2} << 20;
-    const std::size_t wanted = size * sizeof(Value);
-    const std::size_t alignment = wanted >= kHugePage ? kHugePage : 64;
-    const std::size_t bytes = (wanted + alignment - 1) / alignment * alignment;
+    const std::size_t bytes = size * sizeof(Value);
     if (bytes == 0) return;
-    data_.reset(static_cast<Value*>(std::aligned_alloc(alignment, bytes)));
-    if (!data_) throw std::bad_alloc();
-    if (alignment == kHugePage) madvise(data_.get(), bytes, MADV_HUGEPAGE);
+    void* memory = nullptr;
+    if (posix_memalign(&memory, bytes >= kHugePage ? kHugePage : 64, bytes) != 0) {
+      throw std::bad_alloc();
+    }
+    data_.reset(static_cast<Value*>(memory));
+    // Whole ones only: the rest of a last page would be memory that nobody uses.
+    if (bytes >= kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
     std::uninitialized_value_construct_n(data_.get(), size);
   }
 
