@@ -26,10 +26,17 @@ void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 
 ThreadTeam::ThreadTeam(int size) {
   threads_.reserve(static_cast<std::size_t>(size - 1));
-  for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { serve(rank); });
+  try {
+    for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { serve(rank); });
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
-ThreadTeam::~ThreadTeam() {
+ThreadTeam::~ThreadTeam() { stop(); }
+
+void ThreadTeam::stop() {
   stopping_.store(true, std::memory_order_relaxed);
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();

@@ -13,7 +13,8 @@ namespace vitrine {
 /// work.
 class ThreadTeam {
  public:
-  /// size: threads of a run, the caller of run() included; at least 1.
+  /// size: threads of a run, the caller of run() included; at least 1. Throws std::system_error
+  /// when the system has no more threads.
   explicit ThreadTeam(int size);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;
@@ -30,6 +31,7 @@ class ThreadTeam {
 
  private:
   void serve(int rank);
+  void stop();
 
   std::vector<std::thread> threads_;
   const std::function<void(int)>* work_ = nullptr;  // published by round_

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -80,6 +81,8 @@ class ClipEncoder : public Encoder {
                                            cpu::supported_kernel_sets().back(), threads_);
     } catch (const std::bad_alloc&) {
       throw resource_exhausted("no memory for the weights of " + options_.model);
+    } catch (const std::system_error& error) {
+      throw resource_exhausted(fmt::format("no {} threads: {}", threads_, error.what()));
     }
     fingerprint_ = options.image.fingerprint(checkpoint.fingerprint.get());
     malloc_trim(0);  // what packing the weights took, which may be as much as the weights

@@ -17,6 +17,7 @@ constexpr int kMaxRows = VITRINE_ROWS;
 
 using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
 using Integers = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+using Bits = std::uint32_t __attribute__((vector_size(kLanes * sizeof(std::uint32_t))));
 using Halves = std::uint16_t __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
 
 #define VITRINE_INLINE inline __attribute__((always_inline))
@@ -34,12 +35,12 @@ VITRINE_INLINE void store(float* p, Vector v) { std::memcpy(p, &v, sizeof(v)); }
 VITRINE_INLINE Integers bits(Vector v) { return reinterpret_cast<Integers>(v); }
 VITRINE_INLINE Vector as_float(Integers v) { return reinterpret_cast<Vector>(v); }
 
-/// Rounds to nearest, ties to even. A NaN stays one, as no sum of a NaN's fraction overflows here
-/// that began as the quiet NaN of arithmetic.
+/// Rounds to nearest, ties to even; a NaN stays one.
 VITRINE_INLINE Halves to_halves(Vector v) {
-  const Integers b = bits(v);
-  const Integers rounded = b + 0x7fff + ((b >> 16) & 1);
-  return __builtin_convertvector(rounded >> 16, Halves);
+  const Bits b = reinterpret_cast<Bits>(v);
+  const Bits rounded = b + 0x7fff + ((b >> 16) & 1);
+  const Bits kept = v == v ? rounded : (b | 0x400000);
+  return __builtin_convertvector(kept >> 16, Halves);
 }
 VITRINE_INLINE Vector from_halves(Halves h) {
   return as_float(__builtin_convertvector(h, Integers) << 16);

@@ -103,6 +103,10 @@ TEST_P(Kernel, RoundsToTheNearestBFloat16AndToEvenOnATie) {
   EXPECT_EQ(rounded(1.0F + 3 * 0x1p-8F), 1.0F + 0x1p-6F);
   EXPECT_EQ(rounded(1.0F + 0x1p-8F + 0x1p-20F), 1.0F + 0x1p-7F);
   EXPECT_EQ(rounded(0.0F), 0.0F);
+  EXPECT_EQ(rounded(INFINITY), INFINITY);
+  EXPECT_TRUE(std::isnan(rounded(NAN)));
+  EXPECT_TRUE(std::isnan(rounded(std::bit_cast<float>(0x7fffffffU))));
+  EXPECT_TRUE(std::isnan(rounded(std::bit_cast<float>(0x7f800001U))));
   const std::vector<float> values = random_floats(37);
   std::vector<BFloat16> halves(values.size());
   std::vector<float> back(values.size());
