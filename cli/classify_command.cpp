@@ -47,6 +47,12 @@ std::function<int()> add_classify(CLI::App& subcommand) {
 
     const engine::Engine engine(engine_settings);
     const engine::Classification answer = engine.classify(request);
+    for (const engine::LabelScore& score : answer.labels) {
+      if (score.prompt.truncated) {
+        fmt::print(stderr, "vitrine: the prompt of the label \"{}\" was cut to {} tokens\n",
+                   printable(score.label), score.prompt.tokens);
+      }
+    }
     if (options->json) {
       nlohmann::json labels = nlohmann::json::array();
       for (const engine::LabelScore& score : answer.labels) {

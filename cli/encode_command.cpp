@@ -49,6 +49,17 @@ std::vector<std::string> read_lines(const std::string& path) {
   return lines;
 }
 
+Matrix encode_lines(const engine::Engine& engine, const std::vector<std::string>& texts,
+                    bool normalise) {
+  engine::EncodedTexts encoded = engine.encode_texts(texts, normalise);
+  const auto cut = std::ranges::count_if(encoded.lengths, &engine::TextLength::truncated);
+  if (cut > 0) {
+    fmt::print(stderr, "vitrine: {} of {} texts were cut to {} tokens\n", cut, texts.size(),
+               engine.encoder().info().context_length);
+  }
+  return std::move(encoded.embeddings);
+}
+
 /// Encodes a few images at a time, so that memory does not grow with their number.
 Matrix encode_files(const engine::Engine& engine, const std::vector<std::string>& paths,
                     std::uint64_t max_bytes, std::size_t batch, bool normalise) {
@@ -101,7 +112,8 @@ std::function<int()> add_encode(CLI::App& subcommand) {
     const config::Config config = options->settings.load();
     set_up_quiet_log(config.log);
     engine::EngineOptions engine_settings = engine_options(config);
-    engine_settings.data_dir.clear();  // no catalogue is needed, and none is locked
+    engine_settings.data_dir.clear();    // no catalogue is needed, and none is locked
+    engine_settings.query_cache_mb = 0;  // nothing is asked twice
     std::vector<std::string> texts;
     if (options->images.empty()) {
       texts = read_lines(options->texts_file);
@@ -109,7 +121,7 @@ std::function<int()> add_encode(CLI::App& subcommand) {
     const engine::Engine engine(engine_settings);
     const Matrix embeddings =
         options->images.empty()
-            ? engine.encode_texts(texts, !options->raw)
+            ? encode_lines(engine, texts, !options->raw)
             : encode_files(engine, options->images, engine_settings.image_limits.max_bytes,
                            static_cast<std::size_t>(config.encoder.max_batch), !options->raw);
     write_npy(options->output, embeddings);

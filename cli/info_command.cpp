@@ -23,6 +23,9 @@ nlohmann::json describe(const encoder::Encoder& encoder) {
           {"vocab_size", info.vocab_size},
           {"parameters", info.parameters},
           {"precision", info.precision},
+          {"device", info.device},
+          {"kernels", info.kernels},
+          {"threads", info.threads},
           {"logit_scale", encoder.logit_scale()},
           {"fingerprint", encoder.fingerprint()}};
 }

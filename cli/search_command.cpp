@@ -28,13 +28,16 @@ void print_json(const engine::SearchResponse& response) {
                     {"caption", hit.product.caption},
                     {"attributes", hit.product.attributes}});
   }
-  const nlohmann::json answer = {{"hits", hits},
-                                 {"index_kind", response.index_kind},
-                                 {"exact", response.exact},
-                                 {"timings_ms",
-                                  {{"encode", response.timings.encode_ms},
-                                   {"search", response.timings.search_ms},
-                                   {"total", response.timings.total_ms}}}};
+  nlohmann::json answer = {{"hits", hits},
+                           {"index_kind", response.index_kind},
+                           {"exact", response.exact},
+                           {"timings_ms",
+                            {{"encode", response.timings.encode_ms},
+                             {"search", response.timings.search_ms},
+                             {"total", response.timings.total_ms}}}};
+  if (response.text) {
+    answer["text"] = {{"tokens", response.text->tokens}, {"truncated", response.text->truncated}};
+  }
   fmt::print("{}\n", answer.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
@@ -92,6 +95,9 @@ std::function<int()> add_search(CLI::App& subcommand) {
 
     const engine::Engine engine(engine_settings);
     const engine::SearchResponse response = engine.search(request);
+    if (response.text && response.text->truncated) {
+      fmt::print(stderr, "vitrine: the text was cut to {} tokens\n", response.text->tokens);
+    }
     options->json ? print_json(response) : print_table(response);
     return 0;
   };

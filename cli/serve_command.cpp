@@ -14,7 +14,7 @@ std::function<int()> add_serve(CLI::App& subcommand) {
   auto settings = std::make_shared<Settings>(subcommand);
   settings->add_flag("--address", "server.address", "IP address to listen on");
   settings->add_flag("--port", "server.port", "TCP port; 0: any free one");
-  settings->add_flag("--compute-threads", "server.compute_threads", "Requests worked on at once");
+  settings->add_flag("--request-threads", "server.request_threads", "Requests in hand at once");
   settings->add_flag("--drain-timeout", "server.drain_timeout_sec",
                      "Seconds running requests have to finish after SIGTERM");
   settings->add_flag("--log-level", "log.level", "debug, info, warn or error");

@@ -95,6 +95,9 @@ engine::EngineOptions engine_options(const config::Config& config) {
   options.image_limits.max_pixels =
       static_cast<std::uint64_t>(config.encoder.image_max_megapixels) * kMegapixel;
   options.keep_generations = config.storage.keep_generations;
+  options.compute_threads = config.server.compute_threads;
+  options.max_waiting = config.encoder.max_waiting;
+  options.query_cache_mb = config.encoder.query_cache_mb;
   return options;
 }
 
@@ -103,7 +106,7 @@ http::ServerOptions server_options(const config::Config& config) {
   options.address = config.server.address;
   options.port = config.server.port;
   options.io_threads = config.server.io_threads;
-  options.compute_threads = config.server.compute_threads;
+  options.request_threads = config.server.request_threads;
   options.max_queued = config.server.max_queued;
   options.max_body_mb = config.server.max_body_mb;
   options.max_buffered_mb = config.server.max_buffered_mb;

@@ -53,6 +53,8 @@ void EncoderConfig::validate() const {
   require_between("encoder.max_batch", max_batch, 1, 1024);
   require_one_of("encoder.precision", precision, {"auto", "float32", "bfloat16"});
   require_one_of("encoder.device", device, {"auto", "cpu", "cuda"});
+  require_between("encoder.max_waiting", max_waiting, 1, 1000000);
+  require_between("encoder.query_cache_mb", query_cache_mb, 0, 65536);
   require_between("encoder.image_max_mb", image_max_mb, 1, 4096);
   require_between("encoder.image_max_megapixels", image_max_megapixels, 1, 4096);
   require_colour_or_empty("encoder.alpha_background", alpha_background);
@@ -80,7 +82,8 @@ void ServerConfig::validate() const {
   require_not_empty("server.address", address);
   require_between("server.port", port, 0, 65535);
   require_between("server.io_threads", io_threads, 1, 64);
-  require_between("server.compute_threads", compute_threads, 1, 256);
+  require_between("server.request_threads", request_threads, 1, 1024);
+  require_between("server.compute_threads", compute_threads, 0, 1024);
   require_between("server.max_queued", max_queued, 1, 100000);
   require_between("server.max_body_mb", max_body_mb, 1, 1024);
   require_between("server.max_buffered_mb", max_buffered_mb, 1, 65536);

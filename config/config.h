@@ -27,6 +27,12 @@ struct EncoderConfig {
   std::string precision = "auto";
   /// "auto", "cpu" or "cuda".
   std::string device = "auto";
+  /// Texts and images of queries that may wait for the encoder; beyond it the answer is 503. Valid:
+  /// [1, 1000000].
+  int max_waiting = 1024;
+  /// Memory for the embeddings of the queries used last, in MiB. 0: none is kept. Valid: [0,
+  /// 65536].
+  int query_cache_mb = 64;
   /// Largest image file, in MiB. Larger ones are refused before reading. Valid: [1, 4096].
   int image_max_mb = 64;
   /// Largest image, in millions of pixels. Refused by its header, before decoding; decoding takes
@@ -92,9 +98,14 @@ struct ServerConfig {
   /// Threads that move bytes and parse headers; one is enough for thousands of requests a second.
   /// Valid: [1, 64].
   int io_threads = 1;
-  /// Requests decoded, encoded and searched at once; they share the cores. Valid: [1, 256].
-  int compute_threads = 2;
-  /// Requests that may wait for a compute thread; beyond it the answer is 503. Valid: [1, 100000].
+  /// Requests in hand at once. Those that wait for the encoder at the same time are encoded
+  /// together, so this bounds how many share a pass. Valid: [1, 1024].
+  int request_threads = 64;
+  /// Requests in hand that decode or search at the same time. 0: one for each core. Valid:
+  /// [0, 1024].
+  int compute_threads = 0;
+  /// Requests that may wait until they are taken in hand; beyond it the answer is 503. Valid:
+  /// [1, 100000].
   int max_queued = 64;
   /// Largest request body, in MiB; beyond it the answer is 413. Valid: [1, 1024].
   int max_body_mb = 16;

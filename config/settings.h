@@ -13,6 +13,8 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("encoder.max_batch", config.encoder.max_batch);
   visit("encoder.precision", config.encoder.precision);
   visit("encoder.device", config.encoder.device);
+  visit("encoder.max_waiting", config.encoder.max_waiting);
+  visit("encoder.query_cache_mb", config.encoder.query_cache_mb);
   visit("encoder.image_max_mb", config.encoder.image_max_mb);
   visit("encoder.image_max_megapixels", config.encoder.image_max_megapixels);
   visit("encoder.apply_exif_orientation", config.encoder.apply_exif_orientation);
@@ -29,6 +31,7 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("server.address", config.server.address);
   visit("server.port", config.server.port);
   visit("server.io_threads", config.server.io_threads);
+  visit("server.request_threads", config.server.request_threads);
   visit("server.compute_threads", config.server.compute_threads);
   visit("server.max_queued", config.server.max_queued);
   visit("server.max_body_mb", config.server.max_body_mb);

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "base/error.h"
 #include "encoder/clip_encoder.h"
@@ -44,13 +46,20 @@ void EncoderOptions::validate() const {
   image.validate();
 }
 
+Matrix Encoder::encode_texts(std::span<const std::string> texts) const {
+  std::vector<TokenizedText> tokenized;
+  tokenized.reserve(texts.size());
+  for (const std::string& text : texts) tokenized.push_back(tokenize(text));
+  return encode_tokenized(tokenized);
+}
+
 std::unique_ptr<Encoder> load_encoder(const EncoderOptions& options) {
   options.validate();
-  for (const CheckpointFormat& format : kFormats) {
-    if (format.recognizes(options.model)) return format.load(options);
-  }
-  // The reader of the most common format says what is missing.
-  return kFormats[0].load(options);
+  const auto* format = std::ranges::find_if(
+      kFormats, [&](const CheckpointFormat& f) { return f.recognizes(options.model); });
+  // When none does, the reader of the most common format says what is missing.
+  if (format == std::end(kFormats)) format = std::begin(kFormats);
+  return format->load(options);
 }
 
 }  // namespace vitrine::encoder

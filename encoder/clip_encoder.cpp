@@ -106,16 +106,19 @@ class ClipEncoder : public Encoder {
     return in_batches(prepared, [this](auto batch) { return towers_->encode_images(batch); });
   }
 
-  Matrix encode_texts(std::span<const std::string> texts) const override {
-    const std::vector<std::vector<std::int32_t>> tokens = tokenize(texts);
-    return in_batches(std::span(tokens),
-                      [this](auto batch) { return towers_->encode_texts(batch); });
+  TokenizedText tokenize(std::string_view text) const override {
+    TokenizedText result;
+    result.ids =
+        tokenizer_.encode(text, static_cast<int>(config_.text.context_length), &result.truncated);
+    return result;
   }
 
-  std::size_t count_tokens(std::span<const std::string> texts) const override {
-    std::size_t count = 0;
-    for (const std::vector<std::int32_t>& ids : tokenize(texts)) count += ids.size();
-    return count;
+  Matrix encode_tokenized(std::span<const TokenizedText> texts) const override {
+    std::vector<std::vector<std::int32_t>> ids;
+    ids.reserve(texts.size());
+    for (const TokenizedText& text : texts) ids.push_back(text.ids);
+    return in_batches(std::span<const std::vector<std::int32_t>>(ids),
+                      [this](auto batch) { return towers_->encode_texts(batch); });
   }
 
   EncoderInfo info() const override {
@@ -137,15 +140,6 @@ class ClipEncoder : public Encoder {
   }
 
  private:
-  std::vector<std::vector<std::int32_t>> tokenize(std::span<const std::string> texts) const {
-    std::vector<std::vector<std::int32_t>> tokens;
-    tokens.reserve(texts.size());
-    for (const std::string& text : texts) {
-      tokens.push_back(tokenizer_.encode(text, static_cast<int>(config_.text.context_length)));
-    }
-    return tokens;
-  }
-
   /// encode(batch) gives the embeddings of up to max_batch inputs; other callers' batches may run
   /// in between.
   template <typename Input, typename Encode>

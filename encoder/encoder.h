@@ -5,6 +5,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/matrix.h"
 #include "encoder/image.h"
@@ -49,6 +51,12 @@ struct EncoderInfo {
   double image_flops = 0;
 };
 
+/// A text as a forward pass reads it.
+struct TokenizedText {
+  std::vector<std::int32_t> ids;  ///< start and end token included; at most the context length
+  bool truncated = false;         ///< the text had more tokens; they are cut
+};
+
 /// Turns images and texts into embeddings of one space. Thread-safe: calls may overlap, the forward
 /// passes run one after the other.
 class Encoder {
@@ -66,12 +74,13 @@ class Encoder {
   virtual Matrix encode_prepared(std::span<const Image> prepared) const {
     return encode_images(prepared);
   }
-  /// [n, dimension()], row i of text i; not normalised. Texts are UTF-8; what exceeds the context
-  /// length is cut. Throws InvalidArgument for malformed UTF-8.
-  virtual Matrix encode_texts(std::span<const std::string> texts) const = 0;
-  /// Tokens that encode_texts() reads, over all texts: start and end tokens included, what is cut
-  /// not. 0 for an encoder without a tokenizer. Throws InvalidArgument for malformed UTF-8.
-  virtual std::size_t count_tokens(std::span<const std::string> /*texts*/) const { return 0; }
+  /// encode_texts() in two steps, as for images: tokenize() runs on the calling thread, whatever
+  /// the forward passes do meanwhile. text: UTF-8. Throws InvalidArgument for malformed UTF-8.
+  virtual TokenizedText tokenize(std::string_view text) const = 0;
+  /// [n, dimension()], row i of text i; not normalised. texts: as tokenize() gives them.
+  virtual Matrix encode_tokenized(std::span<const TokenizedText> texts) const = 0;
+  /// Both steps. What exceeds the context length is cut.
+  Matrix encode_texts(std::span<const std::string> texts) const;
   /// exp of the checkpoint's parameter: logits are logit_scale() * cosine.
   virtual float logit_scale() const = 0;
   /// 64 hexadecimal digits: SHA-256 over weights, config, tokenizer and image processor files,

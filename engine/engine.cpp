@@ -14,9 +14,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "engine/batching_encoder.h"
 #include "engine/catalog_set.h"
+#include "engine/compute_slots.h"
 #include "engine/indexing_pipeline.h"
 #include "engine/job_runner.h"
+#include "engine/query_cache.h"
 #include "engine/timestamp.h"
 #include "engine/vectors.h"
 #include "storage/database.h"
@@ -27,16 +30,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Runs `work(i)`; when there are several inputs, an error says which one it was.
+/// Runs work(); when input i is one of several, an error says which one it was.
 template <typename Work>
-void for_each_input(std::size_t count, std::string_view what, const Work& work) {
-  for (std::size_t i = 0; i < count; ++i) {
-    try {
-      work(i);
-    } catch (const Error& error) {
-      if (count == 1) throw;
-      throw Error(error.code(), fmt::format("{} {}: {}", what, i + 1, error.what()));
-    }
+void naming_input(std::string_view what, std::size_t i, std::size_t count, const Work& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    if (count == 1) throw;
+    throw Error(error.code(), fmt::format("{} {}: {}", what, i + 1, error.what()));
   }
 }
 
@@ -113,13 +114,28 @@ void EngineOptions::validate() const {
     throw invalid_argument(
         fmt::format("decode_threads {} is out of range; valid: 0 to 1024", decode_threads));
   }
+  if (compute_threads < 0 || compute_threads > 1024) {
+    throw invalid_argument(
+        fmt::format("compute_threads {} is out of range; valid: 0 to 1024", compute_threads));
+  }
+  if (max_waiting < 1 || max_waiting > 1'000'000) {
+    throw invalid_argument(
+        fmt::format("max_waiting {} is out of range; valid: 1 to 1000000", max_waiting));
+  }
+  if (query_cache_mb < 0 || query_cache_mb > 65536) {
+    throw invalid_argument(
+        fmt::format("query_cache_mb {} is out of range; valid: 0 to 65536", query_cache_mb));
+  }
 }
 
 class Engine::Impl {
  public:
   Impl(const EngineOptions& options, std::unique_ptr<const encoder::Encoder> encoder)
-      : options_(options), encoder_(std::move(encoder)) {
-    options_.validate();
+      : options_(validated(options)),
+        encoder_(std::move(encoder)),
+        batching_(*encoder_, batching_options(options_)),
+        cache_(static_cast<std::size_t>(options_.query_cache_mb) << 20),
+        slots_(options_.compute_threads > 0 ? options_.compute_threads : available_cores()) {
     if (options_.data_dir.empty()) return;
     storage_ = std::make_unique<Storage>(options_.data_dir);
     for (const auto& [name, entry] : catalogs().entries()) {
@@ -142,12 +158,46 @@ class Engine::Impl {
     return catalog;
   }
 
-  int compute_threads() const { return options_.encoder.threads; }
+  int encoder_threads() const { return options_.encoder.threads; }
   bool has_storage() const { return storage_ != nullptr; }
+  EncoderUse encoder_use() const { return {batching_.stats(), cache_.stats()}; }
+  ComputeSlots& slots() { return slots_; }
 
-  encoder::Image prepare(const std::string& image_bytes) const {
-    return encoder_->prepare(
-        encoder::decode_image(image_bytes, options_.image_limits, options_.encoder.image));
+  EncodedTexts encode_texts(std::span<const std::string> texts) {
+    EncodedTexts result{embeddings(texts.size()), std::vector<TextLength>(texts.size())};
+    through_cache(
+        QueryCache::Kind::kText, texts, result, [&](std::span<const std::size_t> missing) {
+          std::vector<encoder::TokenizedText> tokenized;
+          tokenized.reserve(missing.size());
+          {
+            const ComputeSlots::Slot slot(slots_);
+            for (const std::size_t i : missing) {
+              tokenized.push_back(encoder_->tokenize(texts[i]));
+              result.lengths[i] = {tokenized.back().ids.size(), tokenized.back().truncated};
+            }
+          }
+          return batching_.encode_texts(std::move(tokenized), BatchingEncoder::Traffic::kQuery);
+        });
+    return result;
+  }
+
+  Matrix encode_images(std::span<const std::string> image_bytes) {
+    EncodedTexts result{embeddings(image_bytes.size()),
+                        std::vector<TextLength>(image_bytes.size())};
+    through_cache(
+        QueryCache::Kind::kImage, image_bytes, result, [&](std::span<const std::size_t> missing) {
+          std::vector<encoder::Image> prepared;
+          prepared.reserve(missing.size());
+          for (const std::size_t i : missing) {
+            naming_input("image", i, image_bytes.size(), [&] {
+              const ComputeSlots::Slot slot(slots_);
+              prepared.push_back(encoder_->prepare(encoder::decode_image(
+                  image_bytes[i], options_.image_limits, options_.encoder.image)));
+            });
+          }
+          return batching_.encode_images(std::move(prepared), BatchingEncoder::Traffic::kQuery);
+        });
+    return std::move(result.embeddings);
   }
 
   /// The right to index a catalog, which one run at a time has.
@@ -183,6 +233,7 @@ class Engine::Impl {
     spdlog::info("indexing catalog {} from {}", request.name, request.catalog_file);
     const IndexingTools tools{
         *encoder_,
+        batching_,
         storage().database,
         storage().generations,
         options_.image_limits,
@@ -202,6 +253,40 @@ class Engine::Impl {
   }
 
  private:
+  Matrix embeddings(std::size_t rows) const {
+    return {rows, static_cast<std::size_t>(encoder_->dimension())};
+  }
+
+  /// Fills the rows that the cache has, and those that it lacks from what encode(their numbers)
+  /// returns, which the cache then keeps.
+  template <typename Encode>
+  void through_cache(QueryCache::Kind kind, std::span<const std::string> inputs,
+                     EncodedTexts& result, const Encode& encode) {
+    std::vector<std::size_t> missing;
+    std::vector<Sha256Digest> keys;  // of what is missing
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (cache_.enabled()) {
+        const Sha256Digest key = QueryCache::key(kind, inputs[i]);
+        if (const auto entry = cache_.find(key)) {
+          std::ranges::copy(entry->embedding, result.embeddings.row(i).begin());
+          result.lengths[i] = entry->length;
+          continue;
+        }
+        keys.push_back(key);
+      }
+      missing.push_back(i);
+    }
+    if (missing.empty()) return;
+    const Matrix encoded = encode(std::span<const std::size_t>(missing));
+    for (std::size_t i = 0; i < missing.size(); ++i) {
+      const std::span<const float> row = encoded.row(i);
+      std::ranges::copy(row, result.embeddings.row(missing[i]).begin());
+      if (cache_.enabled()) {
+        cache_.insert(keys[i], {{row.begin(), row.end()}, result.lengths[missing[i]]});
+      }
+    }
+  }
+
   /// What lives in the data folder, in the order in which it is opened.
   struct Storage {
     explicit Storage(const std::filesystem::path& data_dir)
@@ -228,6 +313,19 @@ class Engine::Impl {
     JobRunner jobs;  // last: its threads use all of the above
   };
 
+  static const EngineOptions& validated(const EngineOptions& options) {
+    options.validate();
+    return options;
+  }
+
+  static BatchingOptions batching_options(const EngineOptions& options) {
+    BatchingOptions batching;
+    batching.max_texts = static_cast<std::size_t>(std::max(1, options.encoder.max_batch));
+    batching.max_images = std::min(batching.max_images, batching.max_texts);
+    batching.max_waiting = static_cast<std::size_t>(options.max_waiting);
+    return batching;
+  }
+
   Storage& storage() const {
     if (!storage_) {
       throw failed_precondition("this engine was opened without a data folder; it has no catalogs");
@@ -238,6 +336,11 @@ class Engine::Impl {
   // Constant after construction.
   const EngineOptions options_;
   const std::unique_ptr<const encoder::Encoder> encoder_;
+
+  // Thread-safe.
+  BatchingEncoder batching_;
+  QueryCache cache_;
+  ComputeSlots slots_;
 
   std::mutex mutex_;
   std::set<std::string> indexing_;  // guarded by mutex_
@@ -255,6 +358,7 @@ Engine::Engine(const EngineOptions& options, std::unique_ptr<const encoder::Enco
 Engine::~Engine() = default;
 
 const encoder::Encoder& Engine::encoder() const { return impl_->encoder(); }
+EncoderUse Engine::encoder_use() const { return impl_->encoder_use(); }
 
 std::vector<CatalogSummary> Engine::catalogs() const {
   std::vector<CatalogSummary> summaries;
@@ -290,19 +394,18 @@ std::shared_ptr<const Catalog> Engine::catalog(std::string_view name) const {
 }
 
 Matrix Engine::encode_images(std::span<const std::string> image_bytes, bool normalise) const {
-  std::vector<encoder::Image> images(image_bytes.size());
-  for_each_input(image_bytes.size(), "image",
-                 [&](std::size_t i) { images[i] = impl_->prepare(image_bytes[i]); });
-  Matrix embeddings = encoder().encode_prepared(images);
+  Matrix embeddings = impl_->encode_images(image_bytes);
   if (normalise) normalise_rows(embeddings);
   return embeddings;
 }
 
-Matrix Engine::encode_texts(std::span<const std::string> texts, bool normalise) const {
-  for_each_input(texts.size(), "text", [&](std::size_t i) { check_text(texts[i]); });
-  Matrix embeddings = encoder().encode_texts(texts);
-  if (normalise) normalise_rows(embeddings);
-  return embeddings;
+EncodedTexts Engine::encode_texts(std::span<const std::string> texts, bool normalise) const {
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    naming_input("text", i, texts.size(), [&] { check_text(texts[i]); });
+  }
+  EncodedTexts encoded = impl_->encode_texts(texts);
+  if (normalise) normalise_rows(encoded.embeddings);
+  return encoded;
 }
 
 SearchResponse Engine::search(const SearchRequest& request) const {
@@ -311,20 +414,23 @@ SearchResponse Engine::search(const SearchRequest& request) const {
   const index::SearchOptions options = search_options(request);
   const std::shared_ptr<const Catalog> catalog = impl_->searchable(request.catalog);
 
+  SearchResponse response;
   Matrix query;
   std::optional<std::size_t> own_row;
   if (request.text) {
-    query = encode_texts({&*request.text, 1});
+    EncodedTexts encoded = encode_texts({&*request.text, 1});
+    query = std::move(encoded.embeddings);
+    response.text = encoded.lengths.front();
   } else if (request.image_bytes) {
     query = encode_images({&*request.image_bytes, 1});
   } else {
     own_row = row_of(*catalog, *request.product_id);
     query = image_embedding(*catalog, *own_row);
   }
-  SearchResponse response;
   response.timings.encode_ms = milliseconds_since(start);
 
   const auto search_start = Clock::now();
+  const ComputeSlots::Slot slot(impl_->slots());
   const index::SearchResult found =
       catalog->index(request.target).search(query, request.limit + (own_row ? 1 : 0), options);
   std::vector<std::size_t> rows;
@@ -371,7 +477,7 @@ Classification Engine::classify(const ClassifyRequest& request) const {
   } else {
     image = encode_images({&*request.image_bytes, 1});
   }
-  const Matrix labels = encode_texts(prompts);
+  const EncodedTexts labels = encode_texts(prompts);
   Classification result;
   result.timings.encode_ms = milliseconds_since(start);
 
@@ -379,7 +485,7 @@ Classification Engine::classify(const ClassifyRequest& request) const {
   std::vector<float> similarities(prompts.size());
   std::vector<float> logits(prompts.size());
   for (std::size_t i = 0; i < prompts.size(); ++i) {
-    similarities[i] = std::clamp(dot(image.row(0), labels.row(i)), -1.0F, 1.0F);
+    similarities[i] = std::clamp(dot(image.row(0), labels.embeddings.row(i)), -1.0F, 1.0F);
     logits[i] = encoder().logit_scale() * similarities[i];
   }
   const std::vector<float> probabilities = softmax(logits);
@@ -388,7 +494,8 @@ Classification Engine::classify(const ClassifyRequest& request) const {
   std::ranges::stable_sort(
       order, [&](std::size_t a, std::size_t b) { return probabilities[a] > probabilities[b]; });
   for (const std::size_t i : order) {
-    result.labels.push_back({request.labels[i], probabilities[i], similarities[i]});
+    result.labels.push_back(
+        {request.labels[i], probabilities[i], similarities[i], labels.lengths[i]});
   }
   result.timings.search_ms = milliseconds_since(comparison_start);
   result.timings.total_ms = milliseconds_since(start);
@@ -411,7 +518,7 @@ std::string Engine::start_reindex(const std::string& name,
   const auto claim = std::make_shared<const Impl::Claim>(*impl_, name);
   return jobs.start(name, [impl = impl_.get(), claim, complete](const ProgressCallback& progress,
                                                                 const std::atomic<bool>& cancel) {
-    set_compute_threads_of_this_thread(impl->compute_threads());
+    set_compute_threads_of_this_thread(impl->encoder_threads());
     return impl->index(complete, progress, &cancel);
   });
 }

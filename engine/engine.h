@@ -13,9 +13,12 @@
 #include "base/matrix.h"
 #include "encoder/encoder.h"
 #include "encoder/image_decoder.h"
+#include "engine/batching_encoder.h"
 #include "engine/catalog.h"
 #include "engine/indexing.h"
 #include "engine/jobs.h"
+#include "engine/query_cache.h"
+#include "engine/text_length.h"
 #include "engine/zero_shot.h"
 
 namespace vitrine::engine {
@@ -35,6 +38,16 @@ struct EngineOptions {
   /// Threads that read, decode and resize images while a catalog is indexed, beside the encoder's.
   /// 0: one for every two cores. Valid: [0, 1024].
   int decode_threads = 0;
+  /// Queries that are tokenized, decoded, resized or searched at the same time; further callers
+  /// wait for their turn. Those that wait for the encoder do not count. 0: one for each core.
+  /// Valid: [0, 1024].
+  int compute_threads = 0;
+  /// Texts and images of queries that may wait for the encoder; beyond it they are refused with
+  /// Unavailable. Valid: [1, 1000000].
+  int max_waiting = 1024;
+  /// Memory for the embeddings of the queries that were used last, in MiB. 0: none is kept. Valid:
+  /// [0, 65536].
+  int query_cache_mb = 64;
 
   /// Throws InvalidArgument that names the field.
   void validate() const;
@@ -42,6 +55,12 @@ struct EngineOptions {
 
 /// Longest text that is encoded, in bytes.
 inline constexpr std::size_t kMaxTextBytes = std::size_t{8} * 1024;
+
+/// The embeddings of texts.
+struct EncodedTexts {
+  Matrix embeddings;                ///< [n, encoder().dimension()], row i of text i
+  std::vector<TextLength> lengths;  ///< [n]
+};
 
 /// Exactly one of text, image_bytes and product_id is set.
 struct SearchRequest {
@@ -63,7 +82,7 @@ struct Hit {
 };
 
 struct SearchTimings {
-  double encode_ms = 0;  ///< decoding, tokenizing and encoding the query
+  double encode_ms = 0;  ///< decoding, tokenizing and encoding the query, and waiting for its turn
   double search_ms = 0;  ///< the index and the product records
   double total_ms = 0;
 };
@@ -72,8 +91,9 @@ struct SearchResponse {
   std::vector<Hit> hits;  ///< best first; fewer than limit when the catalog is small
   SearchTimings timings;
   std::string index_kind;
-  bool exact = false;            ///< whether every product was compared
-  std::uint64_t generation = 0;  ///< the one that was searched
+  bool exact = false;              ///< whether every product was compared
+  std::uint64_t generation = 0;    ///< the one that was searched
+  std::optional<TextLength> text;  ///< when the query was a text
 };
 
 /// Either image_bytes, or catalog and product_id.
@@ -104,8 +124,15 @@ struct CatalogSummary {
   std::string problem;      ///< also set, with searchable, when an older generation is served
 };
 
+/// How the encoder is used. Counts are since the engine was opened.
+struct EncoderUse {
+  BatchingStats batching;
+  QueryCacheStats cache;
+};
+
 /// What the product does, for whoever asks: http/, cli/, tests. Thread-safe; any calls may overlap.
-/// The encoder runs one batch at a time; reading a catalog never waits for indexing.
+/// Queries that come together are encoded together, before those of indexing (batching_encoder.h);
+/// reading a catalog never waits for indexing.
 ///
 /// Errors common to the methods that take a catalog's name: NotFound (no such catalog), Corruption
 /// (none of its generations is intact), FailedPrecondition (its embeddings come from another
@@ -124,6 +151,7 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   const encoder::Encoder& encoder() const;
+  EncoderUse encoder_use() const;
 
   /// Sorted by name.
   std::vector<CatalogSummary> catalogs() const;
@@ -132,10 +160,11 @@ class Engine {
   std::shared_ptr<const Catalog> catalog(std::string_view name) const;
 
   /// One row an input, [n, encoder().dimension()]; unit length when normalised.
-  /// Throws InvalidArgument or ResourceExhausted naming the input when an image is not one.
+  /// Throws InvalidArgument or ResourceExhausted naming the input when an image is not one, and
+  /// Unavailable when too many queries wait, as every method does that encodes.
   Matrix encode_images(std::span<const std::string> image_bytes, bool normalise = true) const;
   /// Throws InvalidArgument naming the input when a text is not UTF-8 or exceeds kMaxTextBytes.
-  Matrix encode_texts(std::span<const std::string> texts, bool normalise = true) const;
+  EncodedTexts encode_texts(std::span<const std::string> texts, bool normalise = true) const;
 
   SearchResponse search(const SearchRequest& request) const;
   Classification classify(const ClassifyRequest& request) const;

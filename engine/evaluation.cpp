@@ -128,7 +128,7 @@ AttributeScore score_attribute(const Engine& engine, const Catalog& catalog,
   const PromptTemplate prompt(task.prompt_template);
   std::vector<std::string> prompts;
   for (const std::string& value : column.values) prompts.push_back(prompt.apply(value));
-  const Matrix labels = engine.encode_texts(prompts);
+  const Matrix labels = engine.encode_texts(prompts).embeddings;
 
   std::vector<std::size_t> expected;
   std::vector<std::size_t> predicted;
@@ -184,7 +184,8 @@ void measure_retrieval(const Engine& engine, const Catalog& catalog,
   index::SearchOptions options;
   options.exact = request.exact;
   const index::SearchResult found =
-      catalog.index(Target::kImage).search(engine.encode_texts(texts), request.k, options);
+      catalog.index(Target::kImage)
+          .search(engine.encode_texts(texts).embeddings, request.k, options);
   double precisions = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     std::size_t right = 0;

@@ -303,7 +303,8 @@ class Run {
       images.push_back(std::move(batch_[first[place]].image));
     }
     if (!images.empty()) {
-      const Matrix encoded = tools_.encoder.encode_prepared(images);
+      const Matrix encoded =
+          tools_.batching.encode_images(std::move(images), BatchingEncoder::Traffic::kIndexing);
       keep_embeddings(EmbeddingKind::kImage, encoded, missing, digests, embeddings);
     }
     std::vector<bool> counted(digests.size(), true);
@@ -378,10 +379,12 @@ class Run {
       check_cancelled();
       const auto part =
           std::span(missing).subspan(begin, std::min(tools_.batch_size, missing.size() - begin));
-      std::vector<std::string> batch;
-      for (const std::size_t place : part) batch.push_back(texts[place]);
-      keep_embeddings(EmbeddingKind::kText, tools_.encoder.encode_texts(batch), part, digests,
-                      embeddings);
+      std::vector<encoder::TokenizedText> batch;
+      for (const std::size_t place : part) batch.push_back(tools_.encoder.tokenize(texts[place]));
+      keep_embeddings(
+          EmbeddingKind::kText,
+          tools_.batching.encode_texts(std::move(batch), BatchingEncoder::Traffic::kIndexing), part,
+          digests, embeddings);
     }
     std::uint64_t known = unfinished_.size();
     for (const std::size_t place : missing) known -= embeddings[place] ? 1 : 0;

@@ -7,6 +7,7 @@
 
 #include "encoder/encoder.h"
 #include "encoder/image_decoder.h"
+#include "engine/batching_encoder.h"
 #include "engine/indexing.h"
 #include "storage/database.h"
 #include "storage/generation_store.h"
@@ -15,7 +16,8 @@ namespace vitrine::engine {
 
 /// What an indexing run works with; all of it must outlive the run.
 struct IndexingTools {
-  const encoder::Encoder& encoder;
+  const encoder::Encoder& encoder;  ///< tokenizes and prepares
+  BatchingEncoder& batching;        ///< encodes, when no query waits
   storage::Database& database;
   storage::GenerationStore& generations;
   encoder::ImageLimits image_limits;

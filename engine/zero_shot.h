@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/text_length.h"
+
 namespace vitrine::engine {
 
 inline constexpr std::size_t kMaxLabels = 1000;
@@ -34,6 +36,7 @@ struct LabelScore {
   std::string label;
   float probability = 0;  ///< the probabilities of one classification sum to 1
   float similarity = 0;   ///< cosine of the image and the label's prompt, in [-1, 1]
+  TextLength prompt;      ///< what the encoder read of the label's prompt
 };
 
 }  // namespace vitrine::engine

@@ -352,7 +352,7 @@ net::awaitable<void> Connection::run_handler(const Route& route, const Request& 
   if (route.runs_on == RunsOn::kIoThread) {
     work();
   } else {
-    const bool accepted = co_await run_on_pool(context_.compute_pool, work);
+    const bool accepted = co_await run_on_pool(context_.request_pool, work);
     if (!accepted) {
       result = problem_response(std::make_exception_ptr(HttpError(
                                     503, "unavailable",

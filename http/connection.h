@@ -25,7 +25,7 @@ namespace vitrine::http {
 struct ConnectionContext {
   Services services;
   const ServerOptions& options;
-  ThreadPool& compute_pool;
+  ThreadPool& request_pool;
   const std::atomic<bool>& draining;  ///< finish the request in flight, then close
   const std::atomic<bool>& closing;   ///< close now
   /// Bytes of request bodies in memory.

@@ -24,7 +24,7 @@ using Handler = Response (*)(const Services& services, const Request& request);
 
 enum class RunsOn {
   kIoThread,     ///< takes microseconds and never blocks: answers even when the queue is full
-  kComputePool,  ///< everything else
+  kRequestPool,  ///< everything else
 };
 
 enum class Access {
@@ -37,7 +37,7 @@ struct Route {
   std::string_view method;   ///< a GET route answers HEAD as well
   std::string_view pattern;  ///< "/v1/catalogs/{catalog}"; a parameter is one whole segment
   Handler handler = nullptr;
-  RunsOn runs_on = RunsOn::kComputePool;
+  RunsOn runs_on = RunsOn::kRequestPool;
   Access access = Access::kPublic;
 };
 

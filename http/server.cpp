@@ -26,7 +26,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/compute_threads.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "http/connection.h"
@@ -70,7 +69,7 @@ void ServerOptions::validate() const {
   parse_address(address);
   check_range("port", port, 0, 65535);
   check_range("io_threads", io_threads, 1, 64);
-  check_range("compute_threads", compute_threads, 1, 256);
+  check_range("request_threads", request_threads, 1, 1024);
   check_range("max_queued", max_queued, 1, 100'000);
   check_range("max_body_mb", max_body_mb, 1, 1024);
   check_range("max_buffered_mb", max_buffered_mb, max_body_mb, 65536);
@@ -97,11 +96,10 @@ class Server::Impl {
         drain_timer_(strand_),
         signals_(strand_),
         work_(net::make_work_guard(io_)),
-        pool_(options_.compute_threads, static_cast<std::size_t>(options_.max_queued),
-              std::max(1, available_cores() / options_.compute_threads)),
+        pool_(options_.request_threads, static_cast<std::size_t>(options_.max_queued), 1),
         context_{.services = {engine, draining_},
                  .options = options_,
-                 .compute_pool = pool_,
+                 .request_pool = pool_,
                  .draining = draining_,
                  .closing = closing_,
                  .id_prefix = fmt::format("{:08x}", std::random_device{}())} {

@@ -20,11 +20,11 @@ struct ServerOptions {
   /// Threads that move bytes and parse headers. They never encode or search: one is enough for
   /// thousands of requests a second. Valid: [1, 64].
   int io_threads = 1;
-  /// Requests that are worked on at once. The machine's cores are shared out among them. Valid:
-  /// [1, 256].
-  int compute_threads = 2;
-  /// Requests that may wait for a compute thread; more are answered 503 with Retry-After. Valid:
-  /// [1, 100000].
+  /// Requests in hand at once, each on a thread. The engine encodes together those that wait for
+  /// the encoder, and bounds how many of them compute. Valid: [1, 1024].
+  int request_threads = 64;
+  /// Requests that may wait until they are taken in hand; more are answered 503 with Retry-After.
+  /// Valid: [1, 100000].
   int max_queued = 64;
   /// Largest request body in MiB; larger ones are answered 413. A base64 image needs 4/3 of its
   /// size. Valid: [1, 1024].

@@ -39,7 +39,8 @@ Response classify(const Services& services, const Request& request) {
   for (const engine::LabelScore& score : result.labels) {
     scores.push_back({{"label", score.label},
                       {"probability", shortest(score.probability)},
-                      {"similarity", shortest(score.similarity)}});
+                      {"similarity", shortest(score.similarity)},
+                      {"prompt", text_length_json(score.prompt)}});
   }
   return json_response(
       {{"labels", std::move(scores)}, {"timings_ms", timings_json(result.timings)}});

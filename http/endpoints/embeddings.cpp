@@ -118,24 +118,27 @@ Response create_embeddings(const Services& services, const Request& request) {
                     *dimensions, info.dimension));
   }
 
-  std::vector<json> embeddings(inputs.size());
+  json::array_t data(inputs.size());
   const auto fill = [&](const Matrix& rows, const std::vector<std::size_t>& slots) {
     for (std::size_t i = 0; i < slots.size(); ++i) {
       const std::span<const float> row = rows.row(i);
-      embeddings[slots[i]] = format == "base64" ? as_base64(row) : as_numbers(row);
+      data[slots[i]] = {{"object", "embedding"},
+                        {"index", slots[i]},
+                        {"embedding", format == "base64" ? as_base64(row) : as_numbers(row)}};
     }
   };
-  if (!inputs.texts.empty()) fill(services.engine.encode_texts(inputs.texts), inputs.text_slots);
+  std::size_t tokens = 0;
+  if (!inputs.texts.empty()) {
+    const engine::EncodedTexts encoded = services.engine.encode_texts(inputs.texts);
+    fill(encoded.embeddings, inputs.text_slots);
+    for (std::size_t i = 0; i < inputs.texts.size(); ++i) {
+      data[inputs.text_slots[i]].update(text_length_json(encoded.lengths[i]));
+      tokens += encoded.lengths[i].tokens;
+    }
+  }
   if (!inputs.images.empty()) {
     fill(services.engine.encode_images(inputs.images), inputs.image_slots);
   }
-
-  json data = json::array();
-  for (std::size_t i = 0; i < embeddings.size(); ++i) {
-    data.push_back(
-        {{"object", "embedding"}, {"index", i}, {"embedding", std::move(embeddings[i])}});
-  }
-  const std::size_t tokens = services.engine.encoder().count_tokens(inputs.texts);
   return json_response({{"object", "list"},
                         {"model", served},
                         {"data", std::move(data)},

@@ -48,6 +48,10 @@ json report_json(const engine::IndexReport& report) {
 
 }  // namespace
 
+json text_length_json(const engine::TextLength& length) {
+  return {{"tokens", length.tokens}, {"truncated", length.truncated}};
+}
+
 json timings_json(const engine::SearchTimings& timings) {
   return {{"encode", rounded_ms(timings.encode_ms)},
           {"search", rounded_ms(timings.search_ms)},

@@ -8,6 +8,8 @@
 /// How the engine's structs look in answers, where several endpoints show them.
 namespace vitrine::http {
 
+/// tokens and truncated.
+nlohmann::json text_length_json(const engine::TextLength& length);
 nlohmann::json timings_json(const engine::SearchTimings& timings);
 nlohmann::json catalog_json(const engine::CatalogSummary& catalog);
 /// id, caption, attributes and image_url.

@@ -118,12 +118,11 @@ Response search(const Services& services, const Request& request) {
     product["score"] = shortest(hit.score);
     hits.push_back(std::move(product));
   }
-  return json_response({{"catalog", query.catalog},
-                        {"generation", found.generation},
-                        {"index", found.index_kind},
-                        {"exact", found.exact},
-                        {"hits", std::move(hits)},
-                        {"timings_ms", timings_json(found.timings)}});
+  json answer = {{"catalog", query.catalog},  {"generation", found.generation},
+                 {"index", found.index_kind}, {"exact", found.exact},
+                 {"hits", std::move(hits)},   {"timings_ms", timings_json(found.timings)}};
+  if (found.text) answer["text"] = text_length_json(*found.text);
+  return json_response(answer);
 }
 
 }  // namespace vitrine::http

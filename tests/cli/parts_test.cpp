@@ -97,7 +97,7 @@ TEST(ConfigurationDefaults, AreThoseOfTheFoldersTheyConfigure) {
   EXPECT_EQ(server.address, server_defaults.address);
   EXPECT_EQ(server.port, server_defaults.port);
   EXPECT_EQ(server.io_threads, server_defaults.io_threads);
-  EXPECT_EQ(server.compute_threads, server_defaults.compute_threads);
+  EXPECT_EQ(server.request_threads, server_defaults.request_threads);
   EXPECT_EQ(server.max_queued, server_defaults.max_queued);
   EXPECT_EQ(server.max_body_mb, server_defaults.max_body_mb);
   EXPECT_EQ(server.max_buffered_mb, server_defaults.max_buffered_mb);

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "engine/vectors.h"
 #include "support.h"
 
 namespace vitrine::engine {
@@ -147,7 +148,7 @@ TEST_F(Search, AnswersFromEveryKindOfIndex) {
 }
 
 TEST_F(Search, EncodesUnitVectors) {
-  const Matrix texts = engine_->encode_texts(std::vector<std::string>{"red", "blue"});
+  const Matrix texts = engine_->encode_texts(std::vector<std::string>{"red", "blue"}).embeddings;
   ASSERT_EQ(texts.rows(), 2U);
   for (std::size_t i = 0; i < 2; ++i) {
     double squares = 0;
@@ -248,6 +249,85 @@ TEST(EngineWithoutData, EncodesAndClassifiesOnly) {
   EXPECT_TRUE(engine.jobs().empty());
   EXPECT_EQ(thrown_by([&] { engine.search(text_search("red")); }).code,
             ErrorCode::kFailedPrecondition);
+}
+
+TEST_F(Search, TellsHowMuchOfATextWasRead) {
+  const std::string long_text(ColourEncoder::kContextLength + 1, 'x');
+  const SearchResponse cut = engine_->search(text_search(long_text));
+  ASSERT_TRUE(cut.text);
+  EXPECT_EQ(cut.text->tokens, ColourEncoder::kContextLength);
+  EXPECT_TRUE(cut.text->truncated);
+  const SearchResponse whole = engine_->search(text_search("red"));
+  EXPECT_EQ(whole.text->tokens, 3U);
+  EXPECT_FALSE(whole.text->truncated);
+  SearchRequest by_product = text_search("");
+  by_product.text.reset();
+  by_product.product_id = "p1";
+  EXPECT_FALSE(engine_->search(by_product).text);
+}
+
+/// The same with a cache for queries.
+class CachedSearch : public ::testing::Test {
+ protected:
+  CachedSearch()
+      : engine_(data_.path(), 'a', {}, 2, [](EngineOptions& o) { o.query_cache_mb = 1; }) {
+    engine_->index_catalog(catalog_.request());
+    engine_.calls->images = engine_.calls->texts = 0;
+  }
+
+  TemporaryDirectory data_;
+  TestCatalog catalog_{12};
+  TestEngine engine_;
+};
+
+TEST_F(CachedSearch, EncodesAQueryOnce) {
+  const SearchResponse first = engine_->search(text_search("a red shirt"));
+  const SearchResponse again = engine_->search(text_search("a red shirt"));
+  EXPECT_EQ(engine_.calls->texts, 1);
+  EXPECT_EQ(ids_of(first), ids_of(again));
+  EXPECT_EQ(again.hits[0].score, first.hits[0].score);
+  EXPECT_EQ(again.text->tokens, first.text->tokens);
+
+  SearchRequest by_image = text_search("");
+  by_image.text.reset();
+  by_image.image_bytes = colour_png("green", 5);
+  const std::vector<std::string> like_image = ids_of(engine_->search(by_image));
+  EXPECT_EQ(ids_of(engine_->search(by_image)), like_image);
+  EXPECT_EQ(engine_.calls->images, 1);
+  const QueryCacheStats stats = engine_->encoder_use().cache;
+  EXPECT_EQ(stats.hits, 2U);
+  EXPECT_EQ(stats.misses, 2U);
+  EXPECT_EQ(stats.entries, 2U);  // indexing leaves it alone
+}
+
+TEST_F(CachedSearch, EncodesOnlyWhatOfAListIsNew) {
+  const std::vector<std::string> few = {"red", "blue"};
+  const std::vector<std::string> more = {"green", "blue", "grey", "red"};
+  const Matrix first = engine_->encode_texts(few).embeddings;
+  const EncodedTexts second = engine_->encode_texts(more);
+  EXPECT_EQ(engine_.calls->texts, 4);
+  for (std::size_t i = 0; i < first.cols(); ++i) {
+    EXPECT_EQ(second.embeddings.row(3)[i], first.row(0)[i]);
+    EXPECT_EQ(second.embeddings.row(1)[i], first.row(1)[i]);
+  }
+  EXPECT_EQ(second.lengths[0].tokens, 5U);
+  EXPECT_EQ(second.lengths[3].tokens, 3U);
+}
+
+TEST_F(CachedSearch, KeepsEmbeddingsAsTheEncoderGaveThem) {
+  const std::vector<std::string> texts = {"red"};
+  const Matrix unit = engine_->encode_texts(texts).embeddings;
+  const Matrix raw = engine_->encode_texts(texts, false).embeddings;
+  EXPECT_EQ(engine_.calls->texts, 1);
+  EXPECT_NEAR(dot(unit.row(0), unit.row(0)), 1, 1e-5);
+  EXPECT_NEAR(raw.row(0)[0], 220 / 255.0, 1e-6);
+}
+
+TEST_F(CachedSearch, NamesTheBrokenImageOfAListThatIsPartlyKnown) {
+  const std::vector<std::string> known = {colour_png("red", 1)};
+  engine_->encode_images(known);
+  const std::vector<std::string> images = {known[0], colour_png("red", 2), "no image"};
+  EXPECT_THAT(thrown_by([&] { engine_->encode_images(images); }).message, HasSubstr("image 3: "));
 }
 
 }  // namespace

@@ -44,14 +44,19 @@ Matrix ColourEncoder::encode_images(std::span<const encoder::Image> images) cons
   return result;
 }
 
-Matrix ColourEncoder::encode_texts(std::span<const std::string> texts) const {
+encoder::TokenizedText ColourEncoder::tokenize(std::string_view text) const {
+  const std::string_view read = text.substr(0, kContextLength);
+  return {{read.begin(), read.end()}, text.size() > kContextLength};
+}
+
+Matrix ColourEncoder::encode_tokenized(std::span<const encoder::TokenizedText> texts) const {
   calls->texts += static_cast<int>(texts.size());
   Matrix result(texts.size(), kDimension);
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const auto row = result.row(i);
     row[3] = 0.05F;
     for (const auto& [name, colour] : palette()) {
-      if (texts[i].find(name) == std::string::npos) continue;
+      if (std::ranges::search(texts[i].ids, name).empty()) continue;
       row[0] = static_cast<float>(colour.r) / 255.0F;
       row[1] = static_cast<float>(colour.g) / 255.0F;
       row[2] = static_cast<float>(colour.b) / 255.0F;
@@ -137,16 +142,19 @@ EngineOptions options_in(const std::filesystem::path& data_dir, int max_batch) {
   options.encoder.max_batch = max_batch;
   options.encoder.threads = 1;
   options.decode_threads = 2;
+  options.query_cache_mb = 0;  // the tests count what reaches the encoder
   return options;
 }
 
 TestEngine::TestEngine(const std::filesystem::path& data_dir, char fingerprint,
-                       std::function<void()> before_images, int keep_generations) {
+                       std::function<void()> before_images, int keep_generations,
+                       const std::function<void(EngineOptions&)>& change) {
   auto encoder = std::make_unique<ColourEncoder>(fingerprint);
   calls = encoder->calls;
   calls->before_images = std::move(before_images);
   EngineOptions options = options_in(data_dir);
   options.keep_generations = keep_generations;
+  if (change) change(options);
   engine = std::make_unique<Engine>(options, std::move(encoder));
 }
 

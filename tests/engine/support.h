@@ -27,7 +27,10 @@ class ColourEncoder : public encoder::Encoder {
 
   int dimension() const override { return kDimension; }
   Matrix encode_images(std::span<const encoder::Image> images) const override;
-  Matrix encode_texts(std::span<const std::string> texts) const override;
+  /// An id is a byte of the text, and a text has at most kContextLength of them.
+  static constexpr std::size_t kContextLength = 100;
+  encoder::TokenizedText tokenize(std::string_view text) const override;
+  Matrix encode_tokenized(std::span<const encoder::TokenizedText> texts) const override;
   float logit_scale() const override { return 20; }
   const std::string& fingerprint() const override { return fingerprint_; }
   encoder::EncoderInfo info() const override { return {}; }
@@ -81,7 +84,8 @@ EngineOptions options_in(const std::filesystem::path& data_dir, int max_batch = 
 /// An engine with a ColourEncoder, and the encoder's counters.
 struct TestEngine {
   explicit TestEngine(const std::filesystem::path& data_dir, char fingerprint = 'a',
-                      std::function<void()> before_images = {}, int keep_generations = 2);
+                      std::function<void()> before_images = {}, int keep_generations = 2,
+                      const std::function<void(EngineOptions&)>& change = {});
 
   std::shared_ptr<ColourEncoder::Calls> calls;
   std::unique_ptr<Engine> engine;

@@ -214,6 +214,43 @@ TEST_F(Endpoints, ClassifyRefusesIncompleteRequests) {
   }
 }
 
+TEST_F(Endpoints, TellWhetherATextWasCut) {
+  const auto context = engine::ColourEncoder::kContextLength;
+  const std::string long_text = "red " + std::string(context, 'x');
+  const json cut = {{"tokens", context}, {"truncated", true}};
+  const auto search = [&](const json& body) {
+    return server.post_json("/v1/catalogs/shop/search", body).json();
+  };
+  EXPECT_EQ(search({{"text", long_text}})["text"], cut);
+  EXPECT_EQ(search({{"text", "red"}})["text"], (json{{"tokens", 3}, {"truncated", false}}));
+  EXPECT_FALSE(search({{"product_id", "p1"}}).contains("text"));
+
+  const json labels = server
+                          .post_json("/v1/classify", {{"catalog", "shop"},
+                                                      {"product_id", "p0"},
+                                                      {"labels", {"red", long_text}},
+                                                      {"prompt_template", "{}"}})
+                          .json()["labels"];
+  for (const json& label : labels) EXPECT_EQ(label["prompt"]["truncated"], label["label"] != "red");
+
+  const json data =
+      server.post_json("/v1/embeddings", {{"input", {"red", long_text}}}).json()["data"];
+  EXPECT_EQ(data[0]["truncated"], false);
+  EXPECT_EQ(data[1]["truncated"], true);
+  EXPECT_EQ(data[1]["tokens"], context);
+}
+
+TEST_F(Endpoints, ModelsTellHowTheEncoderIsUsed) {
+  const auto model = [&] { return server.get("/v1/models").json()["data"][0]; };
+  const json before = model();
+  EXPECT_TRUE(before["threads"].is_number_integer());
+  EXPECT_EQ(before["query_cache"]["max_bytes"], 0);
+  server.post_json("/v1/embeddings", {{"input", {"red", "green"}}});
+  const json after = model();
+  EXPECT_EQ(after["batching"]["texts"], before["batching"]["texts"].get<int>() + 2);
+  EXPECT_EQ(after["batching"]["text_passes"], before["batching"]["text_passes"].get<int>() + 1);
+}
+
 TEST_F(Endpoints, EmbeddingsHaveOpenAisShape) {
   const Answer answer = server.post_json("/v1/embeddings", {{"input", {"red", "green"}}});
   ASSERT_EQ(answer.status, 200) << answer.body;
@@ -227,7 +264,9 @@ TEST_F(Endpoints, EmbeddingsHaveOpenAisShape) {
   double norm = 0;
   for (const float value : values) norm += value * value;
   EXPECT_NEAR(norm, 1, 1e-5);
-  EXPECT_TRUE(body["usage"]["prompt_tokens"].is_number_integer());
+  EXPECT_EQ(body["data"][0]["tokens"], 3);
+  EXPECT_EQ(body["data"][1]["truncated"], false);
+  EXPECT_EQ(body["usage"], (json{{"prompt_tokens", 8}, {"total_tokens", 8}}));
 
   const Answer packed =
       server.post_json("/v1/embeddings", {{"input", "red"}, {"encoding_format", "base64"}});

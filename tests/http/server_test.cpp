@@ -286,7 +286,7 @@ TEST(Server, BoundsTheConnections) {
 TEST(Server, AnswersFullQueuesAtOnceAndStaysHealthy) {
   Gate gate;
   TestServer server([](ServerOptions& options) {
-    options.compute_threads = 1;
+    options.request_threads = 1;
     options.max_queued = 1;
   });
   server.before_images([&] { gate.enter(); });
@@ -325,6 +325,27 @@ TEST(Server, AnswersFullQueuesAtOnceAndStaysHealthy) {
     }
   }
   EXPECT_EQ(answered, 1);
+}
+
+TEST(Server, RefusesQueriesWhenTooManyWaitForTheEncoder) {
+  Gate gate;
+  TestServer server({}, "flat", [](engine::EngineOptions& options) { options.max_waiting = 1; });
+  server.before_images([&] { gate.enter(); });
+  RawClient computing(server.port());
+  computing.send(image_search());
+  gate.wait_for(1);
+  RawClient waiting(server.port());
+  waiting.send(image_search());
+  while (server.engine().encoder_use().batching.waiting == 0) std::this_thread::yield();
+  const Answer refused = server.post_json("/v1/catalogs/shop/search", {{"text", "red"}});
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.header("retry-after"), "1");
+  // What needs no encoder is answered.
+  EXPECT_EQ(server.post_json("/v1/catalogs/shop/search", {{"product_id", "p1"}}).status, 200);
+  gate.open();
+  EXPECT_EQ(computing.receive()->status, 200);
+  EXPECT_EQ(waiting.receive()->status, 200);
+  EXPECT_EQ(server.post_json("/v1/catalogs/shop/search", {{"text", "red"}}).status, 200);
 }
 
 TEST(Server, DrainsWhatIsInFlight) {
@@ -397,7 +418,7 @@ TEST(Server, StopsOnASignalWithoutAnyConnection) {
 TEST(Server, AnswersManyClientsAtOnce) {
   TestServer server([](ServerOptions& options) {
     options.io_threads = 2;
-    options.compute_threads = 3;
+    options.request_threads = 3;
     options.max_queued = 1000;
   });
   std::vector<std::future<int>> clients;

@@ -96,8 +96,9 @@ std::string RawClient::receive_all() {
   return received_;
 }
 
-TestServer::TestServer(const std::function<void(ServerOptions&)>& change, const std::string& kind)
-    : engine_(data_dir_.path()) {
+TestServer::TestServer(const std::function<void(ServerOptions&)>& change, const std::string& kind,
+                       const std::function<void(engine::EngineOptions&)>& change_engine)
+    : engine_(data_dir_.path(), 'a', {}, 2, change_engine) {
   engine_->index_catalog(catalog_.request("shop", kind));
   ServerOptions options;
   options.port = 0;

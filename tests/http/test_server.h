@@ -57,9 +57,10 @@ class RawClient {
 /// A server on a free port over an engine with a ColourEncoder and a catalog "shop" of 12 products.
 class TestServer {
  public:
-  /// change: what the test wants different from the defaults.
+  /// change, change_engine: what the test wants different from the defaults.
   explicit TestServer(const std::function<void(ServerOptions&)>& change = {},
-                      const std::string& kind = "flat");
+                      const std::string& kind = "flat",
+                      const std::function<void(engine::EngineOptions&)>& change_engine = {});
   ~TestServer();
 
   int port() const { return server_->port(); }

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/matrix.h"
+#include "encoder/encoder.h"
+#include "encoder/image.h"
+#include "engine/fair_share.h"
+
+namespace vitrine::engine {
+
+struct BatchingOptions {
+  /// Texts of one forward pass, at least 1.
+  std::size_t max_texts = 32;
+  /// Images of one forward pass, at least 1. A query that arrives during a pass waits for its end,
+  /// so this bounds what indexing costs a query; beyond a few images a larger pass is hardly faster
+  /// an image.
+  std::size_t max_images = 8;
+  /// Texts and images of queries that may wait, at least 1.
+  std::size_t max_waiting = 1024;
+};
+
+/// What the encoder has done since it was started.
+struct BatchingStats {
+  std::uint64_t texts = 0;
+  std::uint64_t text_passes = 0;
+  std::uint64_t images = 0;
+  std::uint64_t image_passes = 0;
+  std::uint64_t refused = 0;  ///< requests that found no room in the queue
+  std::size_t waiting = 0;    ///< texts and images of queries, now
+};
+
+/// Encodes what concurrent callers bring in common forward passes, one pass at a time. A caller
+/// that finds the encoder idle is served at once; what arrives during a pass forms the next one.
+///
+/// All passes run on one thread of this object, so that OpenMP keeps one team of threads for them
+/// (libgomp has one for each thread that ever computed) and callers cost no cores while they wait.
+/// Inputs come tokenized or prepared: what is wrong with one has shown before it meets others. When
+/// a pass fails, each of its callers gets the error.
+///
+/// Thread-safe. Every call must have returned before the destruction.
+class BatchingEncoder {
+ public:
+  enum class Traffic {
+    kQuery,     ///< somebody waits for the answer
+    kIndexing,  ///< everything else: see FairShare
+  };
+
+  /// encoder must outlive this object.
+  BatchingEncoder(const encoder::Encoder& encoder, const BatchingOptions& options);
+  ~BatchingEncoder();
+  BatchingEncoder(const BatchingEncoder&) = delete;
+  BatchingEncoder& operator=(const BatchingEncoder&) = delete;
+
+  /// Waits for the embeddings: [n, dimension], row i of input i, not normalised; n may be 0.
+  /// Throws Unavailable when too many queries wait already (a request of any size is taken when
+  /// none does; indexing is not bounded, since its callers wait), and what the encoder throws.
+  Matrix encode_texts(std::vector<encoder::TokenizedText> texts, Traffic traffic);
+  Matrix encode_images(std::vector<encoder::Image> prepared, Traffic traffic);
+
+  BatchingStats stats() const;
+
+ private:
+  struct Request;
+  struct Slice;
+  struct Pass;
+  using Queue = std::deque<std::unique_ptr<Request>>;
+
+  Matrix encode(std::unique_ptr<Request> request, Traffic traffic);
+  void run();
+  Pass take_pass();
+  void encode_pass(Pass& pass) const;
+  void finish(Pass pass, std::chrono::steady_clock::duration time);
+
+  const encoder::Encoder& encoder_;
+  const BatchingOptions options_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;
+  Queue queries_;          // guarded by mutex_
+  Queue indexing_;         // guarded by mutex_
+  FairShare fair_share_;   // guarded by mutex_
+  BatchingStats stats_;    // guarded by mutex_
+  bool stopping_ = false;  // guarded by mutex_
+
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace vitrine::engine
