@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "encoder/clip_encoder.h"
 #include "encoder/encoder.h"
+#include "encoder/golden_vectors.h"
 #include "encoder/open_clip_checkpoint.h"
 #include "encoder/transformers_checkpoint.h"
 
@@ -59,7 +60,9 @@ std::unique_ptr<Encoder> load_encoder(const EncoderOptions& options) {
       kFormats, [&](const CheckpointFormat& f) { return f.recognizes(options.model); });
   // When none does, the reader of the most common format says what is missing.
   if (format == std::end(kFormats)) format = std::begin(kFormats);
-  return format->load(options);
+  std::unique_ptr<Encoder> encoder = format->load(options);
+  check_golden_vectors(*encoder, options.model);
+  return encoder;
 }
 
 }  // namespace vitrine::encoder

@@ -90,9 +90,11 @@ class Encoder {
   virtual EncoderInfo info() const = 0;
 };
 
-/// Loads a checkpoint folder; its files decide which format and architecture it is. Throws NotFound
-/// (a file is missing), Corruption (a file is damaged, or the weights do not match the config; the
-/// message lists every difference), InvalidArgument (not supported).
+/// Loads a checkpoint folder; its files decide which format and architecture it is. When the folder
+/// has golden vectors (golden_vectors.h), they are encoded and compared. Throws NotFound (a file is
+/// missing), Corruption (a file is damaged, or the weights do not match the config, in which case
+/// the message lists every difference, or the embeddings are not the golden ones), InvalidArgument
+/// (not supported).
 std::unique_ptr<Encoder> load_encoder(const EncoderOptions& options);
 
 }  // namespace vitrine::encoder

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "encoder/golden_vectors.h"
 #include "encoder/safetensors.h"
 
 namespace vitrine::tools {
@@ -98,6 +99,7 @@ void write_weights(const std::filesystem::path& path, const encoder::WeightMap& 
 void write_checkpoint(const std::filesystem::path& folder, const encoder::ClipConfig& config,
                       const encoder::WeightMap& weights, const BpeVocabulary& vocabulary) {
   std::filesystem::create_directories(folder);
+  std::filesystem::remove(folder / encoder::kGoldenFile);  // of other weights
   write_json(folder / "config.json", config_json(config, vocabulary));
   write_json(folder / "preprocessor_config.json", processor_json(config));
   write_json(folder / "tokenizer_config.json", tokenizer_json(config));
