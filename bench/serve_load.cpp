@@ -1,0 +1,167 @@
+// Asks a running `vitrine serve` with many clients at once and prints what they got: requests a
+// second and latencies. Each request is a short text that was not asked before, so that the
+// server's query cache has no part in it.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/version.hpp>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+namespace net = boost::asio;
+namespace http = boost::beast::http;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string host = "127.0.0.1";
+  std::string port = "8080";
+  std::string catalog;
+  std::vector<int> clients{1, 8, 32};
+  double seconds = 5;
+  int rounds = 3;
+};
+
+/// A million short queries (eight of CLIP's tokens, start and end included), none twice.
+class Queries {
+ public:
+  std::string next() {
+    static constexpr std::array<std::array<const char*, 10>, 6> kWords = {{
+        {"red", "blue", "green", "black", "white", "pink", "grey", "brown", "yellow", "orange"},
+        {"striped", "plain", "dotted", "short", "long", "warm", "light", "wide", "soft", "new"},
+        {"cotton", "wool", "silk", "leather", "linen", "denim", "velvet", "fleece", "satin",
+         "lace"},
+        {"dress", "shirt", "coat", "bag", "boot", "jacket", "skirt", "scarf", "hat", "belt"},
+        {"summer", "winter", "spring", "party", "office", "sport", "beach", "city", "home",
+         "travel"},
+        {"women", "men", "girls", "boys", "kids", "babies", "dancers", "runners", "brides",
+         "guests"},
+    }};
+    std::string text;
+    // Steps by a number that has no factor in common with a million.
+    std::uint64_t number = next_.fetch_add(1) * 617'587 % 1'000'000;
+    for (const auto& words : kWords) {
+      text += text.empty() ? "" : " ";
+      text += words[number % words.size()];
+      number /= words.size();
+    }
+    return text;
+  }
+
+ private:
+  // Another run against the same server begins elsewhere.
+  std::atomic<std::uint64_t> next_{std::random_device{}() % 1'000'000};
+};
+
+/// One keep-alive connection; the latency of each request in milliseconds.
+std::vector<double> ask(const Options& options, Queries& queries, const std::atomic<bool>& stop) {
+  net::io_context io;
+  net::ip::tcp::socket socket(io);
+  net::connect(socket, net::ip::tcp::resolver(io).resolve(options.host, options.port));
+  socket.set_option(net::ip::tcp::no_delay(true));
+  http::request<http::string_body> request(
+      http::verb::post,
+      options.catalog.empty() ? "/v1/embeddings" : "/v1/catalogs/" + options.catalog + "/search",
+      11);
+  request.set(http::field::host, options.host);
+  request.set(http::field::content_type, "application/json");
+  boost::beast::flat_buffer buffer;
+  std::vector<double> latencies;
+  while (!stop) {
+    request.body() =
+        options.catalog.empty()
+            ? fmt::format(R"({{"input": "{}", "encoding_format": "base64"}})", queries.next())
+            : fmt::format(R"({{"text": "{}"}})", queries.next());
+    request.prepare_payload();
+    const auto start = Clock::now();
+    http::write(socket, request);
+    http::response<http::string_body> answer;
+    http::read(socket, buffer, answer);
+    if (answer.result() != http::status::ok) {
+      throw std::runtime_error(fmt::format("{}: {}", answer.result_int(), answer.body()));
+    }
+    latencies.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  }
+  return latencies;
+}
+
+void measure(const Options& options, int clients, Queries& queries) {
+  std::atomic<bool> stop = false;
+  std::vector<std::vector<double>> parts(static_cast<std::size_t>(clients));
+  std::vector<std::exception_ptr> failures(parts.size());
+  std::vector<std::thread> threads;
+  const auto start = Clock::now();
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    threads.emplace_back([&, i] {
+      try {
+        parts[i] = ask(options, queries, stop);
+      } catch (...) {
+        failures[i] = std::current_exception();
+      }
+    });
+  }
+  std::this_thread::sleep_for(std::chrono::duration<double>(options.seconds));
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  for (const auto& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+  std::vector<double> all;
+  for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
+  if (all.empty()) throw std::runtime_error("no request was answered in time; give more --seconds");
+  std::ranges::sort(all);
+  const auto percentile = [&](double share) {
+    return all[static_cast<std::size_t>(share * static_cast<double>(all.size() - 1))];
+  };
+  fmt::print("| {:7} | {:10.1f} | {:8.2f} | {:8.2f} | {:8.2f} |\n", clients,
+             static_cast<double>(all.size()) / seconds, percentile(0.5), percentile(0.95),
+             percentile(0.99));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Load test of a running vitrine serve: distinct short texts, many clients at once");
+  app.add_option("--host", options.host, "Host")->capture_default_str();
+  app.add_option("--port", options.port, "Port")->capture_default_str();
+  app.add_option("--catalog", options.catalog,
+                 "Search this catalogue; without it: embeddings only");
+  app.add_option("--clients", options.clients, "Clients at once, one measurement each")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--seconds", options.seconds, "Length of a measurement")->capture_default_str();
+  app.add_option("--rounds", options.rounds, "Repetitions, interleaved")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  try {
+    Queries queries;
+    fmt::print(
+        "| clients | requests/s |   p50 ms |   p95 ms |   p99 ms |\n|---|---|---|---|---|\n");
+    for (int round = 0; round < options.rounds; ++round) {
+      for (const int clients : options.clients) {
+        measure(options, clients, queries);
+      }
+    }
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "serve_load: {}\n", error.what());
+    return 1;
+  }
+  return 0;
+}
