@@ -6,11 +6,21 @@
 #include <chrono>
 #include <exception>
 #include <iterator>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
 
 namespace vitrine::engine {
+
+/// What a pass gives a request that ends with it. An error travels as a value: the caller throws
+/// it, so that no two threads ever hold one exception.
+struct BatchingEncoder::Outcome {
+  Matrix embeddings;
+  std::optional<ErrorCode> failure;
+  std::string message;
+};
 
 /// What one caller waits for; either texts or images. Belongs to a queue or to the running pass.
 struct BatchingEncoder::Request {
@@ -18,7 +28,7 @@ struct BatchingEncoder::Request {
   std::vector<encoder::Image> images;
   std::size_t begin = 0;  // of what no pass has taken yet
   Matrix embeddings;      // [size(), dimension]
-  std::promise<Matrix> promise;
+  std::promise<Outcome> promise;
 
   bool is_text() const { return !texts.empty(); }
   std::size_t size() const { return is_text() ? texts.size() : images.size(); }
@@ -37,7 +47,8 @@ struct BatchingEncoder::Pass {
   Traffic traffic = Traffic::kQuery;
   bool is_text = false;
   std::vector<Slice> slices;
-  std::exception_ptr failure;
+  std::optional<ErrorCode> failure;
+  std::string message;
 
   std::size_t size() const {
     std::size_t count = 0;
@@ -45,21 +56,6 @@ struct BatchingEncoder::Pass {
     return count;
   }
 };
-
-namespace {
-
-/// The same error as an object of its own: callers read theirs on their own threads.
-std::exception_ptr copy_of(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const Error& error) {
-    return std::make_exception_ptr(Error(error.code(), error.what()));
-  } catch (...) {
-    return failure;
-  }
-}
-
-}  // namespace
 
 BatchingEncoder::BatchingEncoder(const encoder::Encoder& encoder, const BatchingOptions& options)
     : encoder_(encoder), options_(options), thread_([this] { run(); }) {}
@@ -89,7 +85,7 @@ Matrix BatchingEncoder::encode(std::unique_ptr<Request> request, Traffic traffic
   const std::size_t count = request->size();
   request->embeddings = Matrix(count, static_cast<std::size_t>(encoder_.dimension()));
   if (count == 0) return std::move(request->embeddings);
-  std::future<Matrix> embeddings = request->promise.get_future();
+  std::future<Outcome> future = request->promise.get_future();
   {
     const std::lock_guard lock(mutex_);
     if (traffic == Traffic::kQuery) {
@@ -107,7 +103,9 @@ Matrix BatchingEncoder::encode(std::unique_ptr<Request> request, Traffic traffic
     }
   }
   work_.notify_one();
-  return embeddings.get();
+  Outcome outcome = future.get();
+  if (outcome.failure) throw Error(*outcome.failure, outcome.message);
+  return std::move(outcome.embeddings);
 }
 
 BatchingStats BatchingEncoder::stats() const {
@@ -127,8 +125,12 @@ void BatchingEncoder::run() {
     const auto start = std::chrono::steady_clock::now();
     try {
       encode_pass(pass);
-    } catch (...) {
-      pass.failure = std::current_exception();
+    } catch (const Error& error) {
+      pass.failure = error.code();
+      pass.message = error.what();
+    } catch (const std::exception& error) {
+      pass.failure = ErrorCode::kInternal;
+      pass.message = error.what();
     }
     finish(std::move(pass), std::chrono::steady_clock::now() - start);
   }
@@ -209,11 +211,7 @@ void BatchingEncoder::finish(Pass pass, std::chrono::steady_clock::duration time
     }
   }
   for (const auto& request : done) {
-    if (pass.failure) {
-      request->promise.set_exception(copy_of(pass.failure));
-    } else {
-      request->promise.set_value(std::move(request->embeddings));
-    }
+    request->promise.set_value({std::move(request->embeddings), pass.failure, pass.message});
   }
 }
 

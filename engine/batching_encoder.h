@@ -69,6 +69,7 @@ class BatchingEncoder {
   BatchingStats stats() const;
 
  private:
+  struct Outcome;
   struct Request;
   struct Slice;
   struct Pass;
