@@ -21,8 +21,8 @@ struct BatchingOptions {
   /// Texts of one forward pass, at least 1.
   std::size_t max_texts = 32;
   /// Images of one forward pass, at least 1. A query that arrives during a pass waits for its end,
-  /// so this bounds what indexing costs a query; beyond a few images a larger pass is hardly faster
-  /// an image.
+  /// so this bounds what indexing costs a query; beyond a few images for each of the encoder's
+  /// threads a larger pass is hardly faster an image.
   std::size_t max_images = 8;
   /// Texts and images of queries that may wait, at least 1.
   std::size_t max_waiting = 1024;
@@ -41,8 +41,8 @@ struct BatchingStats {
 /// Encodes what concurrent callers bring in common forward passes, one pass at a time. A caller
 /// that finds the encoder idle is served at once; what arrives during a pass forms the next one.
 ///
-/// All passes run on one thread of this object, so that OpenMP keeps one team of threads for them
-/// (libgomp has one for each thread that ever computed) and callers cost no cores while they wait.
+/// All passes run on one thread of this object: it is the first of the encoder's own team of
+/// threads, and callers cost no cores while they wait.
 /// Inputs come tokenized or prepared: what is wrong with one has shown before it meets others. When
 /// a pass fails, each of its callers gets the error.
 ///
