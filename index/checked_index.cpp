@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "index/faiss_file.h"
 #include "index/kernels/inner_product.h"
+#include "index/scan.h"
 
 namespace vitrine::index {
 namespace {
@@ -58,9 +59,20 @@ SearchResult CheckedIndex::search(MatrixView queries, int k, const SearchOptions
     throw invalid_argument(fmt::format("queries have {} columns; the index has vectors of {}",
                                        queries.cols, dimension()));
   }
+  if (options.allowed != nullptr && options.allowed->size() != size()) {
+    throw invalid_argument(fmt::format("the set of allowed rows is over {} rows; the index has {}",
+                                       options.allowed->size(), size()));
+  }
   check_unit_rows(queries, "query");
+  SearchOptions effective = options;
   try {
-    return options.exact ? search_exact(queries, hits) : search_approximate(queries, hits, options);
+    if (options.allowed != nullptr) {
+      const std::size_t allowed = options.allowed->count();
+      if (allowed == 0) return make_result(queries.rows, hits);
+      if (allowed == size()) effective.allowed = nullptr;
+    }
+    return options.exact ? search_exact(queries, hits, effective.allowed)
+                         : search_approximate(queries, hits, effective);
   } catch (const std::bad_alloc&) {
     throw resource_exhausted(
         fmt::format("out of memory for {} hits of each of {} queries; search "

@@ -27,9 +27,11 @@ class CheckedIndex : public VectorIndex {
 
  protected:
   virtual const faiss::Index& faiss_index() const = 0;
-  /// Every vector compared.
-  virtual SearchResult search_exact(MatrixView queries, std::size_t k) const = 0;
-  /// Must return min(k, size()) hits for each query.
+  /// Every vector compared, or every allowed one. allowed: null, or of size().
+  virtual SearchResult search_exact(MatrixView queries, std::size_t k,
+                                    const RowSet* allowed) const = 0;
+  /// Must return min(k, size()) hits for each query, or as many as there are allowed rows.
+  /// options.allowed: null, or of size(), with some rows but not all.
   virtual SearchResult search_approximate(MatrixView queries, std::size_t k,
                                           const SearchOptions& options) const = 0;
   /// [dimension()] floats that live as long as the index.

@@ -19,14 +19,15 @@ class FlatIndex : public CheckedIndex {
  protected:
   const faiss::Index& faiss_index() const override { return *flat_; }
 
-  SearchResult search_exact(MatrixView queries, std::size_t k) const override {
+  SearchResult search_exact(MatrixView queries, std::size_t k,
+                            const RowSet* allowed) const override {
     const VectorBlock all{flat_->get_xb(), size()};
-    return scan_parallel(queries, {&all, 1}, k);
+    return scan_parallel(queries, {&all, 1}, allowed, k);
   }
 
   SearchResult search_approximate(MatrixView queries, std::size_t k,
-                                  const SearchOptions& /*options*/) const override {
-    return search_exact(queries, k);
+                                  const SearchOptions& options) const override {
+    return search_exact(queries, k, options.allowed);
   }
 
   const float* row_data(std::size_t row) const override {

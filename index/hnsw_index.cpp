@@ -73,20 +73,31 @@ class HnswIndex : public CheckedIndex {
  protected:
   const faiss::Index& faiss_index() const override { return *index_; }
 
-  SearchResult search_exact(MatrixView queries, std::size_t k) const override {
+  SearchResult search_exact(MatrixView queries, std::size_t k,
+                            const RowSet* allowed) const override {
     const VectorBlock all{vectors_, size()};
-    return scan_parallel(queries, {&all, 1}, k);
+    return scan_parallel(queries, {&all, 1}, allowed, k);
   }
 
   SearchResult search_approximate(MatrixView queries, std::size_t k,
                                   const SearchOptions& options) const override {
     const std::size_t beam = std::max(k, static_cast<std::size_t>(options.ef_search));
-    if (beam >= size()) return search_exact(queries, k);
-    SearchResult result = make_result(queries.rows, k);
     const auto links = static_cast<std::size_t>(index_->hnsw.nb_neighbors(0));
-    parallel_for(queries.rows, threads_for(queries.rows * beam * links * dimension()),
+    const RowSet* allowed = options.allowed;
+    const std::size_t rows = allowed == nullptr ? size() : allowed->count();
+    // The walk meets rows / size() allowed nodes in each node it goes through, and compares each of
+    // those with about half its links: the others were compared before.
+    const double nodes =
+        static_cast<double>(beam) * static_cast<double>(size()) / static_cast<double>(rows);
+    const double walked = nodes * static_cast<double>(links) / 2;
+    if (beam >= rows || (allowed != nullptr && walked >= static_cast<double>(rows))) {
+      return search_exact(queries, k, allowed);
+    }
+    SearchResult result = make_result(queries.rows, k);
+    parallel_for(queries.rows,
+                 threads_for(queries.rows * static_cast<std::size_t>(walked) * dimension()),
                  [&](std::size_t query) {
-                   put_hits(walk(queries.row(query).data(), beam, k), query, result);
+                   put_hits(walk(queries.row(query).data(), beam, k, allowed, rows), query, result);
                  });
     return result;
   }
@@ -94,8 +105,13 @@ class HnswIndex : public CheckedIndex {
   const float* row_data(std::size_t row) const override { return vectors_ + row * dimension(); }
 
  private:
-  /// At least k hits, best first.
-  std::vector<Hit> walk(const float* query, std::size_t beam, std::size_t k) const {
+  /// At least k hits, best first; fewer where `rows`, the number of allowed ones, is less. The walk
+  /// goes through every node, and stops when the `beam` best allowed ones are better than any node
+  /// left to go on from: the rarer allowed rows are, the farther it goes. Where they lie far from
+  /// the query it would go through most of the graph; after as many comparisons as there are
+  /// allowed rows it gives up and compares those.
+  std::vector<Hit> walk(const float* query, std::size_t beam, std::size_t k, const RowSet* allowed,
+                        std::size_t rows) const {
     const InnerProductKernel& kernel = inner_product_kernel();
     const faiss::HNSW& graph = index_->hnsw;
     Hit nearest{
@@ -120,9 +136,16 @@ class HnswIndex : public CheckedIndex {
     VisitedRowsPool::Lease visited = visited_.borrow();
     std::priority_queue<Hit, std::vector<Hit>, WorseFirst> candidates;
     TopK best(beam);
+    const auto offer = [&](const Hit& hit) {
+      if (allowed == nullptr || allowed->contains(static_cast<std::size_t>(hit.row))) {
+        best.offer(hit);
+      }
+    };
     visited->visit(static_cast<std::size_t>(nearest.row));
     candidates.push(nearest);
-    best.offer(nearest);
+    offer(nearest);
+    std::size_t compared = 0;
+    bool gave_up = false;
     while (!candidates.empty()) {
       const Hit candidate = candidates.top();
       if (best.full() && better(best.worst(), candidate)) break;
@@ -134,18 +157,21 @@ class HnswIndex : public CheckedIndex {
         links.push_back(node);
       });
       compare(query, links, scores);
+      compared += links.size();
+      gave_up = allowed != nullptr && compared >= rows;
+      if (gave_up) break;
       for (std::size_t i = 0; i < links.size(); ++i) {
         const Hit hit{scores[i], links[i]};
         if (best.full() && !better(hit, best.worst())) continue;
         candidates.push(hit);
-        best.offer(hit);
+        offer(hit);
       }
     }
     // Many equal vectors can cut a graph in pieces, too few of whose nodes are in reach.
-    if (best.size() < k) {
+    if (gave_up || best.size() < std::min(k, rows)) {
       best = TopK(k);
       const VectorBlock all{vectors_, size()};
-      scan(query, dimension(), {&all, 1}, best);
+      scan(query, dimension(), {&all, 1}, allowed, best);
     }
     return best.take();
   }

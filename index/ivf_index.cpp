@@ -53,36 +53,45 @@ class IvfIndex : public CheckedIndex {
  protected:
   const faiss::Index& faiss_index() const override { return *ivf_; }
 
-  SearchResult search_exact(MatrixView queries, std::size_t k) const override {
-    return scan_parallel(queries, blocks_, k);
+  SearchResult search_exact(MatrixView queries, std::size_t k,
+                            const RowSet* allowed) const override {
+    return scan_parallel(queries, blocks_, allowed, k);
   }
 
   SearchResult search_approximate(MatrixView queries, std::size_t k,
                                   const SearchOptions& options) const override {
     const std::size_t nprobe = static_cast<std::size_t>(options.nprobe);
-    if (nprobe >= blocks_.size()) return search_exact(queries, k);
+    const RowSet* allowed = options.allowed;
+    const std::size_t rows = allowed == nullptr ? size() : allowed->count();
+    // The rows to compare with are as many as without a filter, from as many lists as hold them.
+    const std::size_t scanned = blocks_.size() + size() / blocks_.size() * nprobe;
+    if (nprobe >= blocks_.size() || (allowed != nullptr && scanned >= rows)) {
+      return search_exact(queries, k, allowed);
+    }
+    const std::size_t wanted = std::min(k, rows);
+    const std::size_t lists = std::min(blocks_.size(), nprobe * size() / rows);
     if (queries.rows == 1) {
-      return scan_parallel(queries, nearest_lists(queries.data, k, nprobe), k);
+      return scan_parallel(queries, nearest_lists(queries.data, lists, wanted, allowed), allowed,
+                           k);
     }
     SearchResult result = make_result(queries.rows, k);
-    const std::size_t scanned = blocks_.size() + size() / blocks_.size() * nprobe;
-    parallel_for(queries.rows, threads_for(queries.rows * scanned * dimension()),
-                 [&](std::size_t query) {
-                   const float* data = queries.row(query).data();
-                   TopK best(k);
-                   scan(data, dimension(), nearest_lists(data, k, nprobe), best);
-                   put_hits(best.take(), query, result);
-                 });
+    parallel_for(
+        queries.rows, threads_for(queries.rows * scanned * dimension()), [&](std::size_t query) {
+          const float* data = queries.row(query).data();
+          TopK best(k);
+          scan(data, dimension(), nearest_lists(data, lists, wanted, allowed), allowed, best);
+          put_hits(best.take(), query, result);
+        });
     return result;
   }
 
   const float* row_data(std::size_t row) const override { return vectors_[row]; }
 
  private:
-  /// The nprobe lists nearest to the query, and as many more as it takes to see k vectors.
-  std::vector<VectorBlock> nearest_lists(const float* query, std::size_t k,
-                                         std::size_t nprobe) const {
-    const std::size_t wanted = std::min(k, size());
+  /// The nprobe lists nearest to the query, and as many more as it takes to see so many wanted
+  /// rows.
+  std::vector<VectorBlock> nearest_lists(const float* query, std::size_t nprobe, std::size_t wanted,
+                                         const RowSet* allowed) const {
     std::vector<float> scores(blocks_.size());
     inner_product_kernel().contiguous(query, centroids_, scores.size(), dimension(), scores.data());
     std::vector<Hit> order(scores.size());
@@ -96,9 +105,16 @@ class IvfIndex : public CheckedIndex {
     for (std::size_t i = 0; i < order.size() && (i < nprobe || vectors < wanted); ++i) {
       if (i == nprobe) std::sort(middle, order.end(), better);
       nearest.push_back(blocks_[static_cast<std::size_t>(order[i].row)]);
-      vectors += nearest.back().count;
+      if (vectors < wanted) vectors += allowed_in(nearest.back(), allowed);
     }
     return nearest;
+  }
+
+  static std::size_t allowed_in(const VectorBlock& list, const RowSet* allowed) {
+    if (allowed == nullptr) return list.count;
+    return static_cast<std::size_t>(std::count_if(
+        list.rows, list.rows + list.count,
+        [&](std::int64_t row) { return allowed->contains(static_cast<std::size_t>(row)); }));
   }
 
   std::unique_ptr<faiss::IndexIVFFlat> ivf_;

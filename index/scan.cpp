@@ -32,14 +32,51 @@ void for_each_tile(std::span<const VectorBlock> blocks, std::size_t dimension, V
   }
 }
 
-void scan_tile(const float* query, std::size_t dimension, const VectorBlock& tile, TopK& best) {
+std::int64_t row_at(const VectorBlock& block, std::size_t i) {
+  return block.rows == nullptr ? block.first_row + static_cast<std::int64_t>(i) : block.rows[i];
+}
+
+/// Which vectors of a tile are allowed.
+struct Selection {
+  bool all = true;
+  std::size_t count = 0;
+  std::int32_t places[kMostTileRows];  ///< [count], unless all
+};
+
+Selection select(const VectorBlock& tile, const RowSet* allowed) {
+  Selection selection;
+  if (allowed == nullptr) return selection;
+  selection.all = false;
+  const auto add = [&](std::size_t i) {
+    selection.places[selection.count++] = static_cast<std::int32_t>(i);
+  };
+  if (tile.rows == nullptr) {
+    const auto first = static_cast<std::size_t>(tile.first_row);
+    allowed->for_each(first, first + tile.count, [&](std::size_t row) { add(row - first); });
+  } else {
+    for (std::size_t i = 0; i < tile.count; ++i) {
+      if (allowed->contains(static_cast<std::size_t>(tile.rows[i]))) add(i);
+    }
+  }
+  return selection;
+}
+
+void scan_tile(const float* query, std::size_t dimension, const VectorBlock& tile,
+               const Selection& selection, TopK& best) {
+  const InnerProductKernel& kernel = inner_product_kernel();
   float scores[kMostTileRows];
-  inner_product_kernel().contiguous(query, tile.vectors, tile.count, dimension, scores);
-  for (std::size_t i = 0; i < tile.count; ++i) {
-    if (best.full() && scores[i] < best.worst().score) continue;
-    const std::int64_t row =
-        tile.rows == nullptr ? tile.first_row + static_cast<std::int64_t>(i) : tile.rows[i];
-    best.offer({scores[i], row});
+  const auto offer = [&](float score, std::size_t i) {
+    if (best.full() && score < best.worst().score) return;
+    best.offer({score, row_at(tile, i)});
+  };
+  if (selection.all) {
+    kernel.contiguous(query, tile.vectors, tile.count, dimension, scores);
+    for (std::size_t i = 0; i < tile.count; ++i) offer(scores[i], i);
+  } else {
+    kernel.gathered(query, tile.vectors, selection.places, selection.count, dimension, scores);
+    for (std::size_t i = 0; i < selection.count; ++i) {
+      offer(scores[i], static_cast<std::size_t>(selection.places[i]));
+    }
   }
 }
 
@@ -59,12 +96,14 @@ void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result) {
 }
 
 void scan(const float* query, std::size_t dimension, std::span<const VectorBlock> blocks,
-          TopK& best) {
-  for_each_tile(blocks, dimension,
-                [&](const VectorBlock& tile) { scan_tile(query, dimension, tile, best); });
+          const RowSet* allowed, TopK& best) {
+  for_each_tile(blocks, dimension, [&](const VectorBlock& tile) {
+    scan_tile(query, dimension, tile, select(tile, allowed), best);
+  });
 }
 
-SearchResult scan_parallel(MatrixView queries, std::span<const VectorBlock> blocks, std::size_t k) {
+SearchResult scan_parallel(MatrixView queries, std::span<const VectorBlock> blocks,
+                           const RowSet* allowed, std::size_t k) {
   SearchResult result = make_result(queries.rows, k);
   if (queries.rows == 0) return result;
   const std::size_t dimension = queries.cols;
@@ -96,8 +135,10 @@ SearchResult scan_parallel(MatrixView queries, std::span<const VectorBlock> bloc
     const std::size_t last_tile = tiles.size() * (share + 1) / shares;
     std::vector<TopK> group(last_query - first_query, TopK(k));
     for (std::size_t tile = first_tile; tile < last_tile; ++tile) {
+      const Selection selection = select(tiles[tile], allowed);
       for (std::size_t query = first_query; query < last_query; ++query) {
-        scan_tile(queries.row(query).data(), dimension, tiles[tile], group[query - first_query]);
+        scan_tile(queries.row(query).data(), dimension, tiles[tile], selection,
+                  group[query - first_query]);
       }
     }
     if (shares > 1) {

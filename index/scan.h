@@ -24,11 +24,14 @@ SearchResult make_result(std::size_t queries, std::size_t k);
 /// Writes the hits, best first, as the answer to a query; hits beyond k are dropped.
 void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result);
 
-/// Offers every vector of the blocks, on the calling thread. query: [dimension].
+/// Offers every vector of the blocks whose row is allowed (null: all), on the calling thread.
+/// query: [dimension].
 void scan(const float* query, std::size_t dimension, std::span<const VectorBlock> blocks,
-          TopK& best);
+          const RowSet* allowed, TopK& best);
 
-/// The k best of all vectors in the blocks for each query, on as many threads as the work is worth.
-SearchResult scan_parallel(MatrixView queries, std::span<const VectorBlock> blocks, std::size_t k);
+/// The k best of all allowed vectors in the blocks for each query, on as many threads as the work
+/// is worth.
+SearchResult scan_parallel(MatrixView queries, std::span<const VectorBlock> blocks,
+                           const RowSet* allowed, std::size_t k);
 
 }  // namespace vitrine::index

@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "base/matrix.h"
+#include "index/row_set.h"
 
 /// Nearest-neighbour search over unit vectors by cosine (the inner product of unit vectors).
 /// A row is the position of a vector in the matrix the index was built from, counted from 0.
 namespace vitrine::index {
 
-/// Stands where a hit is missing, which happens only when k exceeds the number of vectors.
+/// Stands where a hit is missing, which happens only when k exceeds the number of vectors that may
+/// be hits.
 constexpr std::int64_t kNoRow = -1;
 /// Largest k of one search.
 constexpr int kMaxK = 10000;
@@ -49,6 +51,11 @@ struct SearchOptions {
   /// Beam width of an hnsw search, in nodes; k where that is larger. Higher: better recall,
   /// slower. Valid: [1, 10000].
   int ef_search = 64;
+  /// Only these rows are hits; null: all. Its size must be the index's; it is not owned. Under it
+  /// an ivf search scans as many lists, and an hnsw search walks as far, as it takes to compare as
+  /// many allowed rows as it would without; where comparing every allowed row is cheaper, it does
+  /// that.
+  const RowSet* allowed = nullptr;
 
   /// Throws InvalidArgument naming the field.
   void validate() const;
@@ -80,7 +87,8 @@ class VectorIndex {
   /// Number of vectors, at least 1.
   virtual std::size_t size() const = 0;
 
-  /// The min(k, size()) best hits of each query, padded to k with kNoRow.
+  /// The min(k, size()) best hits of each query, or as many as there are allowed rows, padded to k
+  /// with kNoRow.
   /// queries: [n, dimension()], finite, unit length within 1e-3; n may be 0. k: [1, kMaxK].
   /// Throws InvalidArgument, naming the offending query row, column count, k or option.
   virtual SearchResult search(MatrixView queries, int k,

@@ -50,7 +50,7 @@ TEST(Scan, AgreesWithASortOfEverythingOnAnyNumberOfThreads) {
     set_compute_threads_of_this_thread(threads);
     for (const std::size_t count : {1, 3, 5, 70}) {
       for (const std::size_t k : {1, 10, 700}) {
-        const SearchResult result = scan_parallel({queries.data(), count, 64}, blocks, k);
+        const SearchResult result = scan_parallel({queries.data(), count, 64}, blocks, nullptr, k);
         ASSERT_EQ(result.rows.size(), count * k);
         for (const std::size_t query : {std::size_t{0}, count - 1}) {
           const std::vector<Hit> expected = sorted_hits(queries.row(query), vectors);

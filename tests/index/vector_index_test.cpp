@@ -14,6 +14,8 @@
 
 #include "base/compute_threads.h"
 #include "base/file.h"
+#include "index/kernels/inner_product.h"
+#include "index/scan.h"
 #include "tests/index/vectors.h"
 
 namespace vitrine::index {
@@ -107,6 +109,126 @@ TEST_P(VectorIndexConformance, MoreEffortFindsNoLess) {
   }
   EXPECT_EQ(last, 1.0);
 }
+
+/// What a search under a filter must find: every allowed row compared by the plainest means.
+SearchResult sorted_allowed(const Matrix& vectors, const Matrix& queries, std::size_t k,
+                            const RowSet& allowed) {
+  SearchResult expected = make_result(queries.rows(), k);
+  for (std::size_t query = 0; query < queries.rows(); ++query) {
+    std::vector<Hit> hits;
+    allowed.for_each(0, allowed.size(), [&](std::size_t row) {
+      hits.push_back({inner_product_kernel().pair(queries.row(query).data(),
+                                                  vectors.row(row).data(), vectors.cols()),
+                      static_cast<std::int64_t>(row)});
+    });
+    std::sort(hits.begin(), hits.end(), better);
+    put_hits(std::move(hits), query, expected);
+  }
+  return expected;
+}
+
+class FilteredSearch : public testing::TestWithParam<std::string> {
+ protected:
+  static constexpr std::size_t kManyRows = 8000;
+  static constexpr std::size_t kFewCols = 24;
+
+  /// A graph of few links: its walk is short, so that it is chosen for half of the rows already.
+  std::unique_ptr<VectorIndex> build() const {
+    IndexSpec spec;
+    spec.kind = GetParam();
+    spec.hnsw_m = 12;
+    spec.ef_construction = 100;
+    return build_index(vectors_, spec);
+  }
+
+  /// Exactly what is allowed, each row once, best first; and all that there is room for.
+  static void expect_only_allowed(const SearchResult& found, const RowSet& allowed) {
+    const std::size_t hits = std::min(found.k, allowed.count());
+    for (std::size_t query = 0; query < found.queries; ++query) {
+      std::set<std::int64_t> rows;
+      for (std::size_t i = 0; i < found.k; ++i) {
+        const std::int64_t row = found.rows[query * found.k + i];
+        if (i >= hits) {
+          EXPECT_EQ(row, kNoRow);
+          continue;
+        }
+        ASSERT_GE(row, 0);
+        ASSERT_LT(static_cast<std::size_t>(row), allowed.size());
+        EXPECT_TRUE(allowed.contains(static_cast<std::size_t>(row)));
+        EXPECT_TRUE(rows.insert(row).second);
+      }
+    }
+  }
+
+  const Matrix vectors_ = clustered_vectors(kManyRows, kFewCols, 1);
+  const Matrix queries_ = clustered_vectors(50, kFewCols, 2);
+};
+
+TEST_P(FilteredSearch, FindsTheBestAllowedRowsAtEverySelectivity) {
+  const auto index = build();
+  for (const double share : {0.5, 0.05, 0.005, 0.0005}) {
+    RowSet allowed(kManyRows);
+    std::mt19937 random(5);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(share * kManyRows); ++i) {
+      allowed.insert(random() % kManyRows);
+    }
+    const SearchResult expected = sorted_allowed(vectors_, queries_, 10, allowed);
+    SearchOptions options;
+    options.allowed = &allowed;
+    options.nprobe = 48;
+    options.ef_search = 48;
+    const SearchResult found = index->search(queries_, 10, options);
+    expect_only_allowed(found, allowed);
+    EXPECT_GE(recall(found, expected), 0.98) << share;
+    expect_only_allowed(index->search({queries_.data(), 1, kFewCols}, 300, options), allowed);
+    options.exact = true;
+    expect_equal(index->search(queries_, 10, options), expected);
+    expect_equal(index->search({queries_.data(), 1, kFewCols}, 10, options),
+                 sorted_allowed(vectors_, clustered_vectors(1, kFewCols, 2), 10, allowed));
+  }
+}
+
+TEST_P(FilteredSearch, FindsAllowedRowsThatLieFarFromTheQuery) {
+  const auto index = build();
+  // The half of the rows that are least like the first query, and the other queries' results.
+  SearchResult order = build_index(vectors_, {})->search({queries_.data(), 1, kFewCols}, kManyRows);
+  RowSet allowed(kManyRows);
+  for (std::size_t i = kManyRows / 2; i < kManyRows; ++i) {
+    allowed.insert(static_cast<std::size_t>(order.rows[i]));
+  }
+  SearchOptions options;
+  options.allowed = &allowed;
+  options.nprobe = 48;
+  const SearchResult found = index->search(queries_, 10, options);
+  expect_only_allowed(found, allowed);
+  EXPECT_GE(recall(found, sorted_allowed(vectors_, queries_, 10, allowed)), 0.98);
+}
+
+TEST_P(FilteredSearch, FindsNothingWhereNothingIsAllowedAndAllWhereAllIs) {
+  const auto index = build();
+  RowSet allowed(kManyRows);
+  SearchOptions options;
+  options.allowed = &allowed;
+  for (const bool exact : {false, true}) {
+    options.exact = exact;
+    expect_equal(index->search(queries_, 10, options), make_result(50, 10));
+  }
+  allowed.invert();
+  options.exact = false;
+  expect_equal(index->search(queries_, 10, options), index->search(queries_, 10));
+}
+
+TEST_P(FilteredSearch, RejectsAFilterForAnotherNumberOfRows) {
+  const auto index = build();
+  const RowSet allowed(kManyRows - 1);
+  SearchOptions options;
+  options.allowed = &allowed;
+  expect_error(ErrorCode::kInvalidArgument, "over 7999 rows; the index has 8000",
+               [&] { index->search(queries_, 10, options); });
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, FilteredSearch, testing::ValuesIn(index_kinds()),
+                         [](const auto& kind) { return kind.param; });
 
 TEST_P(VectorIndexConformance, FindsAVectorByItself) {
   const auto index = build(vectors_);
