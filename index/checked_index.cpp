@@ -8,9 +8,9 @@
 #include <new>
 
 #include "base/error.h"
+#include "index/exact_search.h"
 #include "index/faiss_file.h"
 #include "index/kernels/inner_product.h"
-#include "index/scan.h"
 
 namespace vitrine::index {
 namespace {

@@ -4,15 +4,18 @@
 
 #include "base/error.h"
 #include "index/checked_index.h"
+#include "index/exact_search.h"
 #include "index/kinds.h"
-#include "index/scan.h"
 
 namespace vitrine::index {
 namespace {
 
 class FlatIndex : public CheckedIndex {
  public:
-  explicit FlatIndex(std::unique_ptr<faiss::IndexFlat> flat) : flat_(std::move(flat)) {}
+  explicit FlatIndex(std::unique_ptr<faiss::IndexFlat> flat)
+      : flat_(std::move(flat)),
+        vectors_(one_block(flat_->get_xb(), size(), dimension())),
+        codes_(vectors_) {}
 
   std::string kind() const override { return std::string(kFlatKind.name); }
 
@@ -21,8 +24,8 @@ class FlatIndex : public CheckedIndex {
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {
-    const VectorBlock all{flat_->get_xb(), size()};
-    return scan_parallel(queries, {&all, 1}, allowed, k);
+    const PlaceRange all{0, size()};
+    return search_exactly({&codes_, &vectors_}, queries, {&all, 1}, {allowed}, k);
   }
 
   SearchResult search_approximate(MatrixView queries, std::size_t k,
@@ -30,12 +33,12 @@ class FlatIndex : public CheckedIndex {
     return search_exact(queries, k, options.allowed);
   }
 
-  const float* row_data(std::size_t row) const override {
-    return flat_->get_xb() + row * dimension();
-  }
+  const float* row_data(std::size_t row) const override { return vectors_.at(row); }
 
  private:
   std::unique_ptr<faiss::IndexFlat> flat_;
+  VectorTable vectors_;  // of flat_
+  CodeTable codes_;
 };
 
 std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& /*spec*/) {

@@ -10,10 +10,10 @@
 
 #include "base/error.h"
 #include "index/checked_index.h"
+#include "index/exact_search.h"
 #include "index/kernels/inner_product.h"
 #include "index/kinds.h"
 #include "index/parallel.h"
-#include "index/scan.h"
 #include "index/visited_rows.h"
 
 namespace vitrine::index {
@@ -66,6 +66,8 @@ class HnswIndex : public CheckedIndex {
   explicit HnswIndex(std::unique_ptr<faiss::IndexHNSWFlat> index)
       : index_(std::move(index)),
         vectors_(dynamic_cast<const faiss::IndexFlat&>(*index_->storage).get_xb()),
+        table_(one_block(vectors_, size(), dimension())),
+        codes_(table_),
         visited_(static_cast<std::size_t>(index_->ntotal)) {}
 
   std::string kind() const override { return std::string(kHnswKind.name); }
@@ -75,8 +77,8 @@ class HnswIndex : public CheckedIndex {
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {
-    const VectorBlock all{vectors_, size()};
-    return scan_parallel(queries, {&all, 1}, allowed, k);
+    const PlaceRange all{0, size()};
+    return search_exactly(tables(), queries, {&all, 1}, {allowed}, k);
   }
 
   SearchResult search_approximate(MatrixView queries, std::size_t k,
@@ -169,12 +171,13 @@ class HnswIndex : public CheckedIndex {
     }
     // Many equal vectors can cut a graph in pieces, too few of whose nodes are in reach.
     if (gave_up || best.size() < std::min(k, rows)) {
-      best = TopK(k);
-      const VectorBlock all{vectors_, size()};
-      scan(query, dimension(), {&all, 1}, allowed, best);
+      const PlaceRange all{0, size()};
+      return search_exactly(tables(), query, {&all, 1}, {allowed}, k);
     }
     return best.take();
   }
+
+  SearchTables tables() const { return {&codes_, &table_}; }
 
   /// scores[i] = query . vector of links[i]
   void compare(const float* query, const std::vector<Node>& links,
@@ -198,6 +201,8 @@ class HnswIndex : public CheckedIndex {
 
   std::unique_ptr<faiss::IndexHNSWFlat> index_;
   const float* vectors_;  // [size(), dimension()], of index_
+  VectorTable table_;     // of index_
+  CodeTable codes_;
   mutable VisitedRowsPool visited_;
 };
 

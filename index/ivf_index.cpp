@@ -11,10 +11,10 @@
 
 #include "base/error.h"
 #include "index/checked_index.h"
+#include "index/exact_search.h"
 #include "index/kernels/inner_product.h"
 #include "index/kinds.h"
 #include "index/parallel.h"
-#include "index/scan.h"
 
 namespace vitrine::index {
 namespace {
@@ -28,24 +28,27 @@ class IvfIndex : public CheckedIndex {
   explicit IvfIndex(std::unique_ptr<faiss::IndexIVFFlat> ivf)
       : ivf_(std::move(ivf)),
         centroids_(dynamic_cast<const faiss::IndexFlat&>(*ivf_->quantizer).get_xb()),
-        vectors_(static_cast<std::size_t>(ivf_->ntotal), nullptr) {
+        vectors_(dimension()),
+        places_(size(), -1) {
     const faiss::InvertedLists& lists = *ivf_->invlists;
-    std::size_t found = 0;
+    rows_.reserve(size());
     for (std::size_t list = 0; list < lists.nlist; ++list) {
-      const auto* data = reinterpret_cast<const float*>(lists.get_codes(list));
       const std::size_t count = lists.list_size(list);
-      blocks_.push_back({data, count, lists.get_ids(list)});
+      lists_.push_back({rows_.size(), count});
+      vectors_.add_block(reinterpret_cast<const float*>(lists.get_codes(list)), count);
+      const std::int64_t* ids = lists.get_ids(list);
       for (std::size_t i = 0; i < count; ++i) {
-        const std::int64_t row = blocks_.back().rows[i];
-        if (row < 0 || static_cast<std::size_t>(row) >= vectors_.size() ||
-            vectors_[static_cast<std::size_t>(row)] != nullptr) {
+        const std::int64_t row = ids[i];
+        if (row < 0 || static_cast<std::size_t>(row) >= places_.size() ||
+            places_[static_cast<std::size_t>(row)] >= 0) {
           throw corruption("its lists name a row twice or one that does not exist");
         }
-        vectors_[static_cast<std::size_t>(row)] = data + i * static_cast<std::size_t>(ivf_->d);
-        ++found;
+        places_[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(rows_.size());
+        rows_.push_back(static_cast<std::int32_t>(row));
       }
     }
-    if (found != vectors_.size()) throw corruption("its lists lack rows");
+    if (rows_.size() != places_.size()) throw corruption("its lists lack rows");
+    codes_ = CodeTable(vectors_);
   }
 
   std::string kind() const override { return std::string(kIvfKind.name); }
@@ -55,7 +58,13 @@ class IvfIndex : public CheckedIndex {
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {
-    return scan_parallel(queries, blocks_, allowed, k);
+    const PlaceRange all{0, size()};
+    if (allowed == nullptr) return search_exactly(tables(), queries, {&all, 1}, {}, k);
+    // In the order of places, so that few allowed rows cost no pass over all.
+    RowSet places(size());
+    allowed->for_each(
+        0, size(), [&](std::size_t row) { places.insert(static_cast<std::size_t>(places_[row])); });
+    return search_exactly(tables(), queries, {&all, 1}, {&places, true}, k);
   }
 
   SearchResult search_approximate(MatrixView queries, std::size_t k,
@@ -64,35 +73,39 @@ class IvfIndex : public CheckedIndex {
     const RowSet* allowed = options.allowed;
     const std::size_t rows = allowed == nullptr ? size() : allowed->count();
     // The rows to compare with are as many as without a filter, from as many lists as hold them.
-    const std::size_t scanned = blocks_.size() + size() / blocks_.size() * nprobe;
-    if (nprobe >= blocks_.size() || (allowed != nullptr && scanned >= rows)) {
+    const std::size_t scanned = lists_.size() + size() / lists_.size() * nprobe;
+    if (nprobe >= lists_.size() || (allowed != nullptr && scanned >= rows)) {
       return search_exact(queries, k, allowed);
     }
     const std::size_t wanted = std::min(k, rows);
-    const std::size_t lists = std::min(blocks_.size(), nprobe * size() / rows);
+    const std::size_t lists = std::min(lists_.size(), nprobe * size() / rows);
     if (queries.rows == 1) {
-      return scan_parallel(queries, nearest_lists(queries.data, lists, wanted, allowed), allowed,
-                           k);
+      return search_exactly(tables(), queries, nearest_lists(queries.data, lists, wanted, allowed),
+                            {allowed}, k);
     }
     SearchResult result = make_result(queries.rows, k);
     parallel_for(
         queries.rows, threads_for(queries.rows * scanned * dimension()), [&](std::size_t query) {
           const float* data = queries.row(query).data();
-          TopK best(k);
-          scan(data, dimension(), nearest_lists(data, lists, wanted, allowed), allowed, best);
-          put_hits(best.take(), query, result);
+          put_hits(search_exactly(tables(), data, nearest_lists(data, lists, wanted, allowed),
+                                  {allowed}, k),
+                   query, result);
         });
     return result;
   }
 
-  const float* row_data(std::size_t row) const override { return vectors_[row]; }
+  const float* row_data(std::size_t row) const override {
+    return vectors_.at(static_cast<std::size_t>(places_[row]));
+  }
 
  private:
+  SearchTables tables() const { return {&codes_, &vectors_, rows_.data()}; }
+
   /// The nprobe lists nearest to the query, and as many more as it takes to see so many wanted
   /// rows.
-  std::vector<VectorBlock> nearest_lists(const float* query, std::size_t nprobe, std::size_t wanted,
-                                         const RowSet* allowed) const {
-    std::vector<float> scores(blocks_.size());
+  std::vector<PlaceRange> nearest_lists(const float* query, std::size_t nprobe, std::size_t wanted,
+                                        const RowSet* allowed) const {
+    std::vector<float> scores(lists_.size());
     inner_product_kernel().contiguous(query, centroids_, scores.size(), dimension(), scores.data());
     std::vector<Hit> order(scores.size());
     for (std::size_t list = 0; list < order.size(); ++list) {
@@ -100,27 +113,31 @@ class IvfIndex : public CheckedIndex {
     }
     const auto middle = order.begin() + static_cast<std::ptrdiff_t>(nprobe);
     std::partial_sort(order.begin(), middle, order.end(), better);
-    std::vector<VectorBlock> nearest;
+    std::vector<PlaceRange> nearest;
     std::size_t vectors = 0;
     for (std::size_t i = 0; i < order.size() && (i < nprobe || vectors < wanted); ++i) {
       if (i == nprobe) std::sort(middle, order.end(), better);
-      nearest.push_back(blocks_[static_cast<std::size_t>(order[i].row)]);
+      nearest.push_back(lists_[static_cast<std::size_t>(order[i].row)]);
       if (vectors < wanted) vectors += allowed_in(nearest.back(), allowed);
     }
     return nearest;
   }
 
-  static std::size_t allowed_in(const VectorBlock& list, const RowSet* allowed) {
+  std::size_t allowed_in(const PlaceRange& list, const RowSet* allowed) const {
     if (allowed == nullptr) return list.count;
+    const auto first = rows_.begin() + static_cast<std::ptrdiff_t>(list.first);
     return static_cast<std::size_t>(std::count_if(
-        list.rows, list.rows + list.count,
-        [&](std::int64_t row) { return allowed->contains(static_cast<std::size_t>(row)); }));
+        first, first + static_cast<std::ptrdiff_t>(list.count),
+        [&](std::int32_t row) { return allowed->contains(static_cast<std::size_t>(row)); }));
   }
 
   std::unique_ptr<faiss::IndexIVFFlat> ivf_;
-  const float* centroids_;             // [lists, dimension], of ivf_
-  std::vector<VectorBlock> blocks_;    // [lists], of ivf_
-  std::vector<const float*> vectors_;  // [size()], row -> its vector in ivf_
+  const float* centroids_;            // [lists, dimension], of ivf_
+  VectorTable vectors_;               // of ivf_
+  std::vector<PlaceRange> lists_;     // the places of each list
+  std::vector<std::int32_t> rows_;    // [size()], place -> row
+  std::vector<std::int32_t> places_;  // [size()], row -> place
+  CodeTable codes_;
 };
 
 std::size_t number_of_lists(std::size_t vectors, int nlist) {

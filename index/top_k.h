@@ -18,11 +18,16 @@ inline bool better(const Hit& a, const Hit& b) {
   return a.score > b.score || (a.score == b.score && a.row < b.row);
 }
 
+/// `better` as an object, which heaps can inline.
+struct Better {
+  bool operator()(const Hit& a, const Hit& b) const { return better(a, b); }
+};
+
 /// Keeps the k best of the hits offered to it.
 class TopK {
  public:
   /// k: at least 1.
-  explicit TopK(std::size_t k) : k_(k) {}
+  explicit TopK(std::size_t k) : k_(std::max<std::size_t>(k, 1)) {}
 
   bool full() const { return hits_.size() == k_; }
   std::size_t size() const { return hits_.size(); }
@@ -32,11 +37,9 @@ class TopK {
   void offer(const Hit& hit) {
     if (!full()) {
       hits_.push_back(hit);
-      std::push_heap(hits_.begin(), hits_.end(), better);
+      std::push_heap(hits_.begin(), hits_.end(), Better());
     } else if (better(hit, worst())) {
-      std::pop_heap(hits_.begin(), hits_.end(), better);
-      hits_.back() = hit;
-      std::push_heap(hits_.begin(), hits_.end(), better);
+      replace_worst(hit);
     }
   }
 
@@ -46,11 +49,24 @@ class TopK {
 
   /// The hits, best first; nothing is kept.
   std::vector<Hit> take() {
-    std::sort_heap(hits_.begin(), hits_.end(), better);
+    std::sort_heap(hits_.begin(), hits_.end(), Better());
     return std::move(hits_);
   }
 
  private:
+  /// One way down the heap, where taking the worst out and putting another in would be two.
+  void replace_worst(const Hit& hit) {
+    const std::size_t size = hits_.size();
+    std::size_t hole = 0;
+    for (std::size_t child = 1; child < size; child = 2 * hole + 1) {
+      if (child + 1 < size && better(hits_[child], hits_[child + 1])) ++child;
+      if (!better(hit, hits_[child])) break;
+      hits_[hole] = hits_[child];
+      hole = child;
+    }
+    hits_[hole] = hit;
+  }
+
   std::size_t k_;
   std::vector<Hit> hits_;  // a heap whose front is the worst
 };

@@ -14,8 +14,8 @@
 
 #include "base/compute_threads.h"
 #include "base/file.h"
+#include "index/exact_search.h"
 #include "index/kernels/inner_product.h"
-#include "index/scan.h"
 #include "tests/index/vectors.h"
 
 namespace vitrine::index {

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "index/large_array.h"
+#include "index/rotation.h"
+#include "index/vector_table.h"
+
+namespace vitrine::index {
+
+/// A query for comparison with codes. See CodeTable.
+struct QueryCode {
+  std::vector<std::int8_t> high;  ///< [width]: the query's elements / 256 steps, to the nearest
+  std::vector<std::int8_t> low;   ///< [width]: what is left, in steps
+  std::int64_t high_offset = 0;   ///< 128 times the sum of high, to be taken from a product
+  std::int64_t low_offset = 0;    ///< the same of low
+  float base = 0;                 ///< query . mean
+  float step = 0;
+  /// |query . x - score(x)| <= length * error(x) + slack, where query . x is what any kernel of
+  /// inner_product.h says.
+  float length = 0;
+  float slack = 0;
+
+  /// What 16 bits of the query say. dot_high, dot_low: products of code_dot.h.
+  float score(float scale, std::int32_t dot_high, std::int32_t dot_low) const {
+    const auto high_part = static_cast<float>(dot_high - high_offset);
+    const auto low_part = static_cast<float>(dot_low - low_offset);
+    return base + scale * step * (256.0F * high_part + low_part);
+  }
+  /// What its upper 8 bits say: enough to walk a graph by.
+  float score(float scale, std::int32_t dot_high) const {
+    return base + scale * step * 256.0F * static_cast<float>(dot_high - high_offset);
+  }
+};
+
+/// Every vector of an index in one byte an element, with a bound on what that loses.
+///
+/// x is stored as x' = mean + R^T (scale * (code - 128)), R being a Rotation and scale the row's
+/// own, together with error >= |R (x - mean) - scale * (code - 128)|, which is |x - x'|. For a
+/// query q' = R^T (step * (256 high + low)) Cauchy and Schwarz give
+///   |<q, x> - <q', x'>| <= |q| |x - x'| + |q - q'| |x' - mean|
+/// and rounding (of the rotation, of score() and of the float32 kernel itself) is bounded in turn.
+/// Immutable; any thread may read.
+class CodeTable {
+ public:
+  CodeTable() = default;
+  /// vectors: of unit length within 1e-3. Uses the OpenMP threads of the calling thread; the codes
+  /// do not depend on their number.
+  explicit CodeTable(const VectorTable& vectors);
+
+  /// Bytes of a code: the dimension, rounded up to a multiple of kCodeAlignment.
+  std::size_t width() const { return width_; }
+  std::size_t size() const { return scales_.size(); }
+  /// [size(), width()]
+  const std::uint8_t* codes() const { return codes_.data(); }
+  /// [size()]
+  const float* scales() const { return scales_.data(); }
+  /// [size()]
+  const float* errors() const { return errors_.data(); }
+
+  /// query: [dimension], of unit length within 1e-3.
+  QueryCode encode_query(const float* query) const;
+
+ private:
+  void encode_row(const float* vector, std::size_t place, float* rotated);
+
+  std::size_t dimension_ = 0;
+  std::size_t width_ = 0;
+  Rotation rotation_{1};
+  std::vector<float> mean_;  // [dimension], of a sample
+  LargeArray<std::uint8_t> codes_;
+  LargeArray<float> scales_;
+  LargeArray<float> errors_;
+};
+
+}  // namespace vitrine::index

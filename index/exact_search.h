@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/matrix.h"
+#include "index/codes.h"
+#include "index/row_set.h"
+#include "index/top_k.h"
+#include "index/vector_index.h"
+#include "index/vector_table.h"
+
+namespace vitrine::index {
+
+/// The vectors of an index, as codes and in float32, in the same places. Owns nothing.
+struct SearchTables {
+  const CodeTable* codes = nullptr;
+  const VectorTable* vectors = nullptr;
+  const std::int32_t* rows = nullptr;  ///< [places] their rows, or null: the place is the row
+
+  std::int64_t row_at(std::size_t place) const {
+    return rows == nullptr ? static_cast<std::int64_t>(place) : rows[place];
+  }
+};
+
+/// Places [first, first + count).
+struct PlaceRange {
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
+/// Which vectors may be hits.
+struct Filter {
+  const RowSet* allowed = nullptr;  ///< null: all
+  bool by_place = false;            ///< `allowed` holds places, not rows
+};
+
+/// A result of all misses, for the queries to fill.
+SearchResult make_result(std::size_t queries, std::size_t k);
+/// Writes the hits, best first, as the answer to a query; hits beyond k are dropped.
+void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result);
+
+/// The k best vectors of the ranges that the filter lets through: the same rows in the same order,
+/// with the same scores, as comparing each of them in float32. Reads a byte an element:
+/// scans the codes, and compares in float32 only vectors whose codes leave it open whether they are
+/// among the k best. On the calling thread. query: [dimension].
+std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
+                                std::span<const PlaceRange> ranges, const Filter& filter,
+                                std::size_t k);
+
+/// The same for many queries, on as many threads as the work is worth; one query takes all of them.
+SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
+                            std::span<const PlaceRange> ranges, const Filter& filter,
+                            std::size_t k);
+
+}  // namespace vitrine::index

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+namespace vitrine::index {
+
+/// The float32 vectors of an index, by place: where a vector lies among all of them, counted from
+/// 0. The place is the row, but for an ivf index, which keeps the vectors of one list together.
+/// The vectors belong to someone else.
+class VectorTable {
+ public:
+  VectorTable() = default;
+  explicit VectorTable(std::size_t dimension) : dimension_(dimension) {}
+
+  /// vectors: row-major [count, dimension()]; they take the next places.
+  void add_block(const float* vectors, std::size_t count) {
+    if (count == 0) return;
+    blocks_.push_back({size_, vectors});
+    size_ += count;
+  }
+
+  std::size_t dimension() const { return dimension_; }
+  std::size_t size() const { return size_; }
+  /// [dimension()]. place: below size(), not checked.
+  const float* at(std::size_t place) const {
+    const Block* block = &blocks_.front();
+    if (blocks_.size() > 1) {
+      block = &*std::prev(std::upper_bound(
+          blocks_.begin(), blocks_.end(), place,
+          [](std::size_t wanted, const Block& each) { return wanted < each.first_place; }));
+    }
+    return block->vectors + (place - block->first_place) * dimension_;
+  }
+
+ private:
+  struct Block {
+    std::size_t first_place;
+    const float* vectors;
+  };
+
+  std::size_t dimension_ = 0;
+  std::size_t size_ = 0;
+  std::vector<Block> blocks_;  // by first_place
+};
+
+/// vectors: row-major [count, dimension].
+inline VectorTable one_block(const float* vectors, std::size_t count, std::size_t dimension) {
+  VectorTable table(dimension);
+  table.add_block(vectors, count);
+  return table;
+}
+
+}  // namespace vitrine::index

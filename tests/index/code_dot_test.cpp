@@ -1,0 +1,58 @@
+#include "index/kernels/code_dot.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace vitrine::index {
+namespace {
+
+class CodeDot : public testing::TestWithParam<CodeDotKernel> {};
+
+std::int64_t reference(const std::int8_t* query, const std::uint8_t* row, std::size_t width) {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < width; ++i) sum += std::int64_t{query[i]} * row[i];
+  return sum;
+}
+
+TEST_P(CodeDot, IsExactAtEveryWidthHoweverARowIsReached) {
+  std::mt19937 random(1);
+  for (const std::size_t width : {64, 128, 192, 512, 768, 1024}) {
+    for (const std::size_t count : {1, 2, 3, 4, 5, 11}) {
+      // They end where their allocations end, so that a read past the end shows under ASan.
+      std::vector<std::int8_t> query(width);
+      std::vector<std::uint8_t> rows(count * width);
+      for (auto& value : query) value = static_cast<std::int8_t>(random());
+      for (auto& value : rows) value = static_cast<std::uint8_t>(random());
+      std::vector<std::int32_t> places;
+      for (std::size_t i = 0; i < count; ++i) {
+        places.push_back(static_cast<std::int32_t>((i * 7 + 3) % count));
+      }
+      std::vector<std::int32_t> contiguous(count);
+      std::vector<std::int32_t> gathered(count);
+      GetParam().contiguous(query.data(), rows.data(), count, width, contiguous.data());
+      GetParam().gathered(query.data(), rows.data(), places.data(), count, width, gathered.data());
+      for (std::size_t i = 0; i < count; ++i) {
+        EXPECT_EQ(contiguous[i], reference(query.data(), rows.data() + i * width, width));
+        const auto place = static_cast<std::size_t>(places[i]);
+        EXPECT_EQ(gathered[i], reference(query.data(), rows.data() + place * width, width));
+      }
+    }
+  }
+}
+
+TEST_P(CodeDot, IsExactWhereProductsAreLargest) {
+  for (const int weight : {-128, 127}) {
+    const std::vector<std::int8_t> query(kMaxCodeWidth, static_cast<std::int8_t>(weight));
+    const std::vector<std::uint8_t> row(kMaxCodeWidth, 255);
+    std::int32_t product = 0;
+    GetParam().contiguous(query.data(), row.data(), 1, kMaxCodeWidth, &product);
+    EXPECT_EQ(product, reference(query.data(), row.data(), kMaxCodeWidth));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(InstructionSets, CodeDot, testing::ValuesIn(supported_code_dot_kernels()),
+                         [](const auto& kernel) { return std::string(kernel.param.name); });
+
+}  // namespace
+}  // namespace vitrine::index

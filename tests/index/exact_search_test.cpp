@@ -1,0 +1,135 @@
+#include "index/exact_search.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+
+#include "base/compute_threads.h"
+#include "index/kernels/inner_product.h"
+#include "index/parallel.h"
+#include "tests/index/vectors.h"
+
+namespace vitrine::index {
+namespace {
+
+#if defined(__SANITIZE_THREAD__)
+constexpr int kMostThreads = 1;  // ThreadSanitizer cannot see how libgomp's threads synchronise
+#else
+constexpr int kMostThreads = 3;
+#endif
+
+/// Sorts everything; what search_exactly must agree with to the bit.
+std::vector<Hit> sorted_hits(std::span<const float> query, const Matrix& vectors,
+                             std::span<const std::int32_t> rows, std::span<const PlaceRange> ranges,
+                             const RowSet* allowed) {
+  std::vector<Hit> hits;
+  for (const PlaceRange& range : ranges) {
+    for (std::size_t place = range.first; place < range.first + range.count; ++place) {
+      const std::int32_t row = rows[place];
+      if (allowed != nullptr && !allowed->contains(static_cast<std::size_t>(row))) continue;
+      hits.push_back(
+          {inner_product_kernel().pair(query.data(), vectors.row(place).data(), query.size()),
+           row});
+    }
+  }
+  std::sort(hits.begin(), hits.end(), better);
+  return hits;
+}
+
+class ExactSearch : public testing::Test {
+ protected:
+  static constexpr std::size_t kPlaces = 20000;
+  static constexpr std::size_t kCols = 64;
+
+  ExactSearch() : vectors_(clustered_vectors(kPlaces, kCols, 1)), rows_(kPlaces) {
+    for (std::size_t i = 0; i < kPlaces; i += 3) {  // many ties
+      std::copy_n(vectors_.row(i % 90).data(), kCols, vectors_.row(i).data());
+    }
+    std::iota(rows_.begin(), rows_.end(), 0);
+    std::shuffle(rows_.begin(), rows_.end(), std::mt19937(3));
+    table_ = VectorTable(kCols);
+    table_.add_block(vectors_.data(), 12345);
+    table_.add_block(vectors_.row(12345).data(), kPlaces - 12345);
+    codes_ = CodeTable(table_);
+  }
+
+  void expect_what_sorting_finds(std::span<const PlaceRange> ranges, const RowSet* allowed) const {
+    const SearchTables tables{&codes_, &table_, rows_.data()};
+    for (int threads = 1; threads <= kMostThreads; ++threads) {
+      set_compute_threads_of_this_thread(threads);
+      for (const std::size_t count : {1, 3, 5, 70}) {
+        for (const std::size_t k : {1, 10, 700}) {
+          const SearchResult result =
+              search_exactly(tables, {queries_.data(), count, kCols}, ranges, {allowed}, k);
+          ASSERT_EQ(result.rows.size(), count * k);
+          for (const std::size_t query : {std::size_t{0}, count - 1}) {
+            const std::vector<Hit> expected =
+                sorted_hits(queries_.row(query), vectors_, rows_, ranges, allowed);
+            for (std::size_t i = 0; i < k; ++i) {
+              const bool there = i < expected.size();
+              ASSERT_EQ(result.rows[query * k + i], there ? expected[i].row : kNoRow);
+              ASSERT_EQ(result.scores[query * k + i], there ? expected[i].score : -INFINITY);
+            }
+          }
+        }
+      }
+    }
+    set_compute_threads_of_this_thread(1);
+  }
+
+  Matrix vectors_;
+  const Matrix queries_ = clustered_vectors(70, kCols, 2);
+  std::vector<std::int32_t> rows_;
+  VectorTable table_;
+  CodeTable codes_;
+};
+
+TEST_F(ExactSearch, AgreesWithASortOfEverythingOnAnyNumberOfThreads) {
+  const PlaceRange all{0, kPlaces};
+  expect_what_sorting_finds({&all, 1}, nullptr);
+}
+
+TEST_F(ExactSearch, SearchesOnlyTheRangesAndTheAllowedRows) {
+  const PlaceRange some[] = {{17000, 2999}, {5, 1}, {300, 0}, {400, 8000}};
+  expect_what_sorting_finds(some, nullptr);
+  for (const std::uint32_t share : {2, 100, 3000}) {
+    std::mt19937 random(share);
+    RowSet allowed(kPlaces);
+    for (std::size_t row = 0; row < kPlaces; ++row) {
+      if (random() % share == 0) allowed.insert(row);
+    }
+    expect_what_sorting_finds(some, &allowed);
+    // The same rows, told by their places.
+    RowSet places(kPlaces);
+    for (std::size_t place = 0; place < kPlaces; ++place) {
+      if (allowed.contains(static_cast<std::size_t>(rows_[place]))) places.insert(place);
+    }
+    const SearchTables tables{&codes_, &table_, rows_.data()};
+    const auto by_row = search_exactly(tables, queries_.row(0).data(), some, {&allowed}, 50);
+    const auto by_place = search_exactly(tables, queries_.row(0).data(), some, {&places, true}, 50);
+    ASSERT_EQ(by_row.size(), by_place.size());
+    for (std::size_t i = 0; i < by_row.size(); ++i) EXPECT_EQ(by_row[i].row, by_place[i].row);
+  }
+}
+
+TEST_F(ExactSearch, FindsNothingInNoRange) {
+  const SearchTables tables{&codes_, &table_, rows_.data()};
+  EXPECT_TRUE(search_exactly(tables, queries_.row(0).data(), {}, {}, 5).empty());
+}
+
+TEST(ParallelFor, HandsAnExceptionToTheCaller) {
+  for (int threads = 1; threads <= kMostThreads; ++threads) {
+    EXPECT_THROW(parallel_for(100, threads,
+                              [](std::size_t i) {
+                                if (i == 50) throw std::runtime_error("fifty");
+                              }),
+                 std::runtime_error);
+  }
+}
+
+}  // namespace
+}  // namespace vitrine::index
