@@ -6,6 +6,7 @@
 #include <memory>
 #include <numeric>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -144,8 +145,7 @@ int run(const Settings& settings, const Options& bench) {
 
   const auto max_batch = static_cast<std::size_t>(options.encoder.max_batch);
   const std::vector<encoder::Image> images = noise(max_batch, info.image_size);
-  std::vector<std::size_t> sizes = {1, std::min<std::size_t>(8, max_batch), max_batch};
-  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  const std::set<std::size_t> sizes = {1, std::min<std::size_t>(8, max_batch), max_batch};
   for (const std::size_t n : sizes) {
     const std::span<const encoder::Image> batch(images.data(), n);
     print_row(n == 1 ? "1 image" : fmt::format("{} images", n), n,

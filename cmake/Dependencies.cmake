@@ -26,6 +26,17 @@ endfunction()
 imported_library(thirdparty_torch torch/csrc/api/include/torch/torch.h torch torch_cpu c10)
 target_include_directories(thirdparty_torch SYSTEM INTERFACE
   ${thirdparty_torch_INCLUDE_DIR}/torch/csrc/api/include)
+# A LibTorch for CUDA registers its device when its library is loaded; no symbol of it is used, so the
+# linker must be told to keep it.
+find_library(torch_cuda_LIBRARY torch_cuda)
+if(torch_cuda_LIBRARY)
+  target_link_libraries(thirdparty_torch INTERFACE
+    -Wl,--push-state,--no-as-needed ${torch_cuda_LIBRARY} -Wl,--pop-state)
+  set(VITRINE_CUDA_FOUND ON)
+else()
+  set(VITRINE_CUDA_FOUND OFF)
+endif()
+option(VITRINE_CUDA "Encode on CUDA devices, with LibTorch in the program" ${VITRINE_CUDA_FOUND})
 # Debian packages FAISS as a static library, which leaves BLAS and LAPACK to its user.
 imported_library(thirdparty_faiss faiss/Index.h faiss openblas)
 target_link_libraries(thirdparty_faiss INTERFACE OpenMP::OpenMP_CXX)

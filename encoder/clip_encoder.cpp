@@ -14,7 +14,7 @@
 #include "base/compute_threads.h"
 #include "base/error.h"
 #include "encoder/cpu/cpu_towers.h"
-#include "encoder/torch_towers.h"
+#include "encoder/cuda_towers.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -76,7 +76,7 @@ class ClipEncoder : public Encoder {
     };
     try {
       towers_ = place_.on_cuda
-                    ? make_torch_towers(config_, processor_, weights, true)
+                    ? make_cuda_towers(config_, processor_, weights)
                     : cpu::make_cpu_towers(config_, processor_, read_weight, place_.precision,
                                            cpu::supported_kernel_sets().back(), threads_);
     } catch (const std::bad_alloc&) {

@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "encoder/clip_config.h"
-#include "encoder/clip_model.h"
+#include "encoder/torch/clip_model.h"
 #include "tools/bpe_learner.h"
 
 namespace vitrine::tools {

@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "encoder/clip_model.h"
+#include "encoder/torch/clip_model.h"
 #include "encoder/tokenizer.h"
 #include "tools/training_data.h"
 

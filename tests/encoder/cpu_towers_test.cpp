@@ -8,7 +8,7 @@
 #include <random>
 
 #include "base/file.h"
-#include "encoder/clip_model.h"
+#include "encoder/torch/clip_model.h"
 
 namespace vitrine::encoder::cpu {
 namespace {
@@ -189,6 +189,27 @@ TEST(CpuTowers, EncodesTextsOfAnyLengthsAsLibTorchDoes) {
         const Matrix expected = random_model.reference_text(texts[i]);
         expect_agreement(actual, expected, way.precision, name_of(way));
         if (i == 20) expect_agreement(one, expected, way.precision, name_of(way) + ", one");
+      }
+    }
+  }
+}
+
+TEST(CpuTowers, EndsATextAtItsEndTokenWithoutChangingItsEmbedding) {
+  std::mt19937 random(11);
+  for (const ClipConfig& config : configs()) {
+    const RandomModel random_model(config);
+    const auto model = random_model.on_cpu(Precision::kFloat32, supported_kernel_sets().back(), 1);
+    const int context = static_cast<int>(config.text.context_length);
+    for (int length = 2; length < context; ++length) {
+      std::vector<std::int32_t> ids(static_cast<std::size_t>(length));
+      for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % 98);
+      ids.back() = 99;
+      const std::vector<std::vector<std::int32_t>> text{ids};
+      const Matrix actual = model->encode_texts(text);
+      ids.resize(static_cast<std::size_t>(context), 99);  // as the reference pads
+      const Matrix padded = random_model.reference_text(ids);
+      for (std::size_t c = 0; c < actual.cols(); ++c) {
+        EXPECT_NEAR(actual.row(0)[c], padded.row(0)[c], 3e-6F) << length << " tokens";
       }
     }
   }

@@ -1,4 +1,4 @@
-#include "encoder/torch_towers.h"
+#include "encoder/torch/torch_towers.h"
 
 #include <ATen/Context.h>
 #include <c10/core/InferenceMode.h>
@@ -10,7 +10,7 @@
 #include <new>
 
 #include "base/error.h"
-#include "encoder/clip_model.h"
+#include "encoder/torch/clip_model.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -97,18 +97,16 @@ class TorchTowers : public ClipTowers {
 
 }  // namespace
 
-bool cuda_available() { return at::hasCUDA(); }
+bool torch_finds_cuda() { return at::hasCUDA(); }
 
 std::unique_ptr<ClipTowers> make_torch_towers(const ClipConfig& config,
                                               const ImageProcessor& processor,
-                                              const CheckpointWeights& weights, bool on_cuda) {
-  if (on_cuda && !cuda_available()) {
-    throw unavailable("device is \"cuda\", and LibTorch finds no CUDA device; \"cpu\" needs none");
-  }
+                                              const CheckpointWeights& weights, TorchPlace place) {
   return guarded("load the weights", [&]() -> std::unique_ptr<ClipTowers> {
     const c10::InferenceMode inference;
-    const auto options = on_cuda ? at::TensorOptions().device(torch::kCUDA).dtype(torch::kFloat16)
-                                 : at::TensorOptions().device(torch::kCPU).dtype(torch::kFloat32);
+    const auto options = place == TorchPlace::kCudaFloat16
+                             ? at::TensorOptions().device(torch::kCUDA).dtype(torch::kFloat16)
+                             : at::TensorOptions().device(torch::kCPU).dtype(torch::kFloat32);
     return std::make_unique<TorchTowers>(config, processor, weights, options);
   });
 }

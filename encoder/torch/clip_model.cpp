@@ -1,4 +1,4 @@
-#include "encoder/clip_model.h"
+#include "encoder/torch/clip_model.h"
 
 #include <ATen/ATen.h>
 
