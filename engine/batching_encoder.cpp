@@ -72,21 +72,27 @@ BatchingEncoder::~BatchingEncoder() {
 Matrix BatchingEncoder::encode_texts(std::vector<encoder::TokenizedText> texts, Traffic traffic) {
   auto request = std::make_unique<Request>();
   request->texts = std::move(texts);
-  return encode(std::move(request), traffic);
+  return submit(std::move(request), traffic).get();
 }
 
 Matrix BatchingEncoder::encode_images(std::vector<encoder::Image> prepared, Traffic traffic) {
-  auto request = std::make_unique<Request>();
-  request->images = std::move(prepared);
-  return encode(std::move(request), traffic);
+  return submit_images(std::move(prepared), traffic).get();
 }
 
-Matrix BatchingEncoder::encode(std::unique_ptr<Request> request, Traffic traffic) {
+std::future<Matrix> BatchingEncoder::submit_images(std::vector<encoder::Image> prepared,
+                                                   Traffic traffic) {
+  auto request = std::make_unique<Request>();
+  request->images = std::move(prepared);
+  return submit(std::move(request), traffic);
+}
+
+std::future<Matrix> BatchingEncoder::submit(std::unique_ptr<Request> request, Traffic traffic) {
   const std::size_t count = request->size();
   request->embeddings = Matrix(count, static_cast<std::size_t>(encoder_.dimension()));
-  if (count == 0) return std::move(request->embeddings);
   std::future<Outcome> future = request->promise.get_future();
-  {
+  if (count == 0) {
+    request->promise.set_value({std::move(request->embeddings), std::nullopt, {}});
+  } else {
     const std::lock_guard lock(mutex_);
     if (traffic == Traffic::kQuery) {
       if (stats_.waiting > 0 && stats_.waiting + count > options_.max_waiting) {
@@ -101,11 +107,13 @@ Matrix BatchingEncoder::encode(std::unique_ptr<Request> request, Traffic traffic
     } else {
       indexing_.push_back(std::move(request));
     }
+    work_.notify_one();
   }
-  work_.notify_one();
-  Outcome outcome = future.get();
-  if (outcome.failure) throw Error(*outcome.failure, outcome.message);
-  return std::move(outcome.embeddings);
+  return std::async(std::launch::deferred, [future = std::move(future)]() mutable {
+    Outcome outcome = future.get();
+    if (outcome.failure) throw Error(*outcome.failure, outcome.message);
+    return std::move(outcome.embeddings);
+  });
 }
 
 BatchingStats BatchingEncoder::stats() const {

@@ -46,7 +46,8 @@ struct BatchingStats {
 /// Inputs come tokenized or prepared: what is wrong with one has shown before it meets others. When
 /// a pass fails, each of its callers gets the error.
 ///
-/// Thread-safe. Every call must have returned before the destruction.
+/// Thread-safe. Every call must have returned before the destruction; a future may be dropped, and
+/// must not be waited for afterwards.
 class BatchingEncoder {
  public:
   enum class Traffic {
@@ -66,6 +67,10 @@ class BatchingEncoder {
   Matrix encode_texts(std::vector<encoder::TokenizedText> texts, Traffic traffic);
   Matrix encode_images(std::vector<encoder::Image> prepared, Traffic traffic);
 
+  /// encode_images() in two steps: get() of what is returned waits and throws. Whoever keeps one
+  /// request waiting while preparing the next never leaves the encoder without work.
+  std::future<Matrix> submit_images(std::vector<encoder::Image> prepared, Traffic traffic);
+
   BatchingStats stats() const;
 
  private:
@@ -75,7 +80,7 @@ class BatchingEncoder {
   struct Pass;
   using Queue = std::deque<std::unique_ptr<Request>>;
 
-  Matrix encode(std::unique_ptr<Request> request, Traffic traffic);
+  std::future<Matrix> submit(std::unique_ptr<Request> request, Traffic traffic);
   void run();
   Pass take_pass();
   void encode_pass(Pass& pass) const;

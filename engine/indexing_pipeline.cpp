@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -49,6 +51,16 @@ struct Item {
   std::optional<std::vector<float>> embedding;  // of the image, when the cache has it
   encoder::Image image;                         // prepared for the encoder, when it has not
   std::string failure;                          // why the product cannot be indexed; empty: it can
+};
+
+/// Images that were handed to the encoder, in distinct ones.
+struct EncodingBatch {
+  std::vector<Item> items;
+  std::vector<std::size_t> places;  // of each item's image among the distinct ones
+  std::vector<Sha256Digest> digests;
+  std::vector<std::optional<std::vector<float>>> embeddings;  // those that the cache has
+  std::vector<std::size_t> missing;                           // places of the others
+  std::future<Matrix> encoded;                                // of the others, in their order
 };
 
 Sha256Digest content_digest(const Product& product, const Sha256Digest& image_digest) {
@@ -155,13 +167,19 @@ class Run {
       for (int i = 0; i < tools_.decode_threads; ++i) {
         threads.emplace_back([this, &source] { guard([&] { decode_products(source); }); });
       }
-      while (std::optional<Item> item = ready_.pop()) {
-        check_cancelled();
-        take(std::move(*item));
+      try {
+        while (std::optional<Item> item = ready_.pop()) {
+          check_cancelled();
+          take(std::move(*item));
+        }
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::kCancelled && encoding_) keep_images(*encoding_);
+        throw;
       }
     }
     if (thread_error_) std::rethrow_exception(thread_error_);
     encode_images();
+    finish_images(std::exchange(encoding_, std::nullopt));
     finish_products();
     meter_.end_stage();
   }
@@ -281,46 +299,62 @@ class Run {
     meter_.update(done_, report_.failed);
   }
 
-  /// Encodes the batch. Equal images are encoded once: within the batch by their digest, across
-  /// batches because the cache has them by now.
+  /// Hands the batch to the encoder, and meanwhile finishes the one before, so that the encoder
+  /// never waits for the rest of the pipeline. Equal images are encoded once: within a batch by
+  /// their digest, across batches because the cache has them by now.
   void encode_images() {
     if (batch_.empty()) return;
+    EncodingBatch batch;
     std::map<Sha256Digest, std::size_t> places;  // of the distinct digests
-    std::vector<Sha256Digest> digests;
-    std::vector<std::size_t> first;  // item of each distinct digest
+    std::vector<std::size_t> first;              // item of each distinct digest
     for (std::size_t i = 0; i < batch_.size(); ++i) {
-      if (places.emplace(batch_[i].image_digest, digests.size()).second) {
-        digests.push_back(batch_[i].image_digest);
+      const auto [place, is_new] = places.emplace(batch_[i].image_digest, batch.digests.size());
+      if (is_new) {
+        batch.digests.push_back(batch_[i].image_digest);
         first.push_back(i);
       }
+      batch.places.push_back(place->second);
     }
-    auto embeddings = cached(EmbeddingKind::kImage, digests);
+    const auto is_distinct = [&](const Sha256Digest& digest) { return places.contains(digest); };
+    if (encoding_ && std::ranges::any_of(encoding_->digests, is_distinct)) {
+      finish_images(std::exchange(encoding_, std::nullopt));
+    }
+    batch.embeddings = cached(EmbeddingKind::kImage, batch.digests);
     std::vector<encoder::Image> images;
-    std::vector<std::size_t> missing;
-    for (std::size_t place = 0; place < digests.size(); ++place) {
-      if (embeddings[place]) continue;
-      missing.push_back(place);
+    for (std::size_t place = 0; place < batch.digests.size(); ++place) {
+      if (batch.embeddings[place]) continue;
+      batch.missing.push_back(place);
       images.push_back(std::move(batch_[first[place]].image));
     }
-    if (!images.empty()) {
-      const Matrix encoded =
-          tools_.batching.encode_images(std::move(images), BatchingEncoder::Traffic::kIndexing);
-      keep_embeddings(EmbeddingKind::kImage, encoded, missing, digests, embeddings);
-    }
-    std::vector<bool> counted(digests.size(), true);
-    for (const std::size_t place : missing) counted[place] = false;
-    for (Item& item : batch_) {
-      const std::size_t place = places.at(item.image_digest);
-      if (!embeddings[place]) {
+    batch.encoded =
+        tools_.batching.submit_images(std::move(images), BatchingEncoder::Traffic::kIndexing);
+    batch.items = std::exchange(batch_, {});
+    finish_images(std::exchange(encoding_, std::move(batch)));
+  }
+
+  /// Waits for the embeddings of a batch that the encoder has, and puts them into the cache.
+  void keep_images(EncodingBatch& batch) {
+    const Matrix encoded = batch.encoded.get();
+    keep_embeddings(EmbeddingKind::kImage, encoded, batch.missing, batch.digests, batch.embeddings);
+  }
+
+  void finish_images(std::optional<EncodingBatch> given) {
+    if (!given) return;
+    EncodingBatch& batch = *given;
+    keep_images(batch);
+    std::vector<bool> counted(batch.digests.size(), true);
+    for (const std::size_t place : batch.missing) counted[place] = false;
+    for (std::size_t i = 0; i < batch.items.size(); ++i) {
+      Item& item = batch.items[i];
+      const std::size_t place = batch.places[i];
+      if (!batch.embeddings[place]) {
         fail(item.record, item.product.id, "the encoder gave the image no finite embedding");
         continue;
       }
-      accept_image(item, *embeddings[place], !counted[place]);
+      accept_image(item, *batch.embeddings[place], !counted[place]);
       counted[place] = true;
     }
-    const std::size_t count = batch_.size();
-    batch_.clear();
-    report_done(count);
+    report_done(batch.items.size());
     check_cancelled();
   }
 
@@ -485,6 +519,7 @@ class Run {
   std::map<std::uint64_t, FailedProduct> failures_;  // by record
   std::uint64_t done_ = 0;                           // products of the encoding stage
   std::vector<Item> batch_;                          // images that wait for the encoder
+  std::optional<EncodingBatch> encoding_;            // those that it has
   std::vector<Item> unfinished_;                     // products that wait for their captions
   Matrix images_;                                    // unit rows, by slot
   Matrix captions_;                                  // unit rows, by slot

@@ -247,10 +247,12 @@ TEST_F(Indexing, StopsWhenCancelledAndKeepsWhatWasEncoded) {
   const Thrown thrown = thrown_by([&] { engine->index_catalog(catalog.request(), {}, &cancel); });
   EXPECT_EQ(thrown.code, ErrorCode::kCancelled);
   EXPECT_TRUE(engine->catalogs().empty());
-  EXPECT_EQ(engine.calls->images, 12);
+  const int encoded = engine.calls->images;
+  EXPECT_GE(encoded, 12);
+  EXPECT_LE(encoded, 16);  // one batch more may have been on its way
   const IndexReport report = engine->index_catalog(catalog.request());
-  EXPECT_EQ(report.cached, 12U);
-  EXPECT_EQ(report.encoded, 28U);
+  EXPECT_EQ(report.cached, static_cast<std::uint64_t>(encoded));
+  EXPECT_EQ(report.encoded, static_cast<std::uint64_t>(40 - encoded));
 }
 
 TEST_F(Indexing, EndsCleanlyWhenTheEncoderFails) {
