@@ -15,7 +15,8 @@ namespace {
 struct Options {
   explicit Options(CLI::App& subcommand) : settings(subcommand) {}
   Settings settings;
-  std::string catalog, text, image, product, target = "image";
+  std::string catalog, target = "image";
+  std::vector<std::string> texts, images, products, unlike_texts, unlike_images, unlike_products;
   bool exact = false, json = false;
 };
 
@@ -35,9 +36,11 @@ void print_json(const engine::SearchResponse& response) {
                             {{"encode", response.timings.encode_ms},
                              {"search", response.timings.search_ms},
                              {"total", response.timings.total_ms}}}};
-  if (response.text) {
-    answer["text"] = {{"tokens", response.text->tokens}, {"truncated", response.text->truncated}};
+  nlohmann::json texts = nlohmann::json::array();
+  for (const engine::TextLength& length : response.texts) {
+    texts.push_back({{"tokens", length.tokens}, {"truncated", length.truncated}});
   }
+  answer["texts"] = texts;
   fmt::print("{}\n", answer.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
@@ -52,18 +55,50 @@ void print_table(const engine::SearchResponse& response) {
              response.timings.encode_ms, response.timings.search_ms, response.timings.total_ms);
 }
 
+void add_terms(std::vector<engine::QueryTerm>& terms, const std::vector<std::string>& texts,
+               const std::vector<std::string>& images, const std::vector<std::string>& products,
+               float weight, std::uint64_t max_image_bytes) {
+  const auto add = [&](const auto& set) {
+    engine::QueryTerm term;
+    term.weight = weight;
+    set(term);
+    terms.push_back(std::move(term));
+  };
+  for (const std::string& text : texts) {
+    add([&](engine::QueryTerm& term) { term.text = text; });
+  }
+  for (const std::string& image : images) {
+    add([&](engine::QueryTerm& term) { term.image_bytes = read_file(image, max_image_bytes); });
+  }
+  for (const std::string& product : products) {
+    add([&](engine::QueryTerm& term) { term.product_id = product; });
+  }
+}
+
 }  // namespace
 
 std::function<int()> add_search(CLI::App& subcommand) {
   auto options = std::make_shared<Options>(subcommand);
   subcommand.add_option("catalog", options->catalog, "Name of the catalogue")->required();
-  CLI::App* const query = subcommand.add_option_group("query", "Exactly one of");
-  query->add_option("--text", options->text, "Products that a text describes")->type_name("TEXT");
-  query->add_option("--image", options->image, "Products that look like an image file")
-      ->type_name("FILE");
-  query->add_option("--product", options->product, "Products that look like a product")
-      ->type_name("ID");
-  query->require_option(1);
+  CLI::App* const query =
+      subcommand.add_option_group("query", "At least one of; each may be given several times");
+  const auto add_term_option = [query](const char* name, std::vector<std::string>& values,
+                                       const char* type, const char* help) {
+    query->add_option(name, values, help)
+        ->type_name(type)
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  };
+  add_term_option("--text", options->texts, "TEXT", "Products that a text describes");
+  add_term_option("--image", options->images, "FILE", "Products that look like an image file");
+  add_term_option("--product", options->products, "ID", "Products that look like a product");
+  add_term_option("--not-text", options->unlike_texts, "TEXT",
+                  "... and are not as a text describes");
+  add_term_option("--not-image", options->unlike_images, "FILE",
+                  "... and do not look like an image file");
+  add_term_option("--not-product", options->unlike_products, "ID",
+                  "... and do not look like a product");
+  query->require_option(1, 0);
   options->settings.add_flag("--limit", "search.limit", "Hits wanted");
   options->settings.add_flag("--nprobe", "search.nprobe", "ivf: clusters visited");
   options->settings.add_flag("--ef-search", "search.ef_search", "hnsw: beam width");
@@ -72,20 +107,19 @@ std::function<int()> add_search(CLI::App& subcommand) {
       ->check(CLI::IsMember({"image", "caption"}))
       ->type_name("image");
   subcommand.add_flag("--json", options->json, "Print JSON, with the attributes");
-  subcommand.footer("Example: vitrine search shop --text \"a red dress\" --limit 5");
+  subcommand.footer(
+      "Example: vitrine search shop --text \"a red dress\" --limit 5\n"
+      "Example: vitrine search shop --product 17 --text \"in red\" --not-text \"long sleeves\"");
   return [options] {
     const config::Config config = options->settings.load();
     set_up_quiet_log(config.log);
     const engine::EngineOptions engine_settings = engine_options(config);
     engine::SearchRequest request;
     request.catalog = options->catalog;
-    if (!options->image.empty()) {
-      request.image_bytes = read_file(options->image, engine_settings.image_limits.max_bytes);
-    } else if (!options->product.empty()) {
-      request.product_id = options->product;
-    } else {
-      request.text = options->text;
-    }
+    add_terms(request.terms, options->texts, options->images, options->products, 1,
+              engine_settings.image_limits.max_bytes);
+    add_terms(request.terms, options->unlike_texts, options->unlike_images,
+              options->unlike_products, -1, engine_settings.image_limits.max_bytes);
     request.limit = config.search.limit;
     request.exact = options->exact;
     request.target =
@@ -95,8 +129,10 @@ std::function<int()> add_search(CLI::App& subcommand) {
 
     const engine::Engine engine(engine_settings);
     const engine::SearchResponse response = engine.search(request);
-    if (response.text && response.text->truncated) {
-      fmt::print(stderr, "vitrine: the text was cut to {} tokens\n", response.text->tokens);
+    for (const engine::TextLength& length : response.texts) {
+      if (length.truncated) {
+        fmt::print(stderr, "vitrine: a text was cut to {} tokens\n", length.tokens);
+      }
     }
     options->json ? print_json(response) : print_table(response);
     return 0;

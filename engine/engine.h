@@ -17,6 +17,7 @@
 #include "engine/catalog.h"
 #include "engine/indexing.h"
 #include "engine/jobs.h"
+#include "engine/query.h"
 #include "engine/query_cache.h"
 #include "engine/text_length.h"
 #include "engine/zero_shot.h"
@@ -62,13 +63,18 @@ struct EncodedTexts {
   std::vector<TextLength> lengths;  ///< [n]
 };
 
-/// Exactly one of text, image_bytes and product_id is set.
+/// Exactly one of text, image_bytes, product_id and terms is set.
 struct SearchRequest {
   std::string catalog;
   std::optional<std::string> text;         ///< UTF-8, not blank; tokens beyond the context are cut
   std::optional<std::string> image_bytes;  ///< an encoded image file (PNG, JPEG, ...)
   /// Products like this one: its image embedding is the query. It is itself never among the hits.
   std::optional<std::string> product_id;
+  /// Several of these at once, or a vector; [0, kMaxTerms]. The products that terms name are never
+  /// among the hits. Scores are cosines with the combined query (combine_terms()).
+  std::vector<QueryTerm> terms;
+  /// Whether terms are weighed against how far each one's cosines spread in this catalog.
+  bool calibrate = true;
   int limit = 10;      ///< hits wanted, [1, kMaxLimit]
   bool exact = false;  ///< true: compare with every product, whatever the index kind
   Target target = Target::kImage;
@@ -91,9 +97,9 @@ struct SearchResponse {
   std::vector<Hit> hits;  ///< best first; fewer than limit when the catalog is small
   SearchTimings timings;
   std::string index_kind;
-  bool exact = false;              ///< whether every product was compared
-  std::uint64_t generation = 0;    ///< the one that was searched
-  std::optional<TextLength> text;  ///< when the query was a text
+  bool exact = false;             ///< whether every product was compared
+  std::uint64_t generation = 0;   ///< the one that was searched
+  std::vector<TextLength> texts;  ///< of the query, in its order
 };
 
 /// Either image_bytes, or catalog and product_id.

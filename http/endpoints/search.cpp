@@ -20,6 +20,7 @@ using nlohmann::json;
 
 constexpr int kMaxNprobe = 1'000'000;
 constexpr int kMaxEfSearch = 10'000;
+constexpr std::size_t kMaxVectorValues = 65536;
 
 /// The text of a form field as the JSON value that the field has in a JSON request.
 json form_value(const std::string& name, std::string_view text) {
@@ -27,7 +28,7 @@ json form_value(const std::string& name, std::string_view text) {
     throw invalid_argument(
         fmt::format("the form field \"{}\" is not valid UTF-8 at byte {}", name, *offset));
   }
-  if (name == "exact") {
+  if (name == "exact" || name == "calibrate") {
     if (text == "true") return true;
     if (text == "false") return false;
   }
@@ -66,6 +67,58 @@ engine::Target parse_target_name(const std::string& name) {
       fmt::format("\"target\" is \"{}\"; it must be \"image\" or \"caption\"", printable(name)));
 }
 
+std::vector<float> vector_of(const json& value, const std::string& where) {
+  if (!value.is_array() || value.empty() || value.size() > kMaxVectorValues) {
+    throw invalid_argument(
+        fmt::format("{} must be a list of 1 to {} numbers", where, kMaxVectorValues));
+  }
+  std::vector<float> vector;
+  vector.reserve(value.size());
+  for (const json& element : value) {
+    if (!element.is_number()) {
+      throw invalid_argument(
+          fmt::format("{}[{}] is {}; it must be a number", where, vector.size(), type_of(element)));
+    }
+    vector.push_back(element.get<float>());
+  }
+  return vector;
+}
+
+/// The terms of "query": [{"text": "...", "weight": 1}, {"product_id": "..."}, ...].
+std::vector<engine::QueryTerm> read_terms(json list) {
+  if (!list.is_array() || list.empty() || list.size() > engine::kMaxTerms) {
+    throw invalid_argument(
+        fmt::format("\"query\" must be a list of 1 to {} terms, such as "
+                    "[{{\"text\": \"a red dress\", \"weight\": 1}}]",
+                    engine::kMaxTerms));
+  }
+  std::vector<engine::QueryTerm> terms;
+  for (json& element : list) {
+    const std::string where = fmt::format("\"query\"[{}]", terms.size());
+    FieldReader fields(std::move(element), where);
+    engine::QueryTerm term;
+    term.text = fields.string("text");
+    if (const auto image = fields.string("image")) {
+      term.image_bytes = decode_image_text(*image, where + ".image");
+    }
+    term.product_id = fields.string("product_id");
+    if (const auto vector = fields.value("vector")) {
+      term.vector = vector_of(*vector, where + ".vector");
+    }
+    if (const auto weight = fields.value("weight")) {
+      if (!weight->is_number()) {
+        throw invalid_argument(
+            fmt::format("{}.weight is {}; it must be a number", where, type_of(*weight)));
+      }
+      term.weight = weight->get<float>();
+    }
+    fields.finish();
+    term.validate(where);
+    terms.push_back(std::move(term));
+  }
+  return terms;
+}
+
 engine::SearchRequest read_request(const Request& request) {
   engine::SearchRequest result;
   result.catalog = request.path_parameter("catalog");
@@ -89,6 +142,8 @@ engine::SearchRequest read_request(const Request& request) {
     result.image_bytes = decode_image_text(*image, "\"image\"");
   }
   result.product_id = fields.string("product_id");
+  if (auto query = fields.value("query")) result.terms = read_terms(std::move(*query));
+  result.calibrate = fields.boolean("calibrate").value_or(result.calibrate);
   result.limit = fields.integer("limit", 1, engine::kMaxLimit).value_or(result.limit);
   result.exact = fields.boolean("exact").value_or(result.exact);
   if (const auto target = fields.string("target")) result.target = parse_target_name(*target);
@@ -96,12 +151,12 @@ engine::SearchRequest read_request(const Request& request) {
   result.ef_search = fields.integer("ef_search", 1, kMaxEfSearch);
   fields.finish();
 
-  const int queries =
-      (result.text ? 1 : 0) + (result.image_bytes ? 1 : 0) + (result.product_id ? 1 : 0);
+  const int queries = (result.text ? 1 : 0) + (result.image_bytes ? 1 : 0) +
+                      (result.product_id ? 1 : 0) + (result.terms.empty() ? 0 : 1);
   if (queries != 1) {
     throw invalid_argument(fmt::format(
-        "the search request has {} of \"text\", \"image\" and \"product_id\"; it must have "
-        "exactly one",
+        "the search request has {} of \"text\", \"image\", \"product_id\" and \"query\"; it "
+        "must have exactly one",
         queries == 0 ? "none" : "more than one"));
   }
   return result;
@@ -121,7 +176,13 @@ Response search(const Services& services, const Request& request) {
   json answer = {{"catalog", query.catalog},  {"generation", found.generation},
                  {"index", found.index_kind}, {"exact", found.exact},
                  {"hits", std::move(hits)},   {"timings_ms", timings_json(found.timings)}};
-  if (found.text) answer["text"] = text_length_json(*found.text);
+  if (!query.terms.empty()) {
+    json texts = json::array();
+    for (const engine::TextLength& length : found.texts) texts.push_back(text_length_json(length));
+    answer["texts"] = std::move(texts);
+  } else if (!found.texts.empty()) {
+    answer["text"] = text_length_json(found.texts.front());
+  }
   return json_response(answer);
 }
 

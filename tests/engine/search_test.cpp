@@ -254,16 +254,16 @@ TEST(EngineWithoutData, EncodesAndClassifiesOnly) {
 TEST_F(Search, TellsHowMuchOfATextWasRead) {
   const std::string long_text(ColourEncoder::kContextLength + 1, 'x');
   const SearchResponse cut = engine_->search(text_search(long_text));
-  ASSERT_TRUE(cut.text);
-  EXPECT_EQ(cut.text->tokens, ColourEncoder::kContextLength);
-  EXPECT_TRUE(cut.text->truncated);
+  ASSERT_EQ(cut.texts.size(), 1U);
+  EXPECT_EQ(cut.texts[0].tokens, ColourEncoder::kContextLength);
+  EXPECT_TRUE(cut.texts[0].truncated);
   const SearchResponse whole = engine_->search(text_search("red"));
-  EXPECT_EQ(whole.text->tokens, 3U);
-  EXPECT_FALSE(whole.text->truncated);
+  EXPECT_EQ(whole.texts[0].tokens, 3U);
+  EXPECT_FALSE(whole.texts[0].truncated);
   SearchRequest by_product = text_search("");
   by_product.text.reset();
   by_product.product_id = "p1";
-  EXPECT_FALSE(engine_->search(by_product).text);
+  EXPECT_TRUE(engine_->search(by_product).texts.empty());
 }
 
 /// The same with a cache for queries.
@@ -286,7 +286,7 @@ TEST_F(CachedSearch, EncodesAQueryOnce) {
   EXPECT_EQ(engine_.calls->texts, 1);
   EXPECT_EQ(ids_of(first), ids_of(again));
   EXPECT_EQ(again.hits[0].score, first.hits[0].score);
-  EXPECT_EQ(again.text->tokens, first.text->tokens);
+  EXPECT_EQ(again.texts[0].tokens, first.texts[0].tokens);
 
   SearchRequest by_image = text_search("");
   by_image.text.reset();

@@ -214,6 +214,40 @@ TEST_F(Endpoints, ClassifyRefusesIncompleteRequests) {
   }
 }
 
+TEST_F(Endpoints, CombineTheTermsOfAQuery) {
+  const auto search = [&](const json& body) {
+    return server.post_json("/v1/catalogs/shop/search", body);
+  };
+  const json both = search({{"query",
+                             {{{"text", "red"}, {"weight", 2}},
+                              {{"product_id", "p1"}, {"weight", -0.5}},
+                              {{"vector", {1, 0, 0, 0, 0, 0, 0, 0.5}}}}},
+                            {"limit", 3}})
+                        .json();
+  ASSERT_EQ(both["hits"].size(), 3U);
+  EXPECT_EQ(both["texts"], json::array({{{"tokens", 3}, {"truncated", false}}}));
+  EXPECT_FALSE(both.contains("text"));
+  for (const json& hit : both["hits"]) EXPECT_NE(hit["id"], "p1");
+  EXPECT_EQ(search({{"query", {{{"text", "red"}}}}}).json()["hits"],
+            search({{"text", "red"}}).json()["hits"]);
+
+  const std::vector<std::pair<json, std::string>> cases = {
+      {{{"query", json::array()}}, "1 to 16 terms"},
+      {{{"query", "red"}}, "1 to 16 terms"},
+      {{{"query", {"red"}}}, "\"query\"[0]"},
+      {{{"query", {{{"text", "red"}, {"product_id", "p1"}}}}}, "exactly one"},
+      {{{"query", {{{"text", "red"}, {"weight", "much"}}}}}, "\"query\"[0].weight"},
+      {{{"query", {{{"text", "red"}, {"weight", 0}}}}}, "weight 0"},
+      {{{"query", {{{"text", "red"}, {"wight", 1}}}}}, "\"wight\""},
+      {{{"query", {{{"vector", {1, "a"}}}}}}, "\"query\"[0].vector[1]"},
+      {{{"query", {{{"vector", {1, 2}}}}}}, "has 2 values; the embeddings have 8"},
+      {{{"query", {{{"vector", {1e300, 0, 0, 0, 0, 0, 0, 0}}}}}}, "not finite"},
+      {{{"query", {{{"text", "red"}}}}, {"text", "red"}}, "exactly one"}};
+  for (const auto& [body, problem] : cases) {
+    EXPECT_THAT(problem_detail(search(body), 400), HasSubstr(problem)) << body;
+  }
+}
+
 TEST_F(Endpoints, TellWhetherATextWasCut) {
   const auto context = engine::ColourEncoder::kContextLength;
   const std::string long_text = "red " + std::string(context, 'x');
