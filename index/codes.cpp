@@ -124,8 +124,8 @@ QueryCode CodeTable::encode_query(const float* query) const {
   code.step = step;
   double squares = 0;
   double lost_squares = 0;
-  std::int64_t sum_high = 0;
-  std::int64_t sum_low = 0;
+  std::int32_t sum_high = 0;
+  std::int32_t sum_low = 0;
   for (std::size_t i = 0; i < dimension_; ++i) {
     const double value = rotated[i];
     const int steps = step > 0 ? static_cast<int>(std::lround(value / step)) : 0;

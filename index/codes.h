@@ -14,8 +14,8 @@ namespace vitrine::index {
 struct QueryCode {
   std::vector<std::int8_t> high;  ///< [width]: the query's elements / 256 steps, to the nearest
   std::vector<std::int8_t> low;   ///< [width]: what is left, in steps
-  std::int64_t high_offset = 0;   ///< 128 times the sum of high, to be taken from a product
-  std::int64_t low_offset = 0;    ///< the same of low
+  std::int32_t high_offset = 0;   ///< 128 times the sum of high, to be taken from a product
+  std::int32_t low_offset = 0;    ///< the same of low
   float base = 0;                 ///< query . mean
   float step = 0;
   /// |query . x - score(x)| <= length * error(x) + slack, where query . x is what any kernel of

@@ -13,10 +13,10 @@ namespace vitrine::index {
 namespace {
 
 constexpr std::size_t kMostTilePlaces = 64;
-/// A tile stays in the first-level cache while both halves of a query pass over it, and in the
-/// second-level cache while a whole group of queries does.
+/// A tile stays in the first-level cache while a whole group of queries passes over it.
 constexpr std::size_t kTileBytes = std::size_t{16} * 1024;
 constexpr std::size_t kMostQueriesAGroup = 32;
+constexpr std::size_t kPartsAThread = 32;
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
 std::size_t tile_places(std::size_t width) {
@@ -31,7 +31,7 @@ struct Candidate {
 
 /// What one query knows of the vectors scanned so far. If k of them score at least `enough()`, no
 /// vector that scores less can be a hit.
-class Candidates {
+class alignas(64) Candidates {
  public:
   explicit Candidates(std::size_t k) : least_(k) {}
 
@@ -120,20 +120,32 @@ void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
   std::int32_t low[kMostTilePlaces];
   if (tile.all) {
     const std::uint8_t* first = codes.codes() + tile.first * width;
-    kernel.contiguous(query.high.data(), first, tile.count, width, high);
-    kernel.contiguous(query.low.data(), first, tile.count, width, low);
+    kernel.contiguous(query.high.data(), query.low.data(), first, tile.count, width, high, low);
   } else {
     kernel.gathered(query.high.data(), codes.codes(), tile.places, tile.count, width, high);
     kernel.gathered(query.low.data(), codes.codes(), tile.places, tile.count, width, low);
   }
-  const float* scales = codes.scales();
-  const float* errors = codes.errors();
+  float scores[kMostTilePlaces];
+  float errors[kMostTilePlaces];
+  if (tile.all) {
+    const float* tile_scales = codes.scales() + tile.first;
+    const float* tile_errors = codes.errors() + tile.first;
+    for (std::size_t i = 0; i < tile.count; ++i) {
+      scores[i] = query.score(tile_scales[i], high[i], low[i]);
+      errors[i] = query.length * tile_errors[i] + query.slack;
+    }
+  } else {
+    for (std::size_t i = 0; i < tile.count; ++i) {
+      const auto place = static_cast<std::size_t>(tile.places[i]);
+      scores[i] = query.score(codes.scales()[place], high[i], low[i]);
+      errors[i] = query.length * codes.errors()[place] + query.slack;
+    }
+  }
   for (std::size_t i = 0; i < tile.count; ++i) {
-    const std::size_t place = tile.all ? tile.first + i : static_cast<std::size_t>(tile.places[i]);
-    const float score = query.score(scales[place], high[i], low[i]);
-    const float error = query.length * errors[place] + query.slack;
-    if (score + error < candidates.enough()) continue;
-    candidates.offer(score - error, score + error, static_cast<std::int32_t>(place));
+    if (scores[i] + errors[i] < candidates.enough()) continue;
+    const std::int32_t place =
+        tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
+    candidates.offer(scores[i] - errors[i], scores[i] + errors[i], place);
   }
 }
 
@@ -159,28 +171,34 @@ std::vector<Hit> settle(const SearchTables& tables, const float* query,
   return best.take();
 }
 
-/// One query on all threads: each takes shares of the places, and all go by the best of what any
+/// Places of the ranges from the first-th to the last-th, counted through all of them.
+std::vector<PlaceRange> part_of(std::span<const PlaceRange> ranges, std::size_t first,
+                                std::size_t last) {
+  std::vector<PlaceRange> part;
+  std::size_t passed = 0;
+  for (const PlaceRange& range : ranges) {
+    const std::size_t begin = std::clamp(first, passed, passed + range.count);
+    const std::size_t end = std::clamp(last, passed, passed + range.count);
+    if (begin < end) part.push_back({range.first + (begin - passed), end - begin});
+    passed += range.count;
+  }
+  return part;
+}
+
+/// One query on all threads: each takes parts of the places, and all go by the best of what any
 /// of them knows to be enough.
 std::vector<Hit> search_in_parallel(const SearchTables& tables, const float* query,
                                     std::span<const PlaceRange> ranges, const Filter& filter,
                                     std::size_t k, std::size_t places, int threads) {
   const QueryCode code = tables.codes->encode_query(query);
-  const auto shares = static_cast<std::size_t>(threads);
-  std::vector<Candidates> found(shares, Candidates(k));
+  // Parts enough for a thread that is held up to leave its work to the others.
+  const std::size_t parts = static_cast<std::size_t>(threads) * kPartsAThread;
+  std::vector<Candidates> found(static_cast<std::size_t>(threads), Candidates(k));
   std::atomic<float> enough{kLeast};
-  parallel_for(shares, threads, [&](std::size_t share) {
-    // The ranges' places from first to last, counted through all ranges.
-    const std::size_t first = places * share / shares;
-    const std::size_t last = places * (share + 1) / shares;
-    std::vector<PlaceRange> own;
-    std::size_t passed = 0;
-    for (const PlaceRange& range : ranges) {
-      const std::size_t begin = std::clamp(first, passed, passed + range.count);
-      const std::size_t end = std::clamp(last, passed, passed + range.count);
-      if (begin < end) own.push_back({range.first + (begin - passed), end - begin});
-      passed += range.count;
-    }
-    Candidates& candidates = found[share];
+  parallel_for(parts, threads, [&](std::size_t part) {
+    const std::vector<PlaceRange> own =
+        part_of(ranges, places * part / parts, places * (part + 1) / parts);
+    Candidates& candidates = found[static_cast<std::size_t>(omp_get_thread_num())];
     for_each_tile(tables, own, filter, [&](const Tile& tile) {
       candidates.raise(enough.load(std::memory_order_relaxed));
       scan_tile(*tables.codes, code, tile, candidates);

@@ -17,9 +17,11 @@ constexpr std::size_t kMaxCodeWidth = 65536;
 /// bytes (VPDPBUSD) takes one of each. width: a multiple of kCodeAlignment, at most kMaxCodeWidth.
 struct CodeDotKernel {
   std::string_view name;
-  /// rows: [count, width], contiguous. out[i] = query . rows[i].
-  void (*contiguous)(const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
-                     std::size_t width, std::int32_t* out);
+  /// Two queries, read once for both: the halves of one of 16 bits. rows: [count, width],
+  /// contiguous; what follows them may be fetched ahead. high_out[i] = high . rows[i], and so on.
+  void (*contiguous)(const std::int8_t* high, const std::int8_t* low, const std::uint8_t* rows,
+                     std::size_t count, std::size_t width, std::int32_t* high_out,
+                     std::int32_t* low_out);
   /// out[i] = query . row places[i] of base.
   void (*gathered)(const std::int8_t* query, const std::uint8_t* base, const std::int32_t* places,
                    std::size_t count, std::size_t width, std::int32_t* out);

@@ -22,7 +22,9 @@ TEST_P(CodeDot, IsExactAtEveryWidthHoweverARowIsReached) {
       // They end where their allocations end, so that a read past the end shows under ASan.
       std::vector<std::int8_t> query(width);
       std::vector<std::uint8_t> rows(count * width);
+      std::vector<std::int8_t> other(width);
       for (auto& value : query) value = static_cast<std::int8_t>(random());
+      for (auto& value : other) value = static_cast<std::int8_t>(random());
       for (auto& value : rows) value = static_cast<std::uint8_t>(random());
       std::vector<std::int32_t> places;
       for (std::size_t i = 0; i < count; ++i) {
@@ -30,10 +32,13 @@ TEST_P(CodeDot, IsExactAtEveryWidthHoweverARowIsReached) {
       }
       std::vector<std::int32_t> contiguous(count);
       std::vector<std::int32_t> gathered(count);
-      GetParam().contiguous(query.data(), rows.data(), count, width, contiguous.data());
+      std::vector<std::int32_t> others(count);
+      GetParam().contiguous(query.data(), other.data(), rows.data(), count, width,
+                            contiguous.data(), others.data());
       GetParam().gathered(query.data(), rows.data(), places.data(), count, width, gathered.data());
       for (std::size_t i = 0; i < count; ++i) {
         EXPECT_EQ(contiguous[i], reference(query.data(), rows.data() + i * width, width));
+        EXPECT_EQ(others[i], reference(other.data(), rows.data() + i * width, width));
         const auto place = static_cast<std::size_t>(places[i]);
         EXPECT_EQ(gathered[i], reference(query.data(), rows.data() + place * width, width));
       }
@@ -46,8 +51,11 @@ TEST_P(CodeDot, IsExactWhereProductsAreLargest) {
     const std::vector<std::int8_t> query(kMaxCodeWidth, static_cast<std::int8_t>(weight));
     const std::vector<std::uint8_t> row(kMaxCodeWidth, 255);
     std::int32_t product = 0;
-    GetParam().contiguous(query.data(), row.data(), 1, kMaxCodeWidth, &product);
+    std::int32_t other = 0;
+    GetParam().contiguous(query.data(), query.data(), row.data(), 1, kMaxCodeWidth, &product,
+                          &other);
     EXPECT_EQ(product, reference(query.data(), row.data(), kMaxCodeWidth));
+    EXPECT_EQ(other, product);
   }
 }
 

@@ -65,8 +65,8 @@ TEST(CodeTable, SaysHowFarItsScoresAreFromTheKernels) {
           const std::uint8_t* row = table.codes() + place * table.width();
           std::int32_t high = 0;
           std::int32_t low = 0;
-          code_dot_kernel().contiguous(code.high.data(), row, 1, table.width(), &high);
-          code_dot_kernel().contiguous(code.low.data(), row, 1, table.width(), &low);
+          code_dot_kernel().contiguous(code.high.data(), code.low.data(), row, 1, table.width(),
+                                       &high, &low);
           const double bound = code.length * table.errors()[place] + code.slack;
           const double score = code.score(table.scales()[place], high, low);
           for (const InstructionSet each : supported_instruction_sets()) {

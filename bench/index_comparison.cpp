@@ -1,0 +1,408 @@
+// Compares the vector indices with what they replace, each pair in one run:
+//   vitrine_index_comparison exact [vectors]   a query's time against streaming the float32 matrix
+//   vitrine_index_comparison hnsw  [vectors]   against hnswlib, at equal recall, one thread
+//   vitrine_index_comparison ivf   [vectors]   against FAISS's own scanner on equal lists, one
+//   thread vitrine_index_comparison open  [vectors]   opening a saved file
+// [vectors] is a number of clustered vectors of 512 columns, or a .npy file, the last 1000 rows of
+// which become queries.
+
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexIVFFlat.h>
+#include <faiss/index_io.h>
+#include <fmt/format.h>
+#include <hnswlib/hnswlib.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/compute_threads.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "index/kernels/inner_product.h"
+#include "index/parallel.h"
+#include "index/top_k.h"
+#include "index/vector_index.h"
+
+namespace vitrine::index {
+namespace {
+
+constexpr int kHits = 10;
+constexpr std::size_t kQueries = 1000;
+
+double seconds_of(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+struct Data {
+  Matrix vectors;
+  Matrix queries;
+};
+
+/// Clusters of every size in a space of far fewer dimensions than columns, a direction that all
+/// share, and a few columns far larger than the rest: what embeddings of photographs look like.
+Matrix clustered(std::size_t rows, std::uint32_t seed) {
+  constexpr std::size_t kColumns = 512;
+  constexpr std::size_t kLatent = 96;
+  constexpr std::size_t kClusters = 2000;
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  Matrix basis(kLatent, kColumns);
+  for (std::size_t i = 0; i < kLatent * kColumns; ++i) basis.data()[i] = normal(random);
+  Matrix centres(kClusters, kLatent);
+  for (std::size_t i = 0; i < kClusters * kLatent; ++i) centres.data()[i] = normal(random);
+  std::vector<float> shared(kColumns);
+  for (float& value : shared) value = 8 * normal(random);
+  shared[133] = shared[310] = 150;
+
+  Matrix vectors(rows, kColumns);
+  parallel_for((rows + 999) / 1000, omp_get_max_threads(), [&](std::size_t part) {
+    std::mt19937 own(seed + static_cast<std::uint32_t>(part));
+    std::vector<float> latent(kLatent);
+    for (std::size_t i = part * 1000; i < std::min(rows, (part + 1) * 1000); ++i) {
+      const auto share = static_cast<double>(own()) / 4294967296.0;
+      const auto centre = centres.row(static_cast<std::size_t>(share * share * kClusters));
+      std::normal_distribution<float> scatter;
+      for (std::size_t j = 0; j < kLatent; ++j) latent[j] = centre[j] + 0.8F * scatter(own);
+      const auto row = vectors.row(i);
+      for (std::size_t column = 0; column < kColumns; ++column) {
+        // Uniform noise: a normal one would take most of the time.
+        row[column] = shared[column] + 4.0F * (static_cast<float>(own() >> 8) * 0x1p-23F - 1.0F);
+      }
+      for (std::size_t j = 0; j < kLatent; ++j) {
+        const float* direction = basis.row(j).data();
+        for (std::size_t column = 0; column < kColumns; ++column) {
+          row[column] += latent[j] * direction[column];
+        }
+      }
+      const float length = std::sqrt(inner_product_kernel().pair(row.data(), row.data(), kColumns));
+      for (float& value : row) value /= length;
+    }
+  });
+  return vectors;
+}
+
+Matrix rows_of(const Matrix& all, std::size_t first, std::size_t last) {
+  Matrix part(last - first, all.cols());
+  std::copy(all.data() + first * all.cols(), all.data() + last * all.cols(), part.data());
+  return part;
+}
+
+/// float32 in C order, NumPy's format version 1.0.
+Matrix read_npy(const std::string& path) {
+  const std::string bytes = read_file(path, std::uint64_t{1} << 34);
+  const std::size_t header = bytes.find('\n');
+  const std::size_t shape = bytes.find("'shape': (");
+  unsigned long rows = 0;
+  unsigned long cols = 0;
+  if (header == std::string::npos || shape == std::string::npos ||
+      bytes.find("'<f4'") == std::string::npos ||
+      std::sscanf(bytes.c_str() + shape, "'shape': (%lu, %lu)", &rows, &cols) != 2 ||
+      bytes.size() - header - 1 != rows * cols * sizeof(float)) {
+    throw invalid_argument(path + " is not a .npy file of float32 rows");
+  }
+  Matrix matrix(rows, cols);
+  std::copy(bytes.begin() + static_cast<std::ptrdiff_t>(header) + 1, bytes.end(),
+            reinterpret_cast<char*>(matrix.data()));
+  return matrix;
+}
+
+Data load(const std::string& what) {
+  if (!what.ends_with(".npy")) {
+    return {clustered(std::stoull(what), 1000), clustered(kQueries, 77)};
+  }
+  const Matrix all = read_npy(what);
+  const std::size_t queries = std::min(kQueries, all.rows() / 10);
+  return {rows_of(all, 0, all.rows() - queries), rows_of(all, all.rows() - queries, all.rows())};
+}
+
+/// Every vector compared in double precision with what the kernel found, and in float32 with all.
+bool is_the_float_answer(const Data& data, std::size_t query, const SearchResult& found,
+                         std::size_t at) {
+  const std::size_t cols = data.vectors.cols();
+  TopK best(kHits);
+  std::vector<float> scores(data.vectors.rows());
+  parallel_for((scores.size() + 4095) / 4096, omp_get_max_threads(), [&](std::size_t part) {
+    const std::size_t first = part * 4096;
+    inner_product_kernel().contiguous(
+        data.queries.row(query).data(), data.vectors.row(first).data(),
+        std::min<std::size_t>(4096, scores.size() - first), cols, scores.data() + first);
+  });
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    best.offer({scores[i], static_cast<std::int64_t>(i)});
+  }
+  const std::vector<Hit> expected = best.take();
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    if (found.rows[at * kHits + i] != expected[i].row ||
+        found.scores[at * kHits + i] != expected[i].score) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Reads every byte once, on all threads: what a scan of float32 cannot be faster than.
+double stream(const Matrix& matrix) {
+  double total = 0;
+  const std::size_t numbers = matrix.rows() * matrix.cols();
+  const auto* words = reinterpret_cast<const std::uint64_t*>(matrix.data());
+#pragma omp parallel reduction(+ : total)
+  {
+    const auto threads = static_cast<std::size_t>(omp_get_num_threads());
+    const auto rank = static_cast<std::size_t>(omp_get_thread_num());
+    const std::size_t first = numbers / 2 * rank / threads;
+    const std::size_t last = numbers / 2 * (rank + 1) / threads;
+    std::uint64_t sums[32] = {};
+    for (std::size_t i = first; i + 32 <= last; i += 32) {
+      for (std::size_t lane = 0; lane < 32; ++lane) sums[lane] ^= words[i + lane];
+    }
+    for (const std::uint64_t sum : sums) total += static_cast<double>(sum & 1);
+  }
+  return total;
+}
+
+void compare_exact(const Data& data) {
+  fmt::print("{} x {}, {} threads\n", data.vectors.rows(), data.vectors.cols(),
+             omp_get_max_threads());
+  std::unique_ptr<VectorIndex> index;
+  fmt::print("build {:.2f} s\n", seconds_of([&] { index = build_index(data.vectors, {}); }));
+  const std::size_t cols = data.vectors.cols();
+  const std::size_t queries = data.queries.rows();
+  std::vector<double> streaming;
+  std::vector<double> searching;
+  double sink = 0;
+  for (std::size_t round = 0; round < 40; ++round) {
+    streaming.push_back(seconds_of([&] { sink += stream(data.vectors); }));
+    const MatrixView one{data.queries.row(round % queries).data(), 1, cols};
+    searching.push_back(seconds_of([&] { sink += index->search(one, kHits).scores[0]; }));
+  }
+  const double bytes = static_cast<double>(data.vectors.rows() * cols * sizeof(float));
+  fmt::print("streaming float32  {:.2f} ms ({:.1f} GB/s)\n", 1e3 * median(streaming),
+             bytes / median(streaming) / 1e9);
+  fmt::print("one exact query    {:.2f} ms, {:.3f} of it\n", 1e3 * median(searching),
+             median(searching) / median(streaming));
+
+  SearchResult batch;
+  const double batched = seconds_of([&] { batch = index->search(data.queries, kHits); });
+  fmt::print("a batch of {}    {:.2f} ms a query\n", queries, 1e3 * batched / queries);
+  std::size_t same = 0;
+  std::size_t checked = 0;
+  const auto start = std::chrono::steady_clock::now();
+  for (; checked < queries; ++checked) {
+    if (std::chrono::steady_clock::now() - start > std::chrono::seconds(40)) break;
+    same += is_the_float_answer(data, checked, batch, checked) ? 1 : 0;
+  }
+  fmt::print("equal to a float32 scan in rows, order and scores: {} of {} queries\n", same,
+             checked);
+  if (sink == 0.5) fmt::print("\n");  // keeps the work
+}
+
+double recall_of(const std::vector<std::int64_t>& found, const SearchResult& expected) {
+  std::size_t hits = 0;
+  for (std::size_t query = 0; query < expected.queries; ++query) {
+    const auto begin = expected.rows.begin() + static_cast<std::ptrdiff_t>(query * kHits);
+    for (std::size_t i = 0; i < kHits; ++i) {
+      hits += std::count(begin, begin + kHits, found[query * kHits + i]) > 0 ? 1 : 0;
+    }
+  }
+  return static_cast<double>(hits) / static_cast<double>(expected.rows.size());
+}
+
+/// Queries a second and recall at one effort.
+struct Point {
+  int effort;
+  double recall;
+  double speed;
+};
+
+void print(const char* name, const std::vector<Point>& points) {
+  for (const Point& each : points) {
+    fmt::print("{:<10} effort {:>4}  recall@10 {:.4f}  {:>7.0f} queries/s\n", name, each.effort,
+               each.recall, each.speed);
+  }
+}
+
+/// Speed at a recall, between the two efforts around it.
+double speed_at(const std::vector<Point>& points, double recall) {
+  for (std::size_t i = 1; i < points.size(); ++i) {
+    const Point& a = points[i - 1];
+    const Point& b = points[i];
+    if (a.recall < recall && b.recall >= recall) {
+      const double share = (recall - a.recall) / (b.recall - a.recall);
+      return a.speed + share * (b.speed - a.speed);
+    }
+  }
+  return points.front().recall >= recall ? points.front().speed : 0;
+}
+
+Point measure(int effort, const Data& data, const SearchResult& expected,
+              const std::function<void(std::size_t, std::int64_t*)>& search_one) {
+  std::vector<std::int64_t> rows(data.queries.rows() * kHits, kNoRow);
+  double best = 1e9;
+  for (int round = 0; round < 2; ++round) {
+    best = std::min(best, seconds_of([&] {
+                      for (std::size_t i = 0; i < data.queries.rows(); ++i) {
+                        search_one(i, rows.data() + i * kHits);
+                      }
+                    }));
+  }
+  return {effort, recall_of(rows, expected), static_cast<double>(data.queries.rows()) / best};
+}
+
+Point measure_ours(const VectorIndex& index, const SearchOptions& options, int effort,
+                   const Data& data, const SearchResult& expected) {
+  return measure(effort, data, expected, [&](std::size_t query, std::int64_t* rows) {
+    const SearchResult result =
+        index.search({data.queries.row(query).data(), 1, data.queries.cols()}, kHits, options);
+    std::copy(result.rows.begin(), result.rows.end(), rows);
+  });
+}
+
+void compare_hnsw(const Data& data) {
+  constexpr std::size_t kLinks = 16;
+  constexpr std::size_t kConstruction = 200;
+  const std::size_t cols = data.vectors.cols();
+  const int threads = omp_get_max_threads();
+  const SearchResult expected = build_index(data.vectors, {})->search(data.queries, kHits);
+  fmt::print("{} x {}, M {}, ef_construction {}, built on {} threads, searched on one\n",
+             data.vectors.rows(), cols, kLinks, kConstruction, threads);
+
+  IndexSpec spec;
+  spec.kind = "hnsw";
+  spec.hnsw_m = static_cast<int>(kLinks);
+  spec.ef_construction = static_cast<int>(kConstruction);
+  std::unique_ptr<VectorIndex> ours;
+  const double our_build = seconds_of([&] { ours = build_index(data.vectors, spec); });
+
+  hnswlib::InnerProductSpace space(cols);
+  hnswlib::HierarchicalNSW<float> theirs(&space, data.vectors.rows(), kLinks, kConstruction);
+  const double their_build = seconds_of([&] {
+    theirs.addPoint(data.vectors.row(0).data(), 0);
+    parallel_for(data.vectors.rows() - 1, threads,
+                 [&](std::size_t i) { theirs.addPoint(data.vectors.row(i + 1).data(), i + 1); });
+  });
+  fmt::print("build: vitrine {:.1f} s, hnswlib {:.1f} s\n", our_build, their_build);
+
+  set_compute_threads_of_this_thread(1);
+  std::vector<Point> our_points;
+  std::vector<Point> their_points;
+  for (const int effort : {10, 16, 24, 32, 48, 64, 96, 128, 192, 256}) {
+    SearchOptions options;
+    options.ef_search = effort;
+    our_points.push_back(measure_ours(*ours, options, effort, data, expected));
+    theirs.setEf(static_cast<std::size_t>(effort));
+    their_points.push_back(
+        measure(effort, data, expected, [&](std::size_t query, std::int64_t* rows) {
+          auto found = theirs.searchKnn(data.queries.row(query).data(), kHits);
+          for (; !found.empty(); found.pop()) {
+            *rows++ = static_cast<std::int64_t>(found.top().second);
+          }
+        }));
+  }
+  print("vitrine", our_points);
+  print("hnswlib", their_points);
+  const double our_speed = speed_at(our_points, 0.95);
+  const double their_speed = speed_at(their_points, 0.95);
+  fmt::print("at recall 0.95: vitrine {:.0f}, hnswlib {:.0f} queries/s, {:.2f} times\n", our_speed,
+             their_speed, our_speed / their_speed);
+}
+
+void compare_ivf(const Data& data) {
+  const std::size_t cols = data.vectors.cols();
+  const SearchResult expected = build_index(data.vectors, {})->search(data.queries, kHits);
+  IndexSpec spec;
+  spec.kind = "ivf";
+  std::unique_ptr<VectorIndex> ours;
+  const double built = seconds_of([&] { ours = build_index(data.vectors, spec); });
+  fmt::print("{} x {}, built in {:.1f} s, searched on one thread\n", data.vectors.rows(), cols,
+             built);
+  const TemporaryDirectory folder;
+  ours->save(folder.path() / "index.faiss");
+  const std::unique_ptr<faiss::Index> file(
+      faiss::read_index((folder.path() / "index.faiss").c_str()));
+  auto& theirs = dynamic_cast<faiss::IndexIVFFlat&>(*file);
+  set_compute_threads_of_this_thread(1);
+  std::vector<Point> our_points;
+  std::vector<Point> their_points;
+  for (const int effort : {4, 8, 16, 32, 64}) {
+    SearchOptions options;
+    options.nprobe = effort;
+    our_points.push_back(measure_ours(*ours, options, effort, data, expected));
+    theirs.nprobe = static_cast<std::size_t>(effort);
+    their_points.push_back(
+        measure(effort, data, expected, [&](std::size_t query, std::int64_t* rows) {
+          float scores[kHits];
+          theirs.search(1, data.queries.row(query).data(), kHits, scores, rows);
+        }));
+  }
+  print("vitrine", our_points);
+  print("faiss", their_points);
+  for (std::size_t i = 0; i < our_points.size(); ++i) {
+    fmt::print("nprobe {:>3}: {:.2f} times\n", our_points[i].effort,
+               our_points[i].speed / their_points[i].speed);
+  }
+}
+
+void compare_open(const Data& data) {
+  const TemporaryDirectory folder;
+  for (const std::string kind : {"flat", "ivf", "hnsw"}) {
+    if (kind != "flat" && data.vectors.rows() > 300'000) continue;  // minutes to build
+    IndexSpec spec;
+    spec.kind = kind;
+    const auto path = folder.path() / kind;
+    build_index(data.vectors, spec)->save(path);
+    std::vector<double> times;
+    for (int round = 0; round < 5; ++round) {
+      times.push_back(seconds_of([&] { open_index(path); }));
+    }
+    fmt::print("{} x {}, {}: opens in {:.3f} s ({:.2f} GB)\n", data.vectors.rows(),
+               data.vectors.cols(), kind, median(times),
+               static_cast<double>(std::filesystem::file_size(path)) / 1e9);
+  }
+}
+
+int run(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "";
+  const std::string vectors = argc > 2 ? argv[2] : "200000";
+  set_compute_threads_of_this_thread(0);
+  if (what == "exact") {
+    compare_exact(load(vectors));
+  } else if (what == "hnsw") {
+    compare_hnsw(load(vectors));
+  } else if (what == "ivf") {
+    compare_ivf(load(vectors));
+  } else if (what == "open") {
+    compare_open(load(vectors));
+  } else {
+    fmt::print(stderr, "usage: {} exact|hnsw|ivf|open [number of vectors | file.npy]\n", argv[0]);
+    return 2;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace vitrine::index
+
+int main(int argc, char** argv) {
+  try {
+    return vitrine::index::run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+}
