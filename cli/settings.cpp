@@ -31,7 +31,7 @@ Settings::Settings(CLI::App& subcommand) : subcommand_(subcommand) {
       ->type_name("FILE");
   add_flag("--data-dir", "storage.data_dir", "Folder of everything the program writes");
   add_flag("--model", "encoder.model", "Checkpoint folder in Hugging Face's layout");
-  add_flag("--precision", "encoder.precision", "auto, float32 or bfloat16");
+  add_flag("--precision", "encoder.precision", "auto, float32, bfloat16 or int8");
   add_flag("--threads", "encoder.threads", "Cores one encoding uses; 0: all of them");
   add_flag("--apply-exif-orientation", "encoder.apply_exif_orientation",
            "Turn pictures upright, as their EXIF orientation says");

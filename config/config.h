@@ -23,7 +23,7 @@ struct EncoderConfig {
   int threads = 0;
   /// Images or texts encoded in one pass. More: faster indexing, more memory. Valid: [1, 1024].
   int max_batch = 32;
-  /// Arithmetic of the encoder on a CPU: "auto", "float32" or "bfloat16".
+  /// Arithmetic of the encoder on a CPU: "auto", "float32", "bfloat16" or "int8".
   std::string precision = "auto";
   /// "auto", "cpu" or "cuda".
   std::string device = "auto";

@@ -13,6 +13,7 @@
 
 #include "base/compute_threads.h"
 #include "base/error.h"
+#include "base/sha256.h"
 #include "encoder/cpu/cpu_towers.h"
 #include "encoder/cuda_towers.h"
 
@@ -85,6 +86,10 @@ class ClipEncoder : public Encoder {
       throw resource_exhausted(fmt::format("no {} threads: {}", threads_, error.what()));
     }
     fingerprint_ = options.image.fingerprint(checkpoint.fingerprint.get());
+    if (!place_.on_cuda && place_.precision == Precision::kInt8) {
+      // Its embeddings differ from float32's by more than neighbours in a catalogue may.
+      fingerprint_ = to_hex(sha256(fingerprint_ + "\nint8"));
+    }
     malloc_trim(0);  // what packing the weights took, which may be as much as the weights
   }
 
@@ -119,6 +124,11 @@ class ClipEncoder : public Encoder {
     for (const TokenizedText& text : texts) ids.push_back(text.ids);
     return in_batches(std::span<const std::vector<std::int32_t>>(ids),
                       [this](auto batch) { return towers_->encode_texts(batch); });
+  }
+
+  bool multiply_as_for_images(int images) const override {
+    const std::lock_guard lock(towers_mutex_);
+    return towers_->multiply_as_for_images(images);
   }
 
   EncoderInfo info() const override {

@@ -27,6 +27,10 @@ class ClipTowers {
   /// Token ids with start and end token, each text [2, context_length] of them, all below
   /// vocab_size. Returns text embeddings [n, projection_dim], not normalised.
   virtual Matrix encode_texts(std::span<const std::vector<std::int32_t>> texts) = 0;
+
+  /// For measuring: the matrix products of encode_images() of so many images and nothing between
+  /// them, every token through every layer. False where the towers cannot tell them apart.
+  virtual bool multiply_as_for_images(int /*images*/) { return false; }
 };
 
 }  // namespace vitrine::encoder

@@ -84,10 +84,14 @@ class Encoder {
   /// exp of the checkpoint's parameter: logits are logit_scale() * cosine.
   virtual float logit_scale() const = 0;
   /// 64 hexadecimal digits: SHA-256 over weights, config, tokenizer and image processor files,
-  /// and over the image options when they are not the default.
+  /// over the image options when they are not the default, and over the precision when it is int8.
   /// Embeddings of encoders with different fingerprints must not be compared.
   virtual const std::string& fingerprint() const = 0;
   virtual EncoderInfo info() const = 0;
+  /// For measuring how much of encode_prepared() the arithmetic itself takes: the matrix products
+  /// of so many images, on the same weights and threads, and nothing else; every token goes through
+  /// every layer. False, and nothing is done, where that cannot be told apart.
+  virtual bool multiply_as_for_images(int /*images*/) const { return false; }
 };
 
 /// Loads a checkpoint folder; its files decide which format and architecture it is. When the folder

@@ -6,6 +6,7 @@
 
 #include "base/thread_team.h"
 #include "encoder/cpu/linear.h"
+#include "encoder/cpu/quantized_linear.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -17,24 +18,18 @@ constexpr int kRows = 192;
 constexpr int kInputs = 768;
 constexpr int kOutputs = 256;
 
-template <typename Value>
-double measure(int threads, double milliseconds) {
-  const cpu::Kernels& set = cpu::kernels(cpu::supported_kernel_sets().back());
-  const cpu::PackedLinear<Value> linear(set, Matrix(kOutputs, kInputs), {});
-  const std::size_t stride = cpu::row_stride<Value>(kInputs);
+/// multiply(): one product of the rows and the layer; called by each thread.
+template <typename Multiply>
+double measure(int threads, double milliseconds, const Multiply& multiply) {
   ThreadTeam team(threads);
-  std::vector<cpu::AlignedBuffer<Value>> inputs;
-  for (int i = 0; i < threads; ++i) inputs.emplace_back(static_cast<std::size_t>(kRows) * stride);
   std::atomic<std::int64_t> products{0};
   const auto start = Clock::now();
   const auto end = start + std::chrono::duration_cast<Clock::duration>(
                                std::chrono::duration<double, std::milli>(milliseconds));
-  team.run([&](int rank) {
-    const Value* x = inputs[static_cast<std::size_t>(rank)].data();
+  team.run([&](int) {
     std::int64_t done = 0;
     do {
-      linear.multiply(set, x, kRows, 0, linear.panels(),
-                      [](int, int, int, const float*, const float*) {});
+      multiply();
       ++done;
     } while (Clock::now() < end);
     products += done;
@@ -43,14 +38,37 @@ double measure(int threads, double milliseconds) {
   return 2.0 * kRows * kInputs * kOutputs * static_cast<double>(products) / seconds.count();
 }
 
+constexpr auto kDrop = [](int, int, int, const float*, const float*) {};
+
+template <typename Value>
+double measure_packed(int threads, double milliseconds) {
+  const cpu::Kernels& set = cpu::kernels(cpu::supported_kernel_sets().back());
+  const cpu::PackedLinear<Value> linear(set, Matrix(kOutputs, kInputs), {});
+  const cpu::AlignedBuffer<Value> rows(kRows * cpu::row_stride<Value>(kInputs));
+  return measure(threads, milliseconds,
+                 [&] { linear.multiply(set, rows.data(), kRows, 0, linear.panels(), kDrop); });
+}
+
+double measure_quantized(int threads, double milliseconds) {
+  const cpu::Kernels& set = cpu::kernels(cpu::supported_kernel_sets().back());
+  const std::vector<float> bias(kOutputs);
+  const cpu::QuantizedLinear linear(set, Matrix(kOutputs, kInputs), bias, {});
+  const cpu::QuantizedRows rows(kRows, kInputs);
+  return measure(threads, milliseconds,
+                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), kDrop); });
+}
+
 }  // namespace
 
 double measure_matmul_peak(const EncoderInfo& info, double milliseconds) {
+  if (info.precision == to_string(Precision::kInt8)) {
+    return measure_quantized(info.threads, milliseconds);
+  }
   if (info.precision == to_string(Precision::kBFloat16)) {
-    return measure<cpu::BFloat16>(info.threads, milliseconds);
+    return measure_packed<cpu::BFloat16>(info.threads, milliseconds);
   }
   if (info.precision == to_string(Precision::kFloat32)) {
-    return measure<float>(info.threads, milliseconds);
+    return measure_packed<float>(info.threads, milliseconds);
   }
   return 0;
 }

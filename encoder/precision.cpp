@@ -8,7 +8,8 @@
 namespace vitrine::encoder {
 namespace {
 
-constexpr Precision kPrecisions[] = {Precision::kAuto, Precision::kFloat32, Precision::kBFloat16};
+constexpr Precision kPrecisions[] = {Precision::kAuto, Precision::kFloat32, Precision::kBFloat16,
+                                     Precision::kInt8};
 
 constexpr Device kDevices[] = {Device::kAuto, Device::kCpu, Device::kCuda};
 
@@ -22,6 +23,8 @@ std::string_view to_string(Precision precision) {
       return "float32";
     case Precision::kBFloat16:
       return "bfloat16";
+    case Precision::kInt8:
+      return "int8";
   }
   throw internal_error("unknown precision");
 }
@@ -30,8 +33,8 @@ Precision parse_precision(std::string_view name) {
   for (const Precision precision : kPrecisions) {
     if (to_string(precision) == name) return precision;
   }
-  throw invalid_argument(
-      fmt::format("precision is \"{}\"; auto, float32 and bfloat16 are valid", printable(name)));
+  throw invalid_argument(fmt::format(
+      "precision is \"{}\"; auto, float32, bfloat16 and int8 are valid", printable(name)));
 }
 
 std::string_view to_string(Device device) {

@@ -10,10 +10,11 @@ enum class Precision {
   kAuto,      ///< kBFloat16 where the CPU multiplies bfloat16 in hardware, else kFloat32
   kFloat32,   ///< as the reference computes
   kBFloat16,  ///< weights and inputs of the linear layers rounded to 8 bits of precision
+  kInt8,  ///< those of the blocks' layers in 256 equal steps, but for outliers; see docs/encoder.md
 };
 
 std::string_view to_string(Precision precision);
-/// "auto", "float32" or "bfloat16". Throws InvalidArgument that lists them.
+/// "auto", "float32", "bfloat16" or "int8". Throws InvalidArgument that lists them.
 Precision parse_precision(std::string_view name);
 
 /// Where the towers run.

@@ -62,6 +62,12 @@ Plan make_plan(const std::vector<Sequence>& sequences, int threads) {
   return plan;
 }
 
+/// Of a linear layer, as a checkpoint has them.
+struct LayerWeights {
+  Matrix weights;  // [outputs, inputs]
+  std::vector<float> bias;
+};
+
 class Reader {
  public:
   explicit Reader(const ReadWeight& read) : read_(read) {}
@@ -79,39 +85,67 @@ class Reader {
   NormWeights norm(const std::string& name, std::int64_t width) const {
     return {vector(name + ".weight", width), vector(name + ".bias", width)};
   }
-  template <typename Value>
-  PackedLinear<Value> linear(const Kernels& kernels, const std::string& name, std::int64_t outputs,
-                             std::int64_t inputs) const {
-    return {kernels, matrix(name + ".weight", outputs, inputs), vector(name + ".bias", outputs)};
+  LayerWeights layer(const std::string& name, std::int64_t outputs, std::int64_t inputs) const {
+    return {matrix(name + ".weight", outputs, inputs), vector(name + ".bias", outputs)};
   }
 
  private:
   const ReadWeight& read_;
 };
 
-template <typename Value>
-PackedLinear<Value> query_key_value(const Kernels& kernels, const Reader& reader,
-                                    const std::string& attention, const TowerConfig& config) {
+LayerWeights query_key_value(const Reader& reader, const std::string& attention,
+                             const TowerConfig& config) {
   const auto width = static_cast<std::size_t>(config.width);
   const auto padded = static_cast<std::size_t>(round_up(static_cast<int>(width), kPanelColumns));
   const float query_scale =
       1.0F / std::sqrt(static_cast<float>(config.width) / static_cast<float>(config.heads));
-  Matrix weights(3 * padded, width);
-  std::vector<float> bias(3 * padded);
+  LayerWeights all{Matrix(3 * padded, width), std::vector<float>(3 * padded)};
   std::size_t first = 0;
   for (const char* part : {"q_proj", "k_proj", "v_proj"}) {
-    const Matrix part_weights =
-        reader.matrix(attention + part + ".weight", config.width, config.width);
-    const std::vector<float> part_bias = reader.vector(attention + part + ".bias", config.width);
+    const LayerWeights one = reader.layer(attention + part, config.width, config.width);
     const float scale = first == 0 ? query_scale : 1.0F;
     const auto scaled = [scale](float value) { return value * scale; };
-    std::transform(part_weights.data(), part_weights.data() + width * width,
-                   weights.row(first).data(), scaled);
-    std::ranges::transform(part_bias, bias.begin() + static_cast<std::ptrdiff_t>(first), scaled);
+    std::transform(one.weights.data(), one.weights.data() + width * width,
+                   all.weights.row(first).data(), scaled);
+    std::ranges::transform(one.bias, all.bias.begin() + static_cast<std::ptrdiff_t>(first), scaled);
     first += padded;
   }
-  return {kernels, weights, bias};
+  return all;
 }
+
+/// Reads a block's layers in the order in which rows go through them, and packs them.
+template <typename Linear>
+class BlockPacker {
+ public:
+  explicit BlockPacker(const Kernels& kernels) : kernels_(kernels) {}
+
+  NormWeights pack(NormWeights norm) {
+    if constexpr (kQuantized) {
+      spread_.mean = norm.shift;
+      spread_.deviation.clear();
+      for (const float scale : norm.scale) spread_.deviation.push_back(std::abs(scale));
+    }
+    return norm;
+  }
+  /// The next layer reads outputs [first, first + count) of this one.
+  Linear pack(const LayerWeights& layer, int first, std::int64_t count) {
+    if constexpr (kQuantized) {
+      Linear linear(kernels_, layer.weights, layer.bias, outlier_columns(spread_));
+      const auto row = static_cast<std::size_t>(first);
+      const auto rows = static_cast<std::size_t>(count);
+      spread_ = spread_of_outputs({layer.weights.row(row).data(), rows, layer.weights.cols()},
+                                  std::span(layer.bias).subspan(row, rows), spread_);
+      return linear;
+    } else {
+      return {kernels_, layer.weights, layer.bias};
+    }
+  }
+
+ private:
+  static constexpr bool kQuantized = std::is_same_v<Linear, QuantizedLinear>;
+  const Kernels& kernels_;
+  ColumnSpread spread_;  // of what the next layer reads
+};
 
 /// Calls load(i) for i in [0, count), on all threads of the team; rethrows the first exception.
 template <typename Load>
@@ -133,32 +167,39 @@ void load_in_parallel(ThreadTeam& team, int count, const Load& load) {
   if (failure) std::rethrow_exception(failure);
 }
 
-template <typename Value>
-std::vector<BlockWeights<Value>> load_blocks(const Kernels& kernels, const Reader& reader,
-                                             const std::string& tower, const TowerConfig& config,
-                                             ThreadTeam& team) {
-  std::vector<BlockWeights<Value>> blocks(static_cast<std::size_t>(config.layers));
+template <typename Linear>
+std::vector<BlockWeights<Linear>> load_blocks(const Kernels& kernels, const Reader& reader,
+                                              const std::string& tower, const TowerConfig& config,
+                                              ThreadTeam& team) {
+  std::vector<BlockWeights<Linear>> blocks(static_cast<std::size_t>(config.layers));
   load_in_parallel(team, static_cast<int>(config.layers), [&](int layer) {
     const std::string name = fmt::format("{}.encoder.layers.{}.", tower, layer);
-    BlockWeights<Value>& block = blocks[static_cast<std::size_t>(layer)];
-    block.norm1 = reader.norm(name + "layer_norm1", config.width);
-    block.query_key_value = query_key_value<Value>(kernels, reader, name + "self_attn.", config);
-    block.out =
-        reader.linear<Value>(kernels, name + "self_attn.out_proj", config.width, config.width);
-    block.norm2 = reader.norm(name + "layer_norm2", config.width);
-    block.fc1 = reader.linear<Value>(kernels, name + "mlp.fc1", config.mlp_width, config.width);
-    block.fc2 = reader.linear<Value>(kernels, name + "mlp.fc2", config.width, config.mlp_width);
+    const std::int64_t width = config.width;
+    BlockWeights<Linear>& block = blocks[static_cast<std::size_t>(layer)];
+    BlockPacker<Linear> packer(kernels);
+    block.norm1 = packer.pack(reader.norm(name + "layer_norm1", width));
+    // What attention hands on are values, if mixed; they stand behind queries and keys.
+    block.query_key_value =
+        packer.pack(query_key_value(reader, name + "self_attn.", config),
+                    2 * round_up(static_cast<int>(width), kPanelColumns), width);
+    block.out = packer.pack(reader.layer(name + "self_attn.out_proj", width, width), 0, width);
+    block.norm2 = packer.pack(reader.norm(name + "layer_norm2", width));
+    block.fc1 =
+        packer.pack(reader.layer(name + "mlp.fc1", config.mlp_width, width), 0, config.mlp_width);
+    block.fc2 = packer.pack(reader.layer(name + "mlp.fc2", width, config.mlp_width), 0, width);
   });
   return blocks;
 }
 
 /// A transformer, the threads' workspaces, and the way from pooled rows to embeddings.
 /// input_columns: of what the first block's input is computed from, 0 for nothing.
-template <typename Value>
+template <typename Linear>
 class Tower {
  public:
+  using Value = typename Linear::Value;
+
   Tower(const Kernels& kernels, const TowerConfig& config, bool causal,
-        std::vector<BlockWeights<Value>> blocks, NormWeights final_norm,
+        std::vector<BlockWeights<Linear>> blocks, NormWeights final_norm,
         PackedLinear<float> projection, int input_columns)
       : kernels_(kernels),
         config_(config),
@@ -167,7 +208,7 @@ class Tower {
         projection_(std::move(projection)),
         input_stride_(input_columns > 0 ? row_stride<Value>(input_columns) : 0) {}
 
-  using Workspace = typename Transformer<Value>::Workspace;
+  using Workspace = typename Transformer<Linear>::Workspace;
 
   std::size_t hidden_stride() const { return transformer_.hidden_stride(); }
   int width() const { return static_cast<int>(config_.width); }
@@ -178,7 +219,47 @@ class Tower {
   template <typename Embed>
   Matrix run(ThreadTeam& team, std::vector<Sequence> sequences, const Embed& embed) {
     Matrix embeddings(sequences.size(), static_cast<std::size_t>(projection_.outputs()));
-    if (sequences.empty()) return embeddings;
+    for_each_chunk(
+        team, sequences,
+        [&](const Share& share, const Chunk& chunk, std::span<const Sequence> part, Lane& lane) {
+          embed(share, chunk, part, lane.input.data(), lane.workspace.hidden());
+          share.barrier();
+          transformer_.run(share, part, lane.workspace);
+          project(share, static_cast<int>(part.size()), lane, embeddings.row(chunk.begin).data());
+          share.barrier();
+        });
+    return embeddings;
+  }
+
+  /// The products of run() on rows of any values, and nothing else. input: the layer whose outputs
+  /// are the first block's input, of which each sequence has one more.
+  void multiply_only(ThreadTeam& team, std::vector<Sequence> sequences,
+                     const PackedLinear<Value>& input) {
+    const auto drop = [](int, int, int, const float*, const float*) {};
+    for_each_chunk(
+        team, sequences,
+        [&](const Share& share, const Chunk& chunk, std::span<const Sequence> part, Lane& lane) {
+          const int count = static_cast<int>(part.size());
+          const auto [begin, end] = share.of(input.panels());
+          input.multiply(kernels_, lane.input.data(), chunk.rows - count, begin, end, drop);
+          transformer_.multiply_only(share, chunk.rows, lane.workspace);
+          const auto [first, last] = share.of(projection_.panels());
+          projection_.multiply(kernels_, lane.pooled.data(), count, first, last, drop);
+        });
+  }
+
+ private:
+  struct Lane {
+    Workspace workspace;
+    AlignedBuffer<float> pooled;  // [rows, width]
+    AlignedBuffer<Value> input;   // [rows, input_columns]
+  };
+
+  /// Calls work(share, chunk, sequences of the chunk, lane) on the team's threads, until all chunks
+  /// are done; sets the sequences' first_row.
+  template <typename Work>
+  void for_each_chunk(ThreadTeam& team, std::vector<Sequence>& sequences, const Work& work) {
+    if (sequences.empty()) return;
     const Plan plan = make_plan(sequences, team.size());
     int most_rows = 0;
     for (const Chunk& chunk : plan.chunks) {
@@ -192,14 +273,9 @@ class Tower {
     reserve(plan.together ? 1 : team.size(), most_rows, team.size());
 
     const auto run_chunk = [&](const Share& share, const Chunk& chunk, std::size_t lane) {
-      const std::span<const Sequence> part(&sequences[chunk.begin], chunk.end - chunk.begin);
-      Workspace& workspace = lanes_[lane].workspace;
-      embed(share, chunk, part, lanes_[lane].input.data(), workspace.hidden());
-      share.barrier();
-      transformer_.run(share, part, workspace);
-      project(share, static_cast<int>(part.size()), lanes_[lane],
-              embeddings.row(chunk.begin).data());
-      share.barrier();
+      work(share, chunk,
+           std::span<const Sequence>(&sequences[chunk.begin], chunk.end - chunk.begin),
+           lanes_[lane]);
     };
     if (plan.together) {
       team.run([&](int rank) {
@@ -214,15 +290,7 @@ class Tower {
         }
       });
     }
-    return embeddings;
   }
-
- private:
-  struct Lane {
-    Workspace workspace;
-    AlignedBuffer<float> pooled;  // [rows, width]
-    AlignedBuffer<Value> input;   // [rows, input_columns]
-  };
 
   void reserve(int lanes, int rows, int threads) {
     lanes_.resize(std::max(lanes_.size(), static_cast<std::size_t>(lanes)));
@@ -257,7 +325,7 @@ class Tower {
 
   const Kernels& kernels_;
   const TowerConfig config_;
-  const Transformer<Value> transformer_;
+  const Transformer<Linear> transformer_;
   const NormWeights final_norm_;
   const PackedLinear<float> projection_;
   const std::size_t input_stride_;
@@ -284,9 +352,11 @@ Value to_value(const Kernels& kernels, float value) {
   }
 }
 
-template <typename Value>
+template <typename Linear>
 class CpuTowers : public ClipTowers {
  public:
+  using Value = typename Linear::Value;
+
   CpuTowers(const ClipConfig& config, const ImageProcessor& processor, const Reader& reader,
             const Kernels& kernels, int threads)
       : config_(config),
@@ -307,12 +377,17 @@ class CpuTowers : public ClipTowers {
     }
   }
 
+  bool multiply_as_for_images(int images) override {
+    vision_.multiply_only(team_, image_sequences(static_cast<std::size_t>(images)),
+                          patch_embedding_);
+    return true;
+  }
+
   Matrix encode_images(std::span<const Image> images) override {
     const int tokens = grid() * grid() + 1;
-    std::vector<Sequence> sequences(images.size(), Sequence{0, tokens, 0});
     const std::size_t stride = row_stride<Value>(patch_embedding_.inputs());
     return vision_.run(
-        team_, std::move(sequences),
+        team_, image_sequences(images.size()),
         [&](const Share& share, const Chunk& chunk, std::span<const Sequence>, Value* patches,
             float* hidden) {
           const int count = static_cast<int>(chunk.end - chunk.begin);
@@ -389,13 +464,17 @@ class CpuTowers : public ClipTowers {
     return static_cast<int>(config_.vision.image_size / config_.vision.patch_size);
   }
 
-  Tower<Value> load_tower(const Reader& reader, const std::string& name, const TowerConfig& tower,
-                          bool causal, const std::string& norm, const std::string& projection,
-                          int input_columns) {
+  std::vector<Sequence> image_sequences(std::size_t images) const {
+    return std::vector<Sequence>(images, Sequence{0, grid() * grid() + 1, 0});
+  }
+
+  Tower<Linear> load_tower(const Reader& reader, const std::string& name, const TowerConfig& tower,
+                           bool causal, const std::string& norm, const std::string& projection,
+                           int input_columns) {
     return {kernels_,
             tower,
             causal,
-            load_blocks<Value>(kernels_, reader, name, tower, team_),
+            load_blocks<Linear>(kernels_, reader, name, tower, team_),
             reader.norm(norm, tower.width),
             {kernels_, reader.matrix(projection, config_.projection_dim, tower.width), {}},
             input_columns};
@@ -453,8 +532,8 @@ class CpuTowers : public ClipTowers {
   const ClipConfig config_;
   const Kernels& kernels_;
   ThreadTeam team_;
-  Tower<Value> text_;
-  Tower<Value> vision_;
+  Tower<Linear> text_;
+  Tower<Linear> vision_;
 
   AlignedBuffer<Value> token_embedding_;  // [vocab_size, width]
   Matrix text_positions_;                 // [context_length, width]
@@ -473,10 +552,19 @@ std::unique_ptr<ClipTowers> make_cpu_towers(const ClipConfig& config,
                                             KernelSet kernel_set, int threads) {
   const Reader reader(read_weight);
   const Kernels& set = kernels(kernel_set);
-  if (precision == Precision::kBFloat16) {
-    return std::make_unique<CpuTowers<BFloat16>>(config, processor, reader, set, threads);
+  switch (precision) {
+    case Precision::kInt8:
+      return std::make_unique<CpuTowers<QuantizedLinear>>(config, processor, reader, set, threads);
+    case Precision::kBFloat16:
+      return std::make_unique<CpuTowers<PackedLinear<BFloat16>>>(config, processor, reader, set,
+                                                                 threads);
+    case Precision::kFloat32:
+      return std::make_unique<CpuTowers<PackedLinear<float>>>(config, processor, reader, set,
+                                                              threads);
+    case Precision::kAuto:
+      break;
   }
-  return std::make_unique<CpuTowers<float>>(config, processor, reader, set, threads);
+  throw internal_error("towers of no precision");
 }
 
 }  // namespace vitrine::encoder::cpu

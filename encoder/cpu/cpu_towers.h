@@ -12,7 +12,7 @@ namespace vitrine::encoder::cpu {
 
 /// CLIP's two towers on the CPU: weights packed once for the kernels, texts of different lengths in
 /// one batch without padding, and no row computed that no embedding depends on.
-/// precision: kFloat32 or kBFloat16. threads: of one call, at least 1, and as many stay alive.
+/// precision: not kAuto. threads: of one call, at least 1, and as many stay alive.
 /// Throws what read_weight throws.
 std::unique_ptr<ClipTowers> make_cpu_towers(const ClipConfig& config,
                                             const ImageProcessor& processor,

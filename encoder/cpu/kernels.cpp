@@ -15,13 +15,13 @@ namespace {
 
 #if defined(__x86_64__)
 /// Linux gives a process the tile registers only when it asks for them.
-bool has_amx_bf16() {
-  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
-  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
-  constexpr unsigned kAmxBf16 = 1U << 22, kAmxTile = 1U << 24;
+bool has_amx() {
+  constexpr long kRequestPermission = 0x1023;                // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;                             // XFEATURE_XTILEDATA
+  constexpr unsigned kAmx = 1U << 22 | 1U << 24 | 1U << 25;  // bfloat16, tiles, 8 bits
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  if ((edx & kAmxBf16) == 0 || (edx & kAmxTile) == 0) return false;
+  if ((edx & kAmx) != kAmx) return false;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #endif
@@ -42,9 +42,12 @@ std::vector<KernelSet> find_kernel_sets() {
     }
   }
 #if defined(__x86_64__)
-  if (sets.back() == KernelSet::kAvx512 && __builtin_cpu_supports("avx512bf16")) {
-    sets.push_back(KernelSet::kAvx512Bf16);
-    if (has_amx_bf16()) sets.push_back(KernelSet::kAmx);
+  if (sets.back() == KernelSet::kAvx512 && __builtin_cpu_supports("avx512vnni")) {
+    sets.push_back(KernelSet::kAvx512Vnni);
+    if (__builtin_cpu_supports("avx512bf16")) {
+      sets.push_back(KernelSet::kAvx512Bf16);
+      if (has_amx()) sets.push_back(KernelSet::kAmx);
+    }
   }
 #endif
   return sets;
@@ -60,6 +63,8 @@ std::string_view to_string(KernelSet set) {
       return "avx2";
     case KernelSet::kAvx512:
       return "avx512";
+    case KernelSet::kAvx512Vnni:
+      return "avx512_vnni";
     case KernelSet::kAvx512Bf16:
       return "avx512_bf16";
     case KernelSet::kAmx:
@@ -82,6 +87,8 @@ const Kernels& kernels(KernelSet set) {
       return avx2_kernels();
     case KernelSet::kAvx512:
       return avx512_kernels();
+    case KernelSet::kAvx512Vnni:
+      return avx512_vnni_kernels();
     case KernelSet::kAvx512Bf16:
       return avx512_bf16_kernels();
     case KernelSet::kAmx:

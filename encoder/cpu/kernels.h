@@ -17,14 +17,25 @@ using BFloat16 = std::uint16_t;
 inline constexpr int kPanelColumns = 32;
 /// Rows of sums that one multiply call makes, at most.
 inline constexpr int kBlockRows = 48;
+/// The depth of an 8-bit product is a multiple of the unit and, so that sums of 32 bits are exact,
+/// at most the limit: 255 * 127 * kMaxInt8Depth < 2^31.
+inline constexpr int kInt8DepthUnit = 64;
+inline constexpr int kMaxInt8Depth = 66304;
+
+/// What the 8-bit numbers of a row mean: value = scale * (number - zero). zero is in [0, 255].
+struct RowQuantization {
+  float scale = 0;
+  std::int32_t zero = 0;
+};
 
 /// Each has what the one before has, and more.
 enum class KernelSet {
   kPortable,
   kAvx2,
   kAvx512,
+  kAvx512Vnni,  ///< 8-bit products in vector registers
   kAvx512Bf16,  ///< bfloat16 products in vector registers
-  kAmx,         ///< bfloat16 products in tile registers
+  kAmx,         ///< bfloat16 and 8-bit products in tile registers
 };
 std::string_view to_string(KernelSet set);
 /// What this CPU and its operating system can run, slowest first; never empty.
@@ -42,6 +53,20 @@ struct Kernels {
   /// `next_lines` cache lines from `next` on, which need not exist.
   void (*multiply_bf16)(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
                         int panel_count, int k, float* c, const BFloat16* next, int next_lines);
+
+  /// The same of 8-bit numbers, those of a from 0 to 255, with exact sums; k is a multiple of
+  /// kInt8DepthUnit, and element (i, j) of a panel at (i / 4) * 4 * kPanelColumns + 4 * j + i % 4.
+  void (*multiply_int8)(const std::uint8_t* a, std::size_t a_stride, int rows,
+                        const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
+                        const std::int8_t* next, int next_lines);
+
+  /// Rounds n values to 8 bits, in steps that just cover them and zero.
+  RowQuantization (*quantize)(const float* values, int n, std::uint8_t* out);
+  RowQuantization (*quantize_bf16)(const BFloat16* values, int n, std::uint8_t* out);
+  /// values += row.scale * scales * (sums - row.zero * column_sums), n of each: what a product of
+  /// 8-bit numbers stands for. column_sums: of the columns of its right-hand side.
+  void (*add_dequantized)(const std::int32_t* sums, const std::int32_t* column_sums,
+                          const float* scales, RowQuantization row, int n, float* values);
 
   /// out = (x - mean) / sqrt(variance + eps) * scale + shift over n values; out may be x.
   void (*layer_norm)(const float* x, const float* scale, const float* shift, float eps, int n,

@@ -61,7 +61,7 @@ void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFlo
 
 const Kernels& avx512_bf16_kernels() {
   static const Kernels table = [] {
-    Kernels kernels = avx512_kernels();
+    Kernels kernels = avx512_vnni_kernels();
     kernels.multiply_bf16 = multiply_bf16;
     return kernels;
   }();

@@ -18,7 +18,10 @@ constexpr int kMaxRows = VITRINE_ROWS;
 using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
 using Integers = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 using Bits = std::uint32_t __attribute__((vector_size(kLanes * sizeof(std::uint32_t))));
+using Shorts = std::int16_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 using Halves = std::uint16_t __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
+
+using Bytes = std::uint8_t __attribute__((vector_size(kLanes)));
 
 #define VITRINE_INLINE inline __attribute__((always_inline))
 
@@ -197,6 +200,63 @@ VITRINE_INLINE void multiply_rows_bf16(const BFloat16* a, std::size_t a_stride,
   }
 }
 
+/// Products of 16-bit numbers, added in pairs: exact when the numbers come from 8 bits.
+VITRINE_INLINE Integers multiply_pairs(Integers a, Integers b) {
+#if defined(__AVX512BW__)
+  return reinterpret_cast<Integers>(
+      __builtin_ia32_pmaddwd512_mask(reinterpret_cast<Shorts>(a), reinterpret_cast<Shorts>(b),
+                                     Integers{}, static_cast<std::uint16_t>(-1)));
+#elif defined(__AVX2__)
+  return __builtin_ia32_pmaddwd256(reinterpret_cast<Shorts>(a), reinterpret_cast<Shorts>(b));
+#elif defined(__SSE2__)
+  return __builtin_ia32_pmaddwd128(reinterpret_cast<Shorts>(a), reinterpret_cast<Shorts>(b));
+#else
+  return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+#endif
+}
+
+/// The same for 8-bit numbers and a panel of fours.
+template <int kRows>
+VITRINE_INLINE void multiply_rows_int8(const std::uint8_t* a, std::size_t a_stride,
+                                       const std::int8_t* panel, int k, std::int32_t* c) {
+  Integers left[kRows], right[kRows];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
+  // The first and third number of four, and the second and fourth, as 16-bit numbers.
+  const auto even = [](Integers fours) __attribute__((always_inline)) {
+    return reinterpret_cast<Integers>((reinterpret_cast<Shorts>(fours) << 8) >> 8);
+  };
+  const auto odd = [](Integers fours) __attribute__((always_inline)) {
+    return reinterpret_cast<Integers>(reinterpret_cast<Shorts>(fours) >> 8);
+  };
+  for (int i = 0; i < k; i += 4) {
+    Integers fours_left, fours_right;
+    std::memcpy(&fours_left, panel, sizeof(fours_left));
+    std::memcpy(&fours_right, panel + 4 * kLanes, sizeof(fours_right));
+    const Integers even_left = even(fours_left), odd_left = odd(fours_left);
+    const Integers even_right = even(fours_right), odd_right = odd(fours_right);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      std::int32_t fours;
+      std::memcpy(&fours, a + static_cast<std::size_t>(r) * a_stride, sizeof(fours));
+      const Integers even_values = broadcast(fours & 0x00ff00ff);
+      const Integers odd_values = broadcast((fours >> 8) & 0x00ff00ff);
+      left[r] += multiply_pairs(even_values, even_left);
+      left[r] += multiply_pairs(odd_values, odd_left);
+      right[r] += multiply_pairs(even_values, even_right);
+      right[r] += multiply_pairs(odd_values, odd_right);
+    }
+    panel += std::size_t{4} * kPanelColumns;
+    a += 4;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    std::int32_t* row = c + static_cast<std::size_t>(r) * kPanelColumns;
+    std::memcpy(row, &left[r], sizeof(left[r]));
+    std::memcpy(row + kLanes, &right[r], sizeof(right[r]));
+  }
+}
+
 /// Calls body.run<r>(first row) for blocks of r <= kMaxRows rows, as equal as they can be.
 template <int kRows, typename Body>
 VITRINE_INLINE void run_block(int rows, int first, const Body& body) {
@@ -258,6 +318,31 @@ void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFlo
       in_row_blocks(
           rows, MultiplyBf16Body{a, a_stride, panels + std::size_t{2} * static_cast<unsigned>(col),
                                  k, c + col});
+    }
+    panels += static_cast<std::size_t>(k) * kPanelColumns;
+    c += static_cast<std::size_t>(rows) * kPanelColumns;
+  }
+}
+
+struct MultiplyInt8Body {
+  const std::uint8_t* a;
+  std::size_t a_stride;
+  const std::int8_t* panel;
+  int k;
+  std::int32_t* c;
+  template <int kRows>
+  VITRINE_INLINE void run(std::size_t first) const {
+    multiply_rows_int8<kRows>(a + first * a_stride, a_stride, panel, k, c + first * kPanelColumns);
+  }
+};
+
+void multiply_int8(const std::uint8_t* a, std::size_t a_stride, int rows, const std::int8_t* panels,
+                   int panel_count, int k, std::int32_t* c, const std::int8_t* /*next*/,
+                   int /*next_lines*/) {
+  for (int p = 0; p < panel_count; ++p) {
+    for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
+      in_row_blocks(rows,
+                    MultiplyInt8Body{a, a_stride, panels + std::ptrdiff_t{4} * col, k, c + col});
     }
     panels += static_cast<std::size_t>(k) * kPanelColumns;
     c += static_cast<std::size_t>(rows) * kPanelColumns;
@@ -351,6 +436,70 @@ void accumulate(const float* sums, const float* bias, int n, float* out) {
       });
 }
 
+VITRINE_INLINE void store_bytes(std::uint8_t* p, Integers values) {
+  const Bytes bytes = __builtin_convertvector(values, Bytes);
+  std::memcpy(p, &bytes, sizeof(bytes));
+}
+
+template <typename Value>
+RowQuantization quantize(const Value* values, int n, std::uint8_t* out) {
+  Vector low{}, high{};
+  Vector unfit{};  // becomes NaN where a value is not finite
+  const auto look_at = [&](Vector v) __attribute__((always_inline)) {
+    low = min(v, low);
+    high = max(v, high);
+    unfit += v * 0.0F;
+  };
+  for_each_vector(
+      n, [&](int i) { look_at(load(values + i)); },
+      [&](int i, int count) { look_at(load_some(values + i, count)); });
+  constexpr float kLargest = 255.0F;
+  const float least = -max_of_lanes(-low);
+  const float range = max_of_lanes(high) - least;
+  const bool usable = range > 1e-30F && range < 1e38F;
+  const float steps = usable ? kLargest / range : 0.0F;
+  const std::int32_t zero = usable ? static_cast<std::int32_t>(-least * steps + 0.5F) : 0;
+  const Vector shifter = broadcast(8388608.0F);  // 2^23: adding it rounds to an integer
+  const auto number = [&](Vector v) __attribute__((always_inline)) {
+    const Vector shifted = v * steps + static_cast<float>(zero);
+    return bits(min(max(shifted, Vector{}), broadcast(kLargest)) + shifter) & 255;
+  };
+  for_each_vector(
+      n, [&](int i) { store_bytes(out + i, number(load(values + i))); },
+      [&](int i, int count) {
+        std::uint8_t bytes[kLanes];
+        store_bytes(bytes, number(load_some(values + i, count)));
+        std::memcpy(out + i, bytes, static_cast<std::size_t>(count));
+      });
+  return {range / kLargest + sum_of_lanes(unfit), zero};
+}
+
+void add_dequantized(const std::int32_t* sums, const std::int32_t* column_sums, const float* scales,
+                     RowQuantization row, int n, float* values) {
+  const auto value = [&](const std::int32_t* sum, const std::int32_t* column_sum)
+      __attribute__((always_inline)) {
+    Integers s, c;
+    std::memcpy(&s, sum, sizeof(s));
+    std::memcpy(&c, column_sum, sizeof(c));
+    return __builtin_convertvector(s - c * row.zero, Vector) * row.scale;
+  };
+  for_each_vector(
+      n,
+      [&](int i) {
+        store(values + i, load(values + i) + value(sums + i, column_sums + i) * load(scales + i));
+      },
+      [&](int i, int count) {
+        std::int32_t some[2][kLanes] = {};
+        std::memcpy(some[0], sums + i, static_cast<std::size_t>(count) * sizeof(std::int32_t));
+        std::memcpy(some[1], column_sums + i,
+                    static_cast<std::size_t>(count) * sizeof(std::int32_t));
+        store_some(
+            values + i,
+            load_some(values + i, count) + value(some[0], some[1]) * load_some(scales + i, count),
+            count);
+      });
+}
+
 void softmax(float* row, int count, int padded) {
   Vector largest = broadcast(row[0]);
   int i = 0;
@@ -428,13 +577,24 @@ void transpose(const float* values, std::size_t stride, int rows, int cols, floa
 }
 
 constexpr Kernels kGenericKernels = {
-    multiply,          multiply_bf16,
-    layer_norm<float>, layer_norm<BFloat16>,
-    add_bias<float>,   add_bias<BFloat16>,
-    activate<float>,   activate<BFloat16>,
-    accumulate,        softmax,
-    to_bf16,           from_bf16,
-    interleave_bf16,   transpose,
+    multiply,
+    multiply_bf16,
+    multiply_int8,
+    quantize<float>,
+    quantize<BFloat16>,
+    add_dequantized,
+    layer_norm<float>,
+    layer_norm<BFloat16>,
+    add_bias<float>,
+    add_bias<BFloat16>,
+    activate<float>,
+    activate<BFloat16>,
+    accumulate,
+    softmax,
+    to_bf16,
+    from_bf16,
+    interleave_bf16,
+    transpose,
 };
 
 }  // namespace

@@ -4,9 +4,9 @@
 
 namespace vitrine::encoder::cpu {
 
-template <typename Value>
-PackedLinear<Value>::PackedLinear(const Kernels& kernels, MatrixView weights,
-                                  std::span<const float> bias)
+template <typename T>
+PackedLinear<T>::PackedLinear(const Kernels& kernels, MatrixView weights,
+                              std::span<const float> bias)
     : inputs_(static_cast<int>(weights.cols)),
       outputs_(static_cast<int>(weights.rows)),
       weights_(panel_size() * static_cast<std::size_t>(panels())),

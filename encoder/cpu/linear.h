@@ -24,10 +24,12 @@ constexpr std::size_t row_stride(int n) {
 }
 
 /// A linear layer, y = W x + b, whose weights lie in the order in which a product reads them.
-/// Value: float, or BFloat16 for weights and inputs of half the size; sums are float32. Immutable.
-template <typename Value>
+/// T: float, or BFloat16 for weights and inputs of half the size; sums are float32. Immutable.
+template <typename T>
 class PackedLinear {
  public:
+  using Value = T;
+
   PackedLinear() = default;
   /// weights: [outputs, inputs]. bias: outputs, or empty for none.
   PackedLinear(const Kernels& kernels, MatrixView weights, std::span<const float> bias);

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 namespace vitrine::encoder::cpu {
 namespace {
 
 /// Queries of one head that are worked on together.
 constexpr int kQueryRows = kBlockRows;
+
+template <typename Linear>
+constexpr bool kQuantized = std::is_same_v<Linear, QuantizedLinear>;
 
 void convert(const Kernels& /*kernels*/, const float* values, int n, float* out) {
   std::memcpy(out, values, static_cast<std::size_t>(n) * sizeof(float));
@@ -58,22 +62,27 @@ std::size_t scratch_size(int length, int depth) {
 
 }  // namespace
 
-template <typename Value>
-Transformer<Value>::Workspace::Workspace(const TowerConfig& config, int rows, int threads)
+template <typename Linear>
+Transformer<Linear>::Workspace::Workspace(const TowerConfig& config, int rows, int threads)
     : rows_(rows) {
   const auto width = static_cast<int>(config.width);
   const int depth = width / static_cast<int>(config.heads);
   hidden_ = AlignedBuffer<float>(at(rows, row_stride<float>(width)));
-  normed_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(width)));
+  if constexpr (kQuantized<Linear>) {
+    quantized_ = QuantizedRows(rows, static_cast<int>(std::max(config.width, config.mlp_width)));
+  } else {
+    normed_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(width)));
+  }
   query_key_value_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(3 * padded(width))));
   attended_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(width)));
   wide_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(static_cast<int>(config.mlp_width))));
-  for (int i = 0; i < threads; ++i) scratch_.emplace_back(scratch_size(rows, depth));
+  const std::size_t scratch = std::max(scratch_size(rows, depth), row_stride<float>(width));
+  for (int i = 0; i < threads; ++i) scratch_.emplace_back(scratch);
 }
 
-template <typename Value>
-Transformer<Value>::Transformer(const Kernels& kernels, const TowerConfig& config, bool causal,
-                                std::vector<BlockWeights<Value>> blocks)
+template <typename Linear>
+Transformer<Linear>::Transformer(const Kernels& kernels, const TowerConfig& config, bool causal,
+                                 std::vector<BlockWeights<Linear>> blocks)
     : kernels_(kernels),
       config_(config),
       causal_(causal),
@@ -82,21 +91,81 @@ Transformer<Value>::Transformer(const Kernels& kernels, const TowerConfig& confi
       padded_width_(padded(static_cast<int>(config.width))),
       blocks_(std::move(blocks)) {}
 
-template <typename Value>
-void Transformer<Value>::normalise(const Share& share, const NormWeights& norm, const float* x,
-                                   int rows, Value* out) const {
+template <typename Linear>
+void Transformer<Linear>::normalise(const Share& share, const NormWeights& norm,
+                                    [[maybe_unused]] const Linear& linear, int rows,
+                                    Workspace& workspace) const {
+  const auto eps = static_cast<float>(config_.layer_norm_eps);
   const auto [begin, end] = share.of(rows);
   for (int row = begin; row < end; ++row) {
-    layer_norm(kernels_, x + at(row, hidden_stride()), norm,
-               static_cast<float>(config_.layer_norm_eps), width_,
-               out + at(row, row_stride<Value>(width_)));
+    const float* x = workspace.hidden() + at(row, hidden_stride());
+    if constexpr (kQuantized<Linear>) {
+      float* normed = workspace.scratch_[static_cast<std::size_t>(share.rank)].data();
+      layer_norm(kernels_, x, norm, eps, width_, normed);
+      linear.write_row(kernels_, normed, row, workspace.quantized_);
+    } else {
+      layer_norm(kernels_, x, norm, eps, width_,
+                 workspace.normed_.data() + at(row, row_stride<Value>(width_)));
+    }
+  }
+  share.barrier();
+}
+
+template <typename Linear>
+void Transformer<Linear>::prepare(const Share& share, const Linear& linear,
+                                  AlignedBuffer<Value>& values, int rows,
+                                  Workspace& workspace) const {
+  share.barrier();
+  if constexpr (kQuantized<Linear>) {
+    const auto [begin, end] = share.of(rows);
+    for (int row = begin; row < end; ++row) {
+      linear.write_row(kernels_, values.data() + at(row, row_stride<Value>(linear.inputs())), row,
+                       workspace.quantized_);
+    }
+    share.barrier();
   }
 }
 
-template <typename Value>
-void Transformer<Value>::attend_head(const Sequence& sequence, int head, int first_query_row,
-                                     int queries, int first_position, Workspace& workspace,
-                                     float* scratch) const {
+template <typename Linear>
+template <typename Finish>
+void Transformer<Linear>::multiply(const Share& share, const Linear& linear,
+                                   const AlignedBuffer<Value>& values, int rows, int first_panel,
+                                   int last_panel, const Workspace& workspace,
+                                   const Finish& finish) const {
+  const auto [begin, end] = share.of(last_panel - first_panel);
+  if constexpr (kQuantized<Linear>) {
+    linear.multiply(kernels_, workspace.quantized_, rows, first_panel + begin, first_panel + end,
+                    finish);
+  } else {
+    linear.multiply(kernels_, values.data(), rows, first_panel + begin, first_panel + end, finish);
+  }
+}
+
+template <typename Linear>
+void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
+                                           Workspace& workspace) const {
+  int to = 0;
+  for (const Sequence& sequence : sequences) {
+    const int from = sequence.first_row + sequence.pooled;
+    if (from != to) {
+      float* hidden = workspace.hidden();
+      std::copy_n(hidden + at(from, hidden_stride()), width_, hidden + at(to, hidden_stride()));
+      if constexpr (kQuantized<Linear>) {
+        workspace.quantized_.copy_row(from, to);
+      } else {
+        const std::size_t stride = row_stride<Value>(width_);
+        Value* normed = workspace.normed_.data();
+        std::copy_n(normed + at(from, stride), width_, normed + at(to, stride));
+      }
+    }
+    ++to;
+  }
+}
+
+template <typename Linear>
+void Transformer<Linear>::attend_head(const Sequence& sequence, int head, int first_query_row,
+                                      int queries, int first_position, Workspace& workspace,
+                                      float* scratch) const {
   const std::size_t stride = row_stride<Value>(3 * padded_width_);
   const auto column = static_cast<std::size_t>(head * depth_);
   const int length = sequence.length;
@@ -140,9 +209,9 @@ void Transformer<Value>::attend_head(const Sequence& sequence, int head, int fir
   }
 }
 
-template <typename Value>
-void Transformer<Value>::attend(const Share& share, std::span<const Sequence> sequences,
-                                bool pooled_only, Workspace& workspace) const {
+template <typename Linear>
+void Transformer<Linear>::attend(const Share& share, std::span<const Sequence> sequences,
+                                 bool pooled_only, Workspace& workspace) const {
   const int heads = static_cast<int>(config_.heads);
   float* scratch = workspace.scratch_[static_cast<std::size_t>(share.rank)].data();
   const auto [begin, end] = share.of(static_cast<int>(sequences.size()) * heads);
@@ -157,88 +226,86 @@ void Transformer<Value>::attend(const Share& share, std::span<const Sequence> se
   }
 }
 
-template <typename Value>
-void Transformer<Value>::run(const Share& share, std::span<const Sequence> sequences,
-                             Workspace& workspace) const {
+template <typename Linear>
+void Transformer<Linear>::run(const Share& share, std::span<const Sequence> sequences,
+                              Workspace& workspace) const {
   const int all_rows = sequences.back().first_row + sequences.back().length;
   const std::size_t hidden_stride = this->hidden_stride();
   const std::size_t qkv_stride = row_stride<Value>(3 * padded_width_);
   const std::size_t wide_stride = row_stride<Value>(static_cast<int>(config_.mlp_width));
   float* hidden = workspace.hidden_.data();
-  Value* normed = workspace.normed_.data();
   Value* query_key_value = workspace.query_key_value_.data();
   Value* wide = workspace.wide_.data();
 
+  const auto store_query_key_value = [&](int row, int column, int count, const float* sums,
+                                         const float* bias) {
+    add_bias(kernels_, sums, bias, count, query_key_value + at(row, qkv_stride) + column);
+  };
+  const auto add_to_hidden = [&](int row, int column, int count, const float* sums,
+                                 const float* bias) {
+    kernels_.accumulate(sums, bias, count, hidden + at(row, hidden_stride) + column);
+  };
+  const auto activate_into_wide = [&](int row, int column, int count, const float* sums,
+                                      const float* bias) {
+    activate(kernels_, sums, bias, config_.activation, count, wide + at(row, wide_stride) + column);
+  };
+
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
-    const BlockWeights<Value>& block = blocks_[b];
+    const BlockWeights<Linear>& block = blocks_[b];
     const bool last = b + 1 == blocks_.size();
     const int rows = last ? static_cast<int>(sequences.size()) : all_rows;
 
-    normalise(share, block.norm1, hidden, all_rows, normed);
-    share.barrier();
+    normalise(share, block.norm1, block.query_key_value, all_rows, workspace);
 
-    const auto store_query_key_value = [&](int row, int column, int count, const float* sums,
-                                           const float* bias) {
-      add_bias(kernels_, sums, bias, count, query_key_value + at(row, qkv_stride) + column);
-    };
     const int query_panels = padded_width_ / kPanelColumns;
     const int panels = block.query_key_value.panels();
     if (last) {
-      const auto [begin, end] = share.of(panels - query_panels);
-      block.query_key_value.multiply(kernels_, normed, all_rows, query_panels + begin,
-                                     query_panels + end, store_query_key_value);
+      multiply(share, block.query_key_value, workspace.normed_, all_rows, query_panels, panels,
+               workspace, store_query_key_value);
       share.barrier();
-      // From here on only the pooled rows count; they move to the top.
-      if (share.rank == 0) {
-        for (int i = 0; i < rows; ++i) {
-          const Sequence& sequence = sequences[static_cast<std::size_t>(i)];
-          const int from = sequence.first_row + sequence.pooled;
-          if (from == i) continue;
-          std::copy_n(hidden + at(from, hidden_stride), width_, hidden + at(i, hidden_stride));
-          std::copy_n(normed + at(from, row_stride<Value>(width_)), width_,
-                      normed + at(i, row_stride<Value>(width_)));
-        }
-      }
+      if (share.rank == 0) keep_pooled_rows(sequences, workspace);
       share.barrier();
-      const auto [query_begin, query_end] = share.of(query_panels);
-      block.query_key_value.multiply(kernels_, normed, rows, query_begin, query_end,
-                                     store_query_key_value);
+      multiply(share, block.query_key_value, workspace.normed_, rows, 0, query_panels, workspace,
+               store_query_key_value);
     } else {
-      const auto [begin, end] = share.of(panels);
-      block.query_key_value.multiply(kernels_, normed, rows, begin, end, store_query_key_value);
+      multiply(share, block.query_key_value, workspace.normed_, rows, 0, panels, workspace,
+               store_query_key_value);
     }
     share.barrier();
 
     attend(share, sequences, last, workspace);
+    prepare(share, block.out, workspace.attended_, rows, workspace);
+    multiply(share, block.out, workspace.attended_, rows, 0, block.out.panels(), workspace,
+             add_to_hidden);
     share.barrier();
 
-    const auto add_to_hidden = [&](int row, int column, int count, const float* sums,
-                                   const float* bias) {
-      kernels_.accumulate(sums, bias, count, hidden + at(row, hidden_stride) + column);
-    };
-    const auto [out_begin, out_end] = share.of(block.out.panels());
-    block.out.multiply(kernels_, workspace.attended_.data(), rows, out_begin, out_end,
-                       add_to_hidden);
-    share.barrier();
-
-    normalise(share, block.norm2, hidden, rows, normed);
-    share.barrier();
-
-    const auto [fc1_begin, fc1_end] = share.of(block.fc1.panels());
-    block.fc1.multiply(kernels_, normed, rows, fc1_begin, fc1_end,
-                       [&](int row, int column, int count, const float* sums, const float* bias) {
-                         activate(kernels_, sums, bias, config_.activation, count,
-                                  wide + at(row, wide_stride) + column);
-                       });
-    share.barrier();
-
-    const auto [fc2_begin, fc2_end] = share.of(block.fc2.panels());
-    block.fc2.multiply(kernels_, wide, rows, fc2_begin, fc2_end, add_to_hidden);
+    normalise(share, block.norm2, block.fc1, rows, workspace);
+    multiply(share, block.fc1, workspace.normed_, rows, 0, block.fc1.panels(), workspace,
+             activate_into_wide);
+    prepare(share, block.fc2, workspace.wide_, rows, workspace);
+    multiply(share, block.fc2, workspace.wide_, rows, 0, block.fc2.panels(), workspace,
+             add_to_hidden);
     share.barrier();
   }
 }
 
-template class Transformer<float>;
-template class Transformer<BFloat16>;
+template <typename Linear>
+void Transformer<Linear>::multiply_only(const Share& share, int rows,
+                                        const Workspace& workspace) const {
+  const auto drop = [](int, int, int, const float*, const float*) {};
+  const auto multiply_all = [&](const Linear& linear, const AlignedBuffer<Value>& values) {
+    multiply(share, linear, values, rows, 0, linear.panels(), workspace, drop);
+  };
+  for (const BlockWeights<Linear>& block : blocks_) {
+    multiply_all(block.query_key_value, workspace.normed_);
+    multiply_all(block.out, workspace.attended_);
+    multiply_all(block.fc1, workspace.normed_);
+    multiply_all(block.fc2, workspace.wide_);
+  }
+}
+
+template class Transformer<PackedLinear<float>>;
+template class Transformer<PackedLinear<BFloat16>>;
+template class Transformer<QuantizedLinear>;
 
 }  // namespace vitrine::encoder::cpu

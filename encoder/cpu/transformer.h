@@ -7,6 +7,7 @@
 #include "base/thread_team.h"
 #include "encoder/clip_config.h"
 #include "encoder/cpu/linear.h"
+#include "encoder/cpu/quantized_linear.h"
 
 namespace vitrine::encoder::cpu {
 
@@ -39,22 +40,25 @@ struct NormWeights {
   std::vector<float> shift;
 };
 
-template <typename Value>
+/// Linear: PackedLinear<float>, PackedLinear<BFloat16> or QuantizedLinear.
+template <typename Linear>
 struct BlockWeights {
   NormWeights norm1;
   /// Queries, keys and values one under the other, each filled up to a multiple of kPanelColumns
   /// outputs. Queries are scaled by 1 / sqrt(depth of a head).
-  PackedLinear<Value> query_key_value;
-  PackedLinear<Value> out;
+  Linear query_key_value;
+  Linear out;
   NormWeights norm2;
-  PackedLinear<Value> fc1;
-  PackedLinear<Value> fc2;
+  Linear fc1;
+  Linear fc2;
 };
 
 /// A pre-norm transformer, as CLIP's two towers are. Immutable.
-template <typename Value>
+template <typename Linear>
 class Transformer {
  public:
+  using Value = typename Linear::Value;  ///< of what stands between two layers
+
   /// What one run works in. Made for a number of rows; not to be shared by runs that overlap.
   class Workspace {
    public:
@@ -69,7 +73,8 @@ class Transformer {
     friend class Transformer;
     int rows_ = 0;
     AlignedBuffer<float> hidden_;
-    AlignedBuffer<Value> normed_;                // [rows, width]
+    AlignedBuffer<Value> normed_;                // [rows, width]; none where rows are quantized
+    QuantizedRows quantized_;                    // the rows of the product at hand
     AlignedBuffer<Value> query_key_value_;       // [rows, 3 * padded width]
     AlignedBuffer<Value> attended_;              // [rows, width]
     AlignedBuffer<Value> wide_;                  // [rows, mlp_width]
@@ -78,7 +83,7 @@ class Transformer {
 
   /// causal: a row attends to itself and the rows before it only.
   Transformer(const Kernels& kernels, const TowerConfig& config, bool causal,
-              std::vector<BlockWeights<Value>> blocks);
+              std::vector<BlockWeights<Linear>> blocks);
 
   std::size_t hidden_stride() const { return row_stride<float>(width_); }
 
@@ -87,13 +92,27 @@ class Transformer {
   /// (the last block computes no other); what the other rows hold is unspecified.
   void run(const Share& share, std::span<const Sequence> sequences, Workspace& workspace) const;
 
+  /// The products of all blocks on so many rows of whatever the workspace holds, and nothing else.
+  void multiply_only(const Share& share, int rows, const Workspace& workspace) const;
+
  private:
   void attend(const Share& share, std::span<const Sequence> sequences, bool pooled_only,
               Workspace& workspace) const;
   void attend_head(const Sequence& sequence, int head, int first_query_row, int queries,
                    int first_position, Workspace& workspace, float* scratch) const;
-  void normalise(const Share& share, const NormWeights& norm, const float* x, int rows,
-                 Value* out) const;
+  /// LayerNorm of rows of the residual stream, as `linear` reads them.
+  void normalise(const Share& share, const NormWeights& norm, const Linear& linear, int rows,
+                 Workspace& workspace) const;
+  /// Makes `values` what `linear` reads; afterwards all threads may.
+  void prepare(const Share& share, const Linear& linear, AlignedBuffer<Value>& values, int rows,
+               Workspace& workspace) const;
+  /// The share's panels [first + begin, first + end) of linear. values: what prepare() was given.
+  template <typename Finish>
+  void multiply(const Share& share, const Linear& linear, const AlignedBuffer<Value>& values,
+                int rows, int first_panel, int last_panel, const Workspace& workspace,
+                const Finish& finish) const;
+  /// Of each sequence only the pooled row counts from now on: it moves to the top.
+  void keep_pooled_rows(std::span<const Sequence> sequences, Workspace& workspace) const;
 
   const Kernels& kernels_;
   const TowerConfig config_;
@@ -101,7 +120,7 @@ class Transformer {
   const int width_;
   const int depth_;         // of a head
   const int padded_width_;  // of each of queries, keys and values
-  const std::vector<BlockWeights<Value>> blocks_;
+  const std::vector<BlockWeights<Linear>> blocks_;
 };
 
 }  // namespace vitrine::encoder::cpu

@@ -94,13 +94,23 @@ double cosine(std::span<const float> a, std::span<const float> b) {
   return ab / std::sqrt(aa * bb);
 }
 
+double least_cosine(Precision precision) {
+  switch (precision) {
+    case Precision::kInt8:
+      return 0.99;
+    case Precision::kBFloat16:
+      return 0.9995;
+    default:
+      return 0.9999999;
+  }
+}
+
 void expect_agreement(const Matrix& actual, const Matrix& expected, Precision precision,
                       const std::string& what) {
   ASSERT_EQ(actual.rows(), expected.rows());
   ASSERT_EQ(actual.cols(), expected.cols());
   for (std::size_t row = 0; row < actual.rows(); ++row) {
-    EXPECT_GE(cosine(actual.row(row), expected.row(row)),
-              precision == Precision::kFloat32 ? 0.9999999 : 0.9995)
+    EXPECT_GE(cosine(actual.row(row), expected.row(row)), least_cosine(precision))
         << what << ", row " << row;
     if (precision != Precision::kFloat32) continue;
     for (std::size_t c = 0; c < actual.cols(); ++c) {
@@ -131,7 +141,8 @@ struct Way {
 std::vector<Way> ways() {
   std::vector<Way> all;
   for (const KernelSet set : supported_kernel_sets()) {
-    for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16}) {
+    for (const Precision precision :
+         {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8}) {
       for (const int threads : {1, 3}) all.push_back({precision, set, threads});
     }
   }

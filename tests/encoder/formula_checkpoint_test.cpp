@@ -43,10 +43,12 @@ TEST(FormulaCheckpoint, OfFullSizeAgreesWithTheReference) {
   const Matrix text_embeddings = encoder->encode_texts(texts);
   expect_golden(*encoder, image_embeddings, text_embeddings, golden, "");
 
-  const auto bfloat16 =
-      load_encoder({folder.path().string(), 0, 8, Precision::kBFloat16, Device::kCpu});
-  expect_bfloat16_near(bfloat16->encode_images(images), image_embeddings, "images");
-  expect_bfloat16_near(bfloat16->encode_texts(texts), text_embeddings, "texts");
+  for (const auto& [precision, cosine] :
+       {std::pair{Precision::kBFloat16, kBFloat16Cosine}, {Precision::kInt8, kInt8Cosine}}) {
+    const auto rounded = load_encoder({folder.path().string(), 0, 8, precision, Device::kCpu});
+    expect_cosine(rounded->encode_images(images), image_embeddings, cosine, "images");
+    expect_cosine(rounded->encode_texts(texts), text_embeddings, cosine, "texts");
+  }
 }
 
 }  // namespace

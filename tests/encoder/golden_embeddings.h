@@ -76,9 +76,12 @@ inline Matrix softmax(Matrix matrix) {
   return matrix;
 }
 
-/// bfloat16 may turn an embedding by less than this from float32's.
-inline void expect_bfloat16_near(const Matrix& actual, const Matrix& float32, const char* what) {
-  constexpr double kLeastCosine = 0.9995;
+/// Less precise arithmetic may turn an embedding by less than this from float32's.
+constexpr double kBFloat16Cosine = 0.9995;
+constexpr double kInt8Cosine = 0.99;
+
+inline void expect_cosine(const Matrix& actual, const Matrix& float32, double least_allowed,
+                          const char* what) {
   const Matrix a = normalized(actual);
   const Matrix b = normalized(float32);
   ASSERT_EQ(a.rows(), b.rows());
@@ -88,8 +91,8 @@ inline void expect_bfloat16_near(const Matrix& actual, const Matrix& float32, co
     for (std::size_t c = 0; c < a.cols(); ++c) cosine += double(a.row(i)[c]) * b.row(i)[c];
     least = std::min(least, cosine);
   }
-  EXPECT_GE(least, kLeastCosine) << what;
-  std::printf("  bfloat16 %s: least cosine %.6f\n", what, least);
+  EXPECT_GE(least, least_allowed) << what;
+  std::printf("  %s: least cosine %.6f\n", what, least);
 }
 
 /// Compares everything the golden file holds under `prefix` ("clip-small-gelu/" or "").

@@ -139,7 +139,7 @@ TEST_F(ShippedCheckpoint, PassesItsSelfTest) {
   const json file = read();
   EXPECT_GE(file["texts"].size(), 3U);
   EXPECT_GE(file["images"].size(), 1U);
-  for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16}) {
+  for (const Precision precision : {Precision::kFloat32, Precision::kBFloat16, Precision::kInt8}) {
     options_.precision = precision;
     EXPECT_NO_THROW(load_encoder(options_)) << to_string(precision);
   }

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <random>
+#include <tuple>
 
 namespace vitrine::encoder::cpu {
 namespace {
@@ -88,6 +89,127 @@ TEST_P(Kernel, MultipliesBFloat16AndWritesNothingElse) {
     }
     EXPECT_TRUE(std::all_of(c.begin() + static_cast<std::ptrdiff_t>(sums), c.end(),
                             [](float value) { return value == 77.0F; }));
+  }
+}
+
+TEST_P(Kernel, MultipliesBytesExactlyAndWritesNothingElse) {
+  std::mt19937 random(3);
+  for (const auto& [rows, panel_count, depth] : {std::tuple{1, 3, 192},
+                                                 {2, 2, 64},
+                                                 {15, 3, 128},
+                                                 {16, 1, 64},
+                                                 {17, 1, 192},
+                                                 {32, 1, 64},
+                                                 {33, 1, 64},
+                                                 {48, 1, 128},
+                                                 {1, 1, kMaxInt8Depth}}) {
+    const auto row_count = static_cast<std::size_t>(rows);
+    const auto inputs = static_cast<std::size_t>(depth);
+    const std::size_t stride = inputs + 64;
+    std::vector<std::uint8_t> a(row_count * stride);
+    // The deepest has the largest numbers of one sign, whose sum all but fills 32 bits.
+    const bool full = depth == kMaxInt8Depth;
+    for (std::uint8_t& value : a) value = full ? 255 : static_cast<std::uint8_t>(random());
+    std::vector<std::int8_t> panels(static_cast<std::size_t>(panel_count) * inputs * kPanelColumns);
+    for (std::int8_t& value : panels) {
+      value = full ? std::int8_t{127} : static_cast<std::int8_t>(random() % 255 - 127);
+    }
+    const std::size_t sums = static_cast<std::size_t>(panel_count) * row_count * kPanelColumns;
+    std::vector<std::int32_t> c(sums + 16, 77);
+    k().multiply_int8(a.data(), stride, rows, panels.data(), panel_count, depth, c.data(),
+                      panels.data(), 5);
+    for (std::size_t p = 0; p < static_cast<std::size_t>(panel_count); ++p) {
+      for (std::size_t r = 0; r < row_count; ++r) {
+        for (std::size_t col = 0; col < kPanelColumns; ++col) {
+          std::int64_t sum = 0;
+          for (std::size_t i = 0; i < inputs; ++i) {
+            const std::size_t at = p * inputs * kPanelColumns + i / 4 * 4 * kPanelColumns;
+            sum += std::int64_t{a[r * stride + i]} * panels[at + 4 * col + i % 4];
+          }
+          ASSERT_EQ(c[(p * row_count + r) * kPanelColumns + col], sum)
+              << rows << " rows, " << panel_count << " panels, depth " << depth;
+        }
+      }
+    }
+    EXPECT_TRUE(std::all_of(c.begin() + static_cast<std::ptrdiff_t>(sums), c.end(),
+                            [](std::int32_t value) { return value == 77; }));
+  }
+}
+
+TEST_P(Kernel, RoundsARowToTheNearestOf256Steps) {
+  for (const int n : {1, 5, 16, 30, 768}) {
+    for (const float offset : {0.0F, 7.0F, -7.0F}) {
+      std::vector<float> values = random_floats(static_cast<std::size_t>(n));
+      for (float& value : values) value += offset;
+      std::vector<BFloat16> halves(values.size());
+      k().to_bf16(values.data(), values.size(), halves.data());
+      std::vector<std::uint8_t> numbers(values.size() + 1, 99);
+      const auto expect_near = [&](RowQuantization row, auto value) {
+        float least = 0, largest = 0;
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          least = std::min(least, value(i));
+          largest = std::max(largest, value(i));
+        }
+        EXPECT_NEAR(row.scale, (largest - least) / 255, 1e-6);
+        EXPECT_GE(row.zero, 0);
+        EXPECT_LE(row.zero, 255);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          const float back = row.scale * static_cast<float>(numbers[i] - row.zero);
+          // Zero is one of the steps, so that those at the ends may be half a step further off.
+          EXPECT_NEAR(back, value(i), 1.001 * static_cast<double>(row.scale)) << n;
+        }
+        EXPECT_EQ(numbers.back(), 99);
+      };
+      expect_near(k().quantize(values.data(), n, numbers.data()),
+                  [&](std::size_t i) { return values[i]; });
+      expect_near(k().quantize_bf16(halves.data(), n, numbers.data()),
+                  [&](std::size_t i) { return from_bf16(halves[i]); });
+    }
+  }
+}
+
+TEST_P(Kernel, RoundsToHalfAStepWhereZeroIsAStepAnyway) {
+  std::vector<float> values(256);
+  std::vector<std::uint8_t> numbers(256);
+  for (int i = 0; i < 256; ++i) values[static_cast<std::size_t>(i)] = static_cast<float>(i - 100);
+  const RowQuantization row = k().quantize(values.data(), 256, numbers.data());
+  EXPECT_FLOAT_EQ(row.scale, 1);
+  EXPECT_EQ(row.zero, 100);
+  for (int i = 0; i < 256; ++i) EXPECT_EQ(numbers[static_cast<std::size_t>(i)], i);
+}
+
+TEST_P(Kernel, ARowThatIsNotFiniteStaysSo) {
+  for (const float bad : {NAN, INFINITY, -INFINITY, 3.4e38F}) {
+    for (const std::size_t at : {std::size_t{0}, std::size_t{17}, std::size_t{20}}) {
+      std::vector<float> values = random_floats(21);
+      values[at] = bad;
+      if (bad == 3.4e38F) values[(at + 1) % 21] = -bad;  // the range between them is not finite
+      std::vector<std::uint8_t> numbers(21);
+      const RowQuantization row = k().quantize(values.data(), 21, numbers.data());
+      EXPECT_FALSE(std::isfinite(row.scale)) << bad << " at " << at;
+    }
+  }
+  const std::vector<float> nothing(21, 0.0F);
+  std::vector<std::uint8_t> numbers(21);
+  const RowQuantization row = k().quantize(nothing.data(), 21, numbers.data());
+  EXPECT_EQ(row.scale, 0);
+}
+
+TEST_P(Kernel, AddsWhatSumsOfBytesStandFor) {
+  std::mt19937 random(4);
+  std::vector<std::int32_t> sums(21), column_sums(21);
+  for (std::int32_t& sum : sums)
+    sum = static_cast<std::int32_t>(random() % 20'000'000) - 10'000'000;
+  for (std::int32_t& sum : column_sums) sum = static_cast<std::int32_t>(random() % 60'000) - 30'000;
+  const std::vector<float> scales = random_floats(21);
+  const std::vector<float> before = random_floats(21);
+  std::vector<float> values = before;
+  k().add_dequantized(sums.data(), column_sums.data(), scales.data(), {0.25F, 201}, 21,
+                      values.data());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double expected =
+        before[i] + 0.25 * scales[i] * (sums[i] - std::int64_t{201} * column_sums[i]);
+    EXPECT_NEAR(values[i], expected, 1e-6 * std::abs(expected) + 1e-6);
   }
 }
 

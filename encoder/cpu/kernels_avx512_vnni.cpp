@@ -1,0 +1,74 @@
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "encoder/cpu/kernel_tables.h"
+
+namespace vitrine::encoder::cpu {
+namespace {
+
+constexpr int kMaxRows = 12;
+
+template <int kRows>
+void multiply_rows(const std::uint8_t* a, std::size_t a_stride, const std::int8_t* panel, int k,
+                   std::int32_t* c) {
+  __m512i left[kRows], right[kRows];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) left[r] = right[r] = _mm512_setzero_si512();
+  for (int i = 0; i < k; i += 4) {
+    const __m512i panel_left = _mm512_loadu_si512(panel);
+    const __m512i panel_right = _mm512_loadu_si512(panel + 2 * kPanelColumns);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      int fours;
+      std::memcpy(&fours, a + static_cast<std::size_t>(r) * a_stride, sizeof(fours));
+      const __m512i values = _mm512_set1_epi32(fours);
+      left[r] = _mm512_dpbusd_epi32(left[r], values, panel_left);
+      right[r] = _mm512_dpbusd_epi32(right[r], values, panel_right);
+    }
+    panel += std::size_t{4} * kPanelColumns;
+    a += 4;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    std::int32_t* row = c + static_cast<std::size_t>(r) * kPanelColumns;
+    _mm512_storeu_si512(row, left[r]);
+    _mm512_storeu_si512(row + 16, right[r]);
+  }
+}
+
+using MultiplyRows = void (*)(const std::uint8_t*, std::size_t, const std::int8_t*, int,
+                              std::int32_t*);
+constexpr MultiplyRows kMultiplyRows[kMaxRows] = {
+    multiply_rows<1>, multiply_rows<2>,  multiply_rows<3>,  multiply_rows<4>,
+    multiply_rows<5>, multiply_rows<6>,  multiply_rows<7>,  multiply_rows<8>,
+    multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
+
+void multiply_int8(const std::uint8_t* a, std::size_t a_stride, int rows, const std::int8_t* panels,
+                   int panel_count, int k, std::int32_t* c, const std::int8_t* /*next*/,
+                   int /*next_lines*/) {
+  const int blocks = (rows + kMaxRows - 1) / kMaxRows;
+  for (int p = 0; p < panel_count; ++p) {
+    for (int block = 0; block < blocks; ++block) {
+      const int first = rows * block / blocks;
+      const int count = rows * (block + 1) / blocks - first;
+      kMultiplyRows[count - 1](a + static_cast<std::size_t>(first) * a_stride, a_stride, panels, k,
+                               c + static_cast<std::size_t>(first) * kPanelColumns);
+    }
+    panels += static_cast<std::size_t>(k) * kPanelColumns;
+    c += static_cast<std::size_t>(rows) * kPanelColumns;
+  }
+}
+
+}  // namespace
+
+const Kernels& avx512_vnni_kernels() {
+  static const Kernels table = [] {
+    Kernels kernels = avx512_kernels();
+    kernels.multiply_int8 = multiply_int8;
+    return kernels;
+  }();
+  return table;
+}
+
+}  // namespace vitrine::encoder::cpu

@@ -1,0 +1,209 @@
+#include "encoder/cpu/quantized_linear.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "base/error.h"
+
+namespace vitrine::encoder::cpu {
+namespace {
+
+constexpr float kOutlierRatio = 3;
+constexpr float kLargestWeight = 127;
+
+/// Rounds to the nearest; values are within [-kLargestWeight, kLargestWeight].
+std::int8_t nearest(float value) {
+  return static_cast<std::int8_t>(value < 0 ? value - 0.5F : value + 0.5F);
+}
+
+/// Takes the value out of a row.
+BFloat16 take(const Kernels& kernels, float& value) {
+  BFloat16 rounded = 0;
+  kernels.to_bf16(&value, 1, &rounded);
+  value = 0;
+  return rounded;
+}
+BFloat16 take(const Kernels& /*kernels*/, BFloat16& value) {
+  const BFloat16 taken = value;
+  value = 0;
+  return taken;
+}
+
+RowQuantization quantize(const Kernels& kernels, const float* values, int n, std::uint8_t* out) {
+  return kernels.quantize(values, n, out);
+}
+RowQuantization quantize(const Kernels& kernels, const BFloat16* values, int n, std::uint8_t* out) {
+  return kernels.quantize_bf16(values, n, out);
+}
+
+}  // namespace
+
+ColumnSpread spread_of_outputs(MatrixView weights, std::span<const float> bias,
+                               const ColumnSpread& inputs) {
+  ColumnSpread outputs;
+  for (std::size_t row = 0; row < weights.rows; ++row) {
+    const float* w = weights.data + row * weights.cols;
+    float mean = bias[row], variance = 0;
+    for (std::size_t i = 0; i < weights.cols; ++i) {
+      const float deviation = w[i] * inputs.deviation[i];
+      mean += w[i] * inputs.mean[i];
+      variance += deviation * deviation;
+    }
+    outputs.mean.push_back(mean);
+    outputs.deviation.push_back(std::sqrt(variance));
+  }
+  return outputs;
+}
+
+std::vector<int> outlier_columns(const ColumnSpread& inputs) {
+  std::vector<float> reach;
+  for (std::size_t i = 0; i < inputs.mean.size(); ++i) {
+    reach.push_back(std::abs(inputs.mean[i]) + 3 * inputs.deviation[i]);
+  }
+  std::vector<float> sorted = reach;
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+  std::ranges::nth_element(sorted, middle);
+  const float limit = kOutlierRatio * *middle;
+  std::vector<int> columns;
+  for (std::size_t i = 0; i < reach.size(); ++i) {
+    if (reach[i] > limit) columns.push_back(static_cast<int>(i));
+  }
+  if (columns.size() > kMaxOutliers) {
+    std::ranges::stable_sort(columns, std::greater<>(),
+                             [&](int i) { return reach[static_cast<std::size_t>(i)]; });
+    columns.resize(kMaxOutliers);
+    std::ranges::sort(columns);
+  }
+  return columns;
+}
+
+QuantizedRows::QuantizedRows(int rows, int inputs)
+    : stride_(row_stride<std::uint8_t>(inputs)),
+      numbers_(static_cast<std::size_t>(rows) * stride_),
+      outliers_(static_cast<std::size_t>(rows) * kMaxOutliers),
+      quantization_(static_cast<std::size_t>(rows)) {}
+
+void QuantizedRows::copy_row(int from, int to) {
+  const auto source = static_cast<std::size_t>(from);
+  const auto target = static_cast<std::size_t>(to);
+  std::memcpy(numbers_.data() + target * stride_, numbers_.data() + source * stride_, stride_);
+  std::copy_n(outliers_.data() + source * kMaxOutliers, kMaxOutliers,
+              outliers_.data() + target * kMaxOutliers);
+  quantization_[target] = quantization_[source];
+}
+
+QuantizedLinear::QuantizedLinear(const Kernels& kernels, MatrixView weights,
+                                 std::span<const float> bias, std::vector<int> outliers)
+    : inputs_(static_cast<int>(weights.cols)),
+      outputs_(static_cast<int>(weights.rows)),
+      weights_(panel_size() * static_cast<std::size_t>(panels())),
+      scales_(static_cast<std::size_t>(panels()) * kPanelColumns),
+      column_sums_(scales_.size()),
+      bias_(scales_.size()),
+      outliers_(std::move(outliers)) {
+  if (depth() > kMaxInt8Depth) {
+    throw invalid_argument(fmt::format("int8 is for layers of at most {} inputs; this one has {}",
+                                       kMaxInt8Depth, inputs_));
+  }
+  if (bias.size() != weights.rows || outliers_.size() > kMaxOutliers) {
+    throw internal_error("a quantized layer whose parts do not fit");
+  }
+  std::ranges::copy(bias, bias_.begin());
+  if (!outliers_.empty()) {
+    outlier_weights_ =
+        AlignedBuffer<BFloat16>(static_cast<std::size_t>(panels()) * kMaxOutliers * kPanelColumns);
+  }
+  std::vector<float> row(weights.cols);
+  std::vector<std::int8_t> numbers(static_cast<std::size_t>(depth()));
+  std::vector<float> outlier_panel(static_cast<std::size_t>(kMaxOutliers) * kPanelColumns);
+  for (std::size_t output = 0; output < weights.rows; ++output) {
+    const std::size_t panel = output / kPanelColumns;
+    const std::size_t column = output % kPanelColumns;
+    std::copy_n(weights.data + output * weights.cols, weights.cols, row.begin());
+    for (std::size_t i = 0; i < outliers_.size(); ++i) {
+      float& weight = row[static_cast<std::size_t>(outliers_[i])];
+      outlier_panel[i * kPanelColumns + column] = weight;
+      weight = 0;
+    }
+    float largest = 0, unfit = 0;  // the latter becomes NaN where a weight is not finite
+    for (const float weight : row) {
+      largest = std::max(largest, std::abs(weight));
+      unfit += weight * 0.0F;
+    }
+    const bool usable = largest > 1e-30F && unfit == 0.0F;
+    const float steps = usable ? kLargestWeight / largest : 0.0F;
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      numbers[i] = usable ? nearest(row[i] * steps) : std::int8_t{0};
+      sum += numbers[i];
+    }
+    scales_[output] = largest / kLargestWeight + unfit;
+    column_sums_[output] = sum;
+    std::int8_t* target = weights_.data() + panel * panel_size() + 4 * column;
+    for (std::size_t i = 0; i < numbers.size(); i += 4) {
+      std::memcpy(target + i * kPanelColumns, &numbers[i], 4);
+    }
+    if (!outliers_.empty() && (column + 1 == kPanelColumns || output + 1 == weights.rows)) {
+      kernels.interleave_bf16(outlier_panel.data(), kMaxOutliers / 2,
+                              outlier_weights_.data() + panel * outlier_panel.size());
+      std::ranges::fill(outlier_panel, 0.0F);
+    }
+  }
+}
+
+template <typename T>
+void QuantizedLinear::write(const Kernels& kernels, T* values, int row, QuantizedRows& rows) const {
+  const auto index = static_cast<std::size_t>(row);
+  BFloat16* outliers = rows.outliers_.data() + index * kMaxOutliers;
+  std::fill_n(outliers, kMaxOutliers, BFloat16{0});
+  for (std::size_t i = 0; i < outliers_.size(); ++i) {
+    outliers[i] = take(kernels, values[outliers_[i]]);
+  }
+  rows.quantization_[index] =
+      quantize(kernels, values, inputs_, rows.numbers_.data() + index * rows.stride_);
+}
+
+void QuantizedLinear::write_row(const Kernels& kernels, float* values, int row,
+                                QuantizedRows& rows) const {
+  write(kernels, values, row, rows);
+}
+
+void QuantizedLinear::write_row(const Kernels& kernels, BFloat16* values, int row,
+                                QuantizedRows& rows) const {
+  write(kernels, values, row, rows);
+}
+
+void QuantizedLinear::multiply_block(const Kernels& kernels, const QuantizedRows& x, int row,
+                                     int block, int rows, int panel, int panels, std::int32_t* sums,
+                                     float* values) const {
+  const auto first = static_cast<std::size_t>(row);
+  const auto first_panel = static_cast<std::size_t>(panel);
+  const std::int8_t* weights = weights_.data() + first_panel * panel_size();
+  // Each block of rows fetches its part of what the panels after these hold.
+  const int lines = static_cast<int>(panel_size()) / 64;
+  const int first_line = lines * row / rows;
+  kernels.multiply_int8(x.numbers_.data() + first * x.stride_, x.stride_, block, weights, panels,
+                        depth(), sums, weights + panel_size() + std::ptrdiff_t{64} * first_line,
+                        lines * (row + block) / rows - first_line);
+  const int count = panels * block;
+  if (outliers_.empty()) {
+    std::fill_n(values, count * kPanelColumns, 0.0F);
+  } else {
+    kernels.multiply_bf16(
+        x.outliers_.data() + first * kMaxOutliers, kMaxOutliers, block,
+        outlier_weights_.data() + first_panel * (std::size_t{kMaxOutliers} * kPanelColumns), panels,
+        kMaxOutliers, values, nullptr, 0);
+  }
+  for (int i = 0; i < count; ++i) {
+    const int column = (panel + i / block) * kPanelColumns;
+    kernels.add_dequantized(sums + i * kPanelColumns, column_sums_.data() + column,
+                            scales_.data() + column,
+                            x.quantization_[static_cast<std::size_t>(row + i % block)],
+                            kPanelColumns, values + i * kPanelColumns);
+  }
+}
+
+}  // namespace vitrine::encoder::cpu

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/matrix.h"
+#include "encoder/cpu/aligned_buffer.h"
+#include "encoder/cpu/kernels.h"
+#include "encoder/cpu/linear.h"
+
+namespace vitrine::encoder::cpu {
+
+/// Columns of a layer's inputs that are kept out of the 8-bit product, at most.
+inline constexpr int kMaxOutliers = 32;
+
+/// How far the columns of a layer's inputs spread, as the weights alone tell it.
+struct ColumnSpread {
+  std::vector<float> mean;
+  std::vector<float> deviation;  ///< of each column
+};
+/// The spread of W x + b, were the columns of x independent. weights: [outputs, inputs].
+ColumnSpread spread_of_outputs(MatrixView weights, std::span<const float> bias,
+                               const ColumnSpread& inputs);
+/// The columns whose |mean| + 3 deviations exceed three times the median of that, the largest
+/// kMaxOutliers of them; ascending. One such column would make the steps of a whole row coarse.
+std::vector<int> outlier_columns(const ColumnSpread& inputs);
+
+/// Rows of inputs as QuantizedLinear reads them: 8-bit numbers in steps of the row's own, beside
+/// them the outliers in bfloat16.
+class QuantizedRows {
+ public:
+  QuantizedRows() = default;
+  QuantizedRows(int rows, int inputs);
+
+  void copy_row(int from, int to);
+
+ private:
+  friend class QuantizedLinear;
+  std::size_t stride_ = 0;
+  AlignedBuffer<std::uint8_t> numbers_;  // [rows, inputs] at stride_
+  AlignedBuffer<BFloat16> outliers_;     // [rows, kMaxOutliers]
+  std::vector<RowQuantization> quantization_;
+};
+
+/// A linear layer, y = W x + b, in 8 bits: the weights of an output in 255 equal steps about zero,
+/// a row of inputs in 256 between its least and its largest value, sums exact. Immutable.
+class QuantizedLinear {
+ public:
+  /// What the inputs are rounded from, and what other layers' weights are kept in.
+  using Value = BFloat16;
+
+  QuantizedLinear() = default;
+  /// weights: [outputs, inputs]. bias: outputs. outliers: at most kMaxOutliers columns of the
+  /// inputs, ascending. Throws InvalidArgument for more than kMaxInt8Depth inputs.
+  QuantizedLinear(const Kernels& kernels, MatrixView weights, std::span<const float> bias,
+                  std::vector<int> outliers);
+
+  int inputs() const { return inputs_; }
+  int outputs() const { return outputs_; }
+  /// Groups of kPanelColumns outputs; the last may be filled up with zeros.
+  int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
+
+  /// Rounds inputs() values to row `row` of `rows`. Of the values, outliers become zero.
+  void write_row(const Kernels& kernels, float* values, int row, QuantizedRows& rows) const;
+  void write_row(const Kernels& kernels, BFloat16* values, int row, QuantizedRows& rows) const;
+
+  /// As PackedLinear::multiply(), of rows that write_row() of this layer wrote.
+  template <typename Finish>
+  void multiply(const Kernels& kernels, const QuantizedRows& x, int rows, int first_panel,
+                int last_panel, const Finish& finish) const {
+    alignas(64) std::int32_t sums[kBlockRows * kPanelColumns];
+    alignas(64) float values[kBlockRows * kPanelColumns];
+    const int most_panels = std::max(1, kBlockRows / std::max(rows, 16));
+    for (int panel = first_panel; panel < last_panel; panel += most_panels) {
+      const int panels = std::min(most_panels, last_panel - panel);
+      for (int row = 0; row < rows; row += kBlockRows) {
+        const int block = std::min(kBlockRows, rows - row);
+        multiply_block(kernels, x, row, block, rows, panel, panels, sums, values);
+        for (int i = 0; i < panels * block; ++i) {
+          const int column = (panel + i / block) * kPanelColumns;
+          finish(row + i % block, column, std::min(kPanelColumns, outputs_ - column),
+                 values + i * kPanelColumns, bias_.data() + column);
+        }
+      }
+    }
+  }
+
+ private:
+  int depth() const { return round_up(inputs_, kInt8DepthUnit); }
+  std::size_t panel_size() const { return static_cast<std::size_t>(depth()) * kPanelColumns; }
+  /// values: what rows [row, row + block) of all rows give in the panels.
+  void multiply_block(const Kernels& kernels, const QuantizedRows& x, int row, int block, int rows,
+                      int panel, int panels, std::int32_t* sums, float* values) const;
+  template <typename T>
+  void write(const Kernels& kernels, T* values, int row, QuantizedRows& rows) const;
+
+  int inputs_ = 0;
+  int outputs_ = 0;
+  AlignedBuffer<std::int8_t> weights_;     // [panels][panel_size()]
+  std::vector<float> scales_;              // [panels * kPanelColumns], of the weights of an output
+  std::vector<std::int32_t> column_sums_;  // [panels * kPanelColumns], of the weights of an output
+  std::vector<float> bias_;                // [panels * kPanelColumns]
+  std::vector<int> outliers_;
+  AlignedBuffer<BFloat16> outlier_weights_;  // [panels][kMaxOutliers * kPanelColumns], or empty
+};
+
+}  // namespace vitrine::encoder::cpu
