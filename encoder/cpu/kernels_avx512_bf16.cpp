@@ -8,14 +8,23 @@ namespace vitrine::encoder::cpu {
 namespace {
 
 constexpr int kMaxRows = 12;
+/// Where each line of a panel is used once, what is fetched is this far ahead of what is
+/// multiplied: far enough for memory to be in time, near enough to be still in the cache.
+constexpr std::ptrdiff_t kAheadBytes = 8192;
 
-template <int kRows>
+/// kUsedOnce: a panel's lines are not needed again.
+template <int kRows, bool kUsedOnce>
 void multiply_rows(const BFloat16* a, std::size_t a_stride, const BFloat16* panel, int k,
                    float* c) {
   __m512 left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) left[r] = right[r] = _mm512_setzero_ps();
   for (int i = 0; i < k; i += 2) {
+    if constexpr (kUsedOnce) {
+      const char* line = reinterpret_cast<const char*>(panel) + kAheadBytes;
+      _mm_prefetch(line, _MM_HINT_T1);
+      _mm_prefetch(line + 64, _MM_HINT_T1);
+    }
     const auto panel_left = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel));
     const auto panel_right = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + kPanelColumns));
 #pragma GCC unroll 16
@@ -37,20 +46,23 @@ void multiply_rows(const BFloat16* a, std::size_t a_stride, const BFloat16* pane
 }
 
 using MultiplyRows = void (*)(const BFloat16*, std::size_t, const BFloat16*, int, float*);
+template <bool kUsedOnce>
 constexpr MultiplyRows kMultiplyRows[kMaxRows] = {
-    multiply_rows<1>, multiply_rows<2>,  multiply_rows<3>,  multiply_rows<4>,
-    multiply_rows<5>, multiply_rows<6>,  multiply_rows<7>,  multiply_rows<8>,
-    multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
+    multiply_rows<1, kUsedOnce>,  multiply_rows<2, kUsedOnce>,  multiply_rows<3, kUsedOnce>,
+    multiply_rows<4, kUsedOnce>,  multiply_rows<5, kUsedOnce>,  multiply_rows<6, kUsedOnce>,
+    multiply_rows<7, kUsedOnce>,  multiply_rows<8, kUsedOnce>,  multiply_rows<9, kUsedOnce>,
+    multiply_rows<10, kUsedOnce>, multiply_rows<11, kUsedOnce>, multiply_rows<12, kUsedOnce>};
 
 void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
                    int panel_count, int k, float* c, const BFloat16* /*next*/, int /*next_lines*/) {
   const int blocks = (rows + kMaxRows - 1) / kMaxRows;
+  const auto& multiply = blocks == 1 ? kMultiplyRows<true> : kMultiplyRows<false>;
   for (int p = 0; p < panel_count; ++p) {
     for (int block = 0; block < blocks; ++block) {
       const int first = rows * block / blocks;
       const int count = rows * (block + 1) / blocks - first;
-      kMultiplyRows[count - 1](a + static_cast<std::size_t>(first) * a_stride, a_stride, panels, k,
-                               c + static_cast<std::size_t>(first) * kPanelColumns);
+      multiply[count - 1](a + static_cast<std::size_t>(first) * a_stride, a_stride, panels, k,
+                          c + static_cast<std::size_t>(first) * kPanelColumns);
     }
     panels += static_cast<std::size_t>(k) * kPanelColumns;
     c += static_cast<std::size_t>(rows) * kPanelColumns;
