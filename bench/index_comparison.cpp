@@ -82,7 +82,7 @@ Matrix clustered(std::size_t rows, std::uint32_t seed) {
       const auto row = vectors.row(i);
       for (std::size_t column = 0; column < kColumns; ++column) {
         // Uniform noise: a normal one would take most of the time.
-        row[column] = shared[column] + 4.0F * (static_cast<float>(own() >> 8) * 0x1p-23F - 1.0F);
+        row[column] = shared[column] + 12.0F * (static_cast<float>(own() >> 8) * 0x1p-23F - 1.0F);
       }
       for (std::size_t j = 0; j < kLatent; ++j) {
         const float* direction = basis.row(j).data();

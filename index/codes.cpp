@@ -122,13 +122,14 @@ QueryCode CodeTable::encode_query(const float* query) const {
   const double largest = largest_magnitude(rotated.data(), dimension_);
   const auto step = static_cast<float>(largest / kLargestStep);
   code.step = step;
+  const double inverse = step > 0 ? 1.0 / static_cast<double>(step) : 0.0;
   double squares = 0;
   double lost_squares = 0;
   std::int32_t sum_high = 0;
   std::int32_t sum_low = 0;
   for (std::size_t i = 0; i < dimension_; ++i) {
     const double value = rotated[i];
-    const int steps = step > 0 ? static_cast<int>(std::lround(value / step)) : 0;
+    const int steps = static_cast<int>(value * inverse + (value < 0 ? -0.5 : 0.5));
     const int high = std::clamp((steps + 128) >> 8, -127, 127);
     const int low = std::clamp(steps - 256 * high, -128, 127);
     code.high[i] = static_cast<std::int8_t>(high);

@@ -55,10 +55,18 @@ class CodeTable {
   std::size_t size() const { return scales_.size(); }
   /// [size(), width()]
   const std::uint8_t* codes() const { return codes_.data(); }
+  /// [dimension]
+  const std::vector<float>& mean() const { return mean_; }
   /// [size()]
   const float* scales() const { return scales_.data(); }
   /// [size()]
   const float* errors() const { return errors_.data(); }
+
+  /// Makes a code likely to be near the CPU soon.
+  void prefetch(std::size_t place) const {
+    const std::uint8_t* code = codes_.data() + place * width_;
+    for (std::size_t i = 0; i < width_; i += 64) __builtin_prefetch(code + i);
+  }
 
   /// query: [dimension], of unit length within 1e-3.
   QueryCode encode_query(const float* query) const;

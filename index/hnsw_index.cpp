@@ -2,7 +2,6 @@
 
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
-#include <faiss/impl/DistanceComputer.h>
 
 #include <algorithm>
 #include <queue>
@@ -11,6 +10,8 @@
 #include "base/error.h"
 #include "index/checked_index.h"
 #include "index/exact_search.h"
+#include "index/graph_builder.h"
+#include "index/kernels/code_dot.h"
 #include "index/kernels/inner_product.h"
 #include "index/kinds.h"
 #include "index/parallel.h"
@@ -21,53 +22,29 @@ namespace {
 
 using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
 
-/// Hands FAISS's graph builder our inner product in place of the packaged SSE2 one.
-class KernelDistances : public faiss::FlatCodesDistanceComputer {
- public:
-  explicit KernelDistances(const faiss::IndexFlat& flat)
-      : faiss::FlatCodesDistanceComputer(flat.codes.data(), flat.code_size),
-        dimension_(static_cast<std::size_t>(flat.d)) {}
-
-  void set_query(const float* query) override { query_ = query; }
-  float distance_to_code(const std::uint8_t* code) override {
-    return pair_(query_, as_vector(code), dimension_);
-  }
-  float symmetric_dis(std::int64_t a, std::int64_t b) override {
-    return pair_(as_vector(codes + static_cast<std::size_t>(a) * code_size),
-                 as_vector(codes + static_cast<std::size_t>(b) * code_size), dimension_);
-  }
-
- private:
-  static const float* as_vector(const std::uint8_t* code) {
-    return reinterpret_cast<const float*>(code);
-  }
-
-  float (*pair_)(const float*, const float*, std::size_t) = inner_product_kernel().pair;
-  std::size_t dimension_;
-  const float* query_ = nullptr;
-};
-
-/// FAISS writes it to a file as the IndexFlat it is.
-class KernelFlat : public faiss::IndexFlatIP {
- public:
-  using faiss::IndexFlatIP::IndexFlatIP;
-  faiss::FlatCodesDistanceComputer* get_FlatCodesDistanceComputer() const override {
-    return new KernelDistances(*this);
-  }
-};
+/// Hits re-scored in float32 for each one wanted: codes place a vector among the best, but not in
+/// the right order.
+constexpr std::size_t kRescoredAHit = 2;
+constexpr std::size_t kRescoredAtLeast = 8;
 
 /// Of candidates to walk on from, the best is on top.
 struct WorseFirst {
   bool operator()(const Hit& a, const Hit& b) const { return better(b, a); }
 };
 
+VectorTable vectors_of(const faiss::IndexHNSWFlat& index) {
+  const auto& flat = dynamic_cast<const faiss::IndexFlat&>(*index.storage);
+  return one_block(flat.get_xb(), static_cast<std::size_t>(flat.ntotal),
+                   static_cast<std::size_t>(flat.d));
+}
+
 class HnswIndex : public CheckedIndex {
  public:
-  explicit HnswIndex(std::unique_ptr<faiss::IndexHNSWFlat> index)
+  /// codes: of the index's vectors.
+  HnswIndex(std::unique_ptr<faiss::IndexHNSWFlat> index, CodeTable codes)
       : index_(std::move(index)),
-        vectors_(dynamic_cast<const faiss::IndexFlat&>(*index_->storage).get_xb()),
-        table_(one_block(vectors_, size(), dimension())),
-        codes_(table_),
+        vectors_(vectors_of(*index_)),
+        codes_(std::move(codes)),
         visited_(static_cast<std::size_t>(index_->ntotal)) {}
 
   std::string kind() const override { return std::string(kHnswKind.name); }
@@ -104,7 +81,7 @@ class HnswIndex : public CheckedIndex {
     return result;
   }
 
-  const float* row_data(std::size_t row) const override { return vectors_ + row * dimension(); }
+  const float* row_data(std::size_t row) const override { return vectors_.at(row); }
 
  private:
   /// At least k hits, best first; fewer where `rows`, the number of allowed ones, is less. The walk
@@ -114,11 +91,10 @@ class HnswIndex : public CheckedIndex {
   /// allowed rows it gives up and compares those.
   std::vector<Hit> walk(const float* query, std::size_t beam, std::size_t k, const RowSet* allowed,
                         std::size_t rows) const {
-    const InnerProductKernel& kernel = inner_product_kernel();
     const faiss::HNSW& graph = index_->hnsw;
-    Hit nearest{
-        kernel.pair(query, row_data(static_cast<std::size_t>(graph.entry_point)), dimension()),
-        graph.entry_point};
+    const QueryCode code = codes_.encode_query(query);
+    Hit nearest{0, graph.entry_point};
+    compare(code, &graph.entry_point, 1, &nearest.score);
     std::vector<Node> links;
     std::vector<float> scores;
     for (int level = graph.max_level; level > 0; --level) {
@@ -126,7 +102,7 @@ class HnswIndex : public CheckedIndex {
         moved = false;
         links.clear();
         for_each_link(nearest.row, level, [&](Node node) { links.push_back(node); });
-        compare(query, links, scores);
+        compare(code, links, scores);
         for (std::size_t i = 0; i < links.size(); ++i) {
           if (!better({scores[i], links[i]}, nearest)) continue;
           nearest = {scores[i], links[i]};
@@ -152,13 +128,14 @@ class HnswIndex : public CheckedIndex {
       const Hit candidate = candidates.top();
       if (best.full() && better(best.worst(), candidate)) break;
       candidates.pop();
+      if (!candidates.empty()) prefetch_links(candidates.top().row);  // most likely the next
       links.clear();
       for_each_link(candidate.row, 0, [&](Node node) {
         if (!visited->visit(static_cast<std::size_t>(node))) return;
-        __builtin_prefetch(row_data(static_cast<std::size_t>(node)));
+        codes_.prefetch(static_cast<std::size_t>(node));
         links.push_back(node);
       });
-      compare(query, links, scores);
+      compare(code, links, scores);
       compared += links.size();
       gave_up = allowed != nullptr && compared >= rows;
       if (gave_up) break;
@@ -174,34 +151,68 @@ class HnswIndex : public CheckedIndex {
       const PlaceRange all{0, size()};
       return search_exactly(tables(), query, {&all, 1}, {allowed}, k);
     }
-    return best.take();
+    return rescore(query, best.take(), k);
   }
 
-  SearchTables tables() const { return {&codes_, &table_}; }
+  /// The k best of what is most likely to hold them.
+  std::vector<Hit> rescore(const float* query, std::vector<Hit> hits, std::size_t k) const {
+    const InnerProductKernel& kernel = inner_product_kernel();
+    hits.resize(std::min(hits.size(), kRescoredAHit * k + kRescoredAtLeast));
+    for (const Hit& hit : hits) __builtin_prefetch(row_data(static_cast<std::size_t>(hit.row)));
+    for (Hit& hit : hits) {
+      hit.score = kernel.pair(query, row_data(static_cast<std::size_t>(hit.row)), dimension());
+    }
+    std::sort(hits.begin(), hits.end(), Better());
+    hits.resize(std::min(hits.size(), k));
+    return hits;
+  }
 
-  /// scores[i] = query . vector of links[i]
-  void compare(const float* query, const std::vector<Node>& links,
+  SearchTables tables() const { return {&codes_, &vectors_}; }
+
+  /// scores[i]: of the code of nodes[i]
+  void compare(const QueryCode& query, const Node* nodes, std::size_t count, float* scores) const {
+    constexpr std::size_t kAtATime = 64;
+    std::int32_t products[kAtATime];
+    for (std::size_t first = 0; first < count; first += kAtATime) {
+      const std::size_t some = std::min(kAtATime, count - first);
+      code_dot_kernel().gathered(query.high.data(), codes_.codes(), nodes + first, some,
+                                 codes_.width(), products);
+      for (std::size_t i = 0; i < some; ++i) {
+        const auto place = static_cast<std::size_t>(nodes[first + i]);
+        scores[first + i] = query.score(codes_.scales()[place], products[i]);
+      }
+    }
+  }
+
+  void compare(const QueryCode& query, const std::vector<Node>& links,
                std::vector<float>& scores) const {
     scores.resize(links.size());
-    inner_product_kernel().gathered(query, vectors_, links.data(), links.size(), dimension(),
-                                    scores.data());
+    compare(query, links.data(), links.size(), scores.data());
+  }
+
+  void prefetch_links(std::int64_t row) const {
+    const Node* links =
+        index_->hnsw.neighbors.data() + index_->hnsw.offsets[static_cast<std::size_t>(row)];
+    __builtin_prefetch(links);
+    __builtin_prefetch(links + 16);
   }
 
   template <class Visit>
   void for_each_link(std::int64_t row, int level, Visit visit) const {
-    std::size_t begin = 0;
-    std::size_t end = 0;
-    index_->hnsw.neighbor_range(row, level, &begin, &end);
+    const faiss::HNSW& graph = index_->hnsw;
+    const std::size_t first = graph.offsets[static_cast<std::size_t>(row)];
+    const auto at = static_cast<std::size_t>(level);
+    const std::size_t begin = first + static_cast<std::size_t>(graph.cum_nneighbor_per_level[at]);
+    const std::size_t end = first + static_cast<std::size_t>(graph.cum_nneighbor_per_level[at + 1]);
     for (std::size_t i = begin; i < end; ++i) {
-      const Node node = index_->hnsw.neighbors[i];
+      const Node node = graph.neighbors[i];
       if (node < 0) break;  // links come first, then -1 to the end of the range
       visit(node);
     }
   }
 
   std::unique_ptr<faiss::IndexHNSWFlat> index_;
-  const float* vectors_;  // [size(), dimension()], of index_
-  VectorTable table_;     // of index_
+  VectorTable vectors_;  // of index_
   CodeTable codes_;
   mutable VisitedRowsPool visited_;
 };
@@ -250,12 +261,15 @@ std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec) {
   const int dimension = static_cast<int>(vectors.cols);
   auto index =
       std::make_unique<faiss::IndexHNSWFlat>(dimension, spec.hnsw_m, faiss::METRIC_INNER_PRODUCT);
-  auto storage = std::make_unique<KernelFlat>(dimension);
-  delete std::exchange(index->storage, storage.release());  // FAISS owns by raw pointer
-  index->own_fields = true;
+  const auto rows = static_cast<std::int64_t>(vectors.rows);
+  index->storage->add(rows, vectors.data);
+  index->ntotal = rows;
   index->hnsw.efConstruction = spec.ef_construction;
-  index->add(static_cast<std::int64_t>(vectors.rows), vectors.data);
-  return std::make_unique<HnswIndex>(std::move(index));
+  index->hnsw.prepare_level_tab(vectors.rows);
+  const VectorTable table = vectors_of(*index);
+  CodeTable codes(table);
+  build_graph(index->hnsw, table, codes, {});
+  return std::make_unique<HnswIndex>(std::move(index), std::move(codes));
 }
 
 std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index>& index) {
@@ -269,7 +283,8 @@ std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index>& index) {
   }
   check_graph(hnsw->hnsw, nodes);
   static_cast<void>(index.release());  // owned through the narrower pointer from here
-  return std::make_unique<HnswIndex>(std::unique_ptr<faiss::IndexHNSWFlat>(hnsw));
+  CodeTable codes(vectors_of(*hnsw));
+  return std::make_unique<HnswIndex>(std::unique_ptr<faiss::IndexHNSWFlat>(hnsw), std::move(codes));
 }
 
 }  // namespace

@@ -1,0 +1,330 @@
+#include "index/graph_builder.h"
+
+#include <faiss/impl/HNSW.h>
+
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+#include <queue>
+#include <thread>
+
+#include "index/kernels/code_dot.h"
+#include "index/kernels/inner_product.h"
+#include "index/parallel.h"
+#include "index/top_k.h"
+#include "index/visited_rows.h"
+
+namespace vitrine::index {
+namespace {
+
+using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
+
+/// Nodes a thread links between two reports.
+constexpr std::size_t kNodesATask = 256;
+
+/// Of candidates to walk on from, the best is on top.
+struct WorseFirst {
+  bool operator()(const Hit& a, const Hit& b) const { return better(b, a); }
+};
+
+/// Held for the time of copying or changing one node's links.
+class NodeLocks {
+ public:
+  explicit NodeLocks(std::size_t nodes) : held_(nodes) {}
+
+  class Guard {
+   public:
+    Guard(NodeLocks& locks, Node node) : held_(locks.held_[static_cast<std::size_t>(node)]) {
+      while (held_.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
+    }
+    ~Guard() { held_.store(false, std::memory_order_release); }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+   private:
+    std::atomic<bool>& held_;
+  };
+
+ private:
+  std::vector<std::atomic<bool>> held_;
+};
+
+/// Scores of nodes with nodes, from their codes alone: with x = mean + u and y = mean + v,
+///   <x, y> = <mean, x> + <mean, y> - |mean|^2 + <u, v>
+/// of which |mean|^2 is left out: it is the same for all.
+class CodePairs {
+ public:
+  CodePairs(const VectorTable& vectors, const CodeTable& codes)
+      : codes_(codes), with_mean_(vectors.size()), offsets_(vectors.size()) {
+    const std::size_t dimension = vectors.dimension();
+    const InnerProductKernel& kernel = inner_product_kernel();
+    const std::vector<std::int8_t> ones(codes.width(), 1);
+    const std::size_t tasks = (vectors.size() + kNodesATask - 1) / kNodesATask;
+    parallel_for(tasks, threads_for(vectors.size() * dimension), [&](std::size_t task) {
+      const std::size_t last = std::min(vectors.size(), (task + 1) * kNodesATask);
+      for (std::size_t place = task * kNodesATask; place < last; ++place) {
+        with_mean_[place] = kernel.pair(codes.mean().data(), vectors.at(place), dimension);
+        const auto node = static_cast<std::int32_t>(place);
+        std::int32_t sum = 0;
+        code_dot_kernel().gathered(ones.data(), codes.codes(), &node, 1, codes.width(), &sum);
+        offsets_[place] = 128 * (sum - 128 * static_cast<std::int32_t>(codes.width()));
+      }
+    });
+  }
+
+  /// A node that others are compared with.
+  class Query {
+   public:
+    explicit Query(const CodePairs& pairs) : pairs_(pairs), code_(pairs.codes_.width()) {}
+
+    void set(Node node) {
+      const auto place = static_cast<std::size_t>(node);
+      const std::size_t width = code_.size();
+      const std::uint8_t* code = pairs_.codes_.codes() + place * width;
+      for (std::size_t i = 0; i < width; ++i) code_[i] = static_cast<std::int8_t>(code[i] ^ 0x80U);
+      scale_ = pairs_.codes_.scales()[place];
+      offset_ = pairs_.offsets_[place];
+      with_mean_ = pairs_.with_mean_[place];
+    }
+
+    /// scores[i]: of nodes[i] with the node that was set.
+    void compare(const Node* nodes, std::size_t count, float* scores) {
+      products_.resize(count);
+      const CodeTable& codes = pairs_.codes_;
+      code_dot_kernel().gathered(code_.data(), codes.codes(), nodes, count, code_.size(),
+                                 products_.data());
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto place = static_cast<std::size_t>(nodes[i]);
+        scores[i] = with_mean_ + pairs_.with_mean_[place] +
+                    scale_ * codes.scales()[place] * static_cast<float>(products_[i] - offset_);
+      }
+    }
+
+   private:
+    const CodePairs& pairs_;
+    std::vector<std::int8_t> code_;
+    float scale_ = 0;
+    std::int32_t offset_ = 0;
+    float with_mean_ = 0;
+    std::vector<std::int32_t> products_;
+  };
+
+  void prefetch(Node node) const { codes_.prefetch(static_cast<std::size_t>(node)); }
+
+ private:
+  const CodeTable& codes_;
+  LargeArray<float> with_mean_;       // [places] <mean, x>
+  LargeArray<std::int32_t> offsets_;  // [places] 128 times the sum of a code's elements
+};
+
+class Builder {
+ public:
+  Builder(faiss::HNSW& graph, const VectorTable& vectors, const CodeTable& codes)
+      : graph_(graph), pairs_(vectors, codes), locks_(vectors.size()), visited_(vectors.size()) {}
+
+  void link_all(const std::function<void(std::size_t)>& on_progress) {
+    // The highest nodes first: the first of them is where every search starts.
+    const std::size_t nodes = graph_.levels.size();
+    std::vector<Node> order(nodes);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](Node a, Node b) {
+      return graph_.levels[static_cast<std::size_t>(a)] >
+             graph_.levels[static_cast<std::size_t>(b)];
+    });
+    graph_.entry_point = order.front();
+    graph_.max_level = graph_.levels[static_cast<std::size_t>(order.front())] - 1;
+
+    const std::size_t tasks = (nodes - 1 + kNodesATask - 1) / kNodesATask;
+    std::atomic<std::size_t> linked{1};
+    const auto work = static_cast<std::size_t>(graph_.efConstruction) * 64 * 64 * nodes;
+    parallel_for(tasks, threads_for(work), [&](std::size_t task) {
+      Walker walker(*this);
+      const std::size_t first = 1 + task * kNodesATask;
+      const std::size_t last = std::min(nodes, first + kNodesATask);
+      for (std::size_t i = first; i < last; ++i) walker.link(order[i]);
+      if (on_progress) on_progress(linked += last - first);
+    });
+  }
+
+ private:
+  /// What one thread needs to link nodes.
+  class Walker {
+   public:
+    explicit Walker(Builder& builder)
+        : builder_(builder),
+          graph_(builder.graph_),
+          visited_(builder.visited_.borrow()),
+          query_(builder.pairs_),
+          owner_(builder.pairs_),
+          other_(builder.pairs_) {}
+
+    void link(Node node) {
+      const int top = graph_.levels[static_cast<std::size_t>(node)] - 1;
+      query_.set(node);
+      Hit nearest{0, graph_.entry_point};
+      compare_one(graph_.entry_point, nearest.score);
+      for (int level = graph_.max_level; level > top; --level) descend(level, nearest);
+      for (int level = std::min(top, graph_.max_level); level >= 0; --level) {
+        std::vector<Hit> found = search_level(level, nearest, node);
+        if (found.empty()) continue;
+        nearest = found.front();
+        // As many as the upper levels have, on the lowest too: half of its links are for nodes
+        // that come later.
+        select(found, static_cast<std::size_t>(graph_.nb_neighbors(1)));
+        set_links(node, level, found);
+        for (const Hit& neighbour : found) {
+          add_link(static_cast<Node>(neighbour.row), level, {neighbour.score, node});
+        }
+      }
+    }
+
+   private:
+    void compare_one(Node node, float& score) { query_.compare(&node, 1, &score); }
+
+    /// Copies the node's links at a level, up to the first that is not set.
+    void copy_links(Node node, int level, std::vector<Node>& links) {
+      links.clear();
+      std::size_t begin = 0;
+      std::size_t end = 0;
+      graph_.neighbor_range(node, level, &begin, &end);
+      const NodeLocks::Guard guard(builder_.locks_, node);
+      for (std::size_t i = begin; i < end && graph_.neighbors[i] >= 0; ++i) {
+        links.push_back(graph_.neighbors[i]);
+      }
+    }
+
+    void descend(int level, Hit& nearest) {
+      for (bool moved = true; moved;) {
+        moved = false;
+        copy_links(static_cast<Node>(nearest.row), level, links_);
+        scores_.resize(links_.size());
+        query_.compare(links_.data(), links_.size(), scores_.data());
+        for (std::size_t i = 0; i < links_.size(); ++i) {
+          if (!better({scores_[i], links_[i]}, nearest)) continue;
+          nearest = {scores_[i], links_[i]};
+          moved = true;
+        }
+      }
+    }
+
+    /// The ef_construction nodes of a level nearest to the one being linked, best first.
+    std::vector<Hit> search_level(int level, const Hit& start, Node self) {
+      visited_->forget_all();
+      visited_->visit(static_cast<std::size_t>(self));
+      visited_->visit(static_cast<std::size_t>(start.row));
+      std::priority_queue<Hit, std::vector<Hit>, WorseFirst> candidates;
+      TopK best(static_cast<std::size_t>(graph_.efConstruction));
+      candidates.push(start);
+      best.offer(start);
+      while (!candidates.empty()) {
+        const Hit candidate = candidates.top();
+        if (best.full() && better(best.worst(), candidate)) break;
+        candidates.pop();
+        copy_links(static_cast<Node>(candidate.row), level, links_);
+        std::erase_if(links_, [&](Node node) {
+          if (!visited_->visit(static_cast<std::size_t>(node))) return true;
+          builder_.pairs_.prefetch(node);
+          return false;
+        });
+        scores_.resize(links_.size());
+        query_.compare(links_.data(), links_.size(), scores_.data());
+        for (std::size_t i = 0; i < links_.size(); ++i) {
+          const Hit hit{scores_[i], links_[i]};
+          if (best.full() && !better(hit, best.worst())) continue;
+          candidates.push(hit);
+          best.offer(hit);
+        }
+      }
+      return best.take();
+    }
+
+    /// Keeps at most so many of the nodes, which come best first: those that are nearer to the node
+    /// to be linked than to any kept one, so that links lead in many directions.
+    void select(std::vector<Hit>& found, std::size_t most) {
+      if (found.size() <= 1) return;
+      kept_.clear();
+      std::size_t size = 0;
+      for (const Hit& each : found) {
+        if (size >= most) break;
+        const auto node = static_cast<Node>(each.row);
+        other_.set(node);
+        bool keep = true;
+        constexpr std::size_t kAtATime = 4;
+        for (std::size_t i = 0; i < kept_.size() && keep; i += kAtATime) {
+          const std::size_t count = std::min(kAtATime, kept_.size() - i);
+          float scores[kAtATime];
+          other_.compare(kept_.data() + i, count, scores);
+          for (std::size_t j = 0; j < count; ++j) keep = keep && scores[j] <= each.score;
+        }
+        if (!keep) continue;
+        kept_.push_back(node);
+        found[size++] = each;
+      }
+      found.resize(size);
+    }
+
+    void set_links(Node node, int level, const std::vector<Hit>& links) {
+      std::size_t begin = 0;
+      std::size_t end = 0;
+      graph_.neighbor_range(node, level, &begin, &end);
+      const NodeLocks::Guard guard(builder_.locks_, node);
+      write_links(begin, end, links);
+    }
+
+    void write_links(std::size_t begin, std::size_t end, const std::vector<Hit>& links) {
+      for (std::size_t i = begin; i < end; ++i) {
+        graph_.neighbors[i] =
+            i - begin < links.size() ? static_cast<Node>(links[i - begin].row) : -1;
+      }
+    }
+
+    /// Adds a link to owner's, which are chosen anew when there is no room for it.
+    void add_link(Node owner, int level, const Hit& link) {
+      std::size_t begin = 0;
+      std::size_t end = 0;
+      graph_.neighbor_range(owner, level, &begin, &end);
+      const NodeLocks::Guard guard(builder_.locks_, owner);
+      links_.clear();
+      for (std::size_t i = begin; i < end; ++i) {
+        if (graph_.neighbors[i] < 0) {
+          graph_.neighbors[i] = static_cast<Node>(link.row);
+          return;
+        }
+        links_.push_back(graph_.neighbors[i]);
+      }
+      owner_.set(owner);
+      scores_.resize(links_.size());
+      owner_.compare(links_.data(), links_.size(), scores_.data());
+      crowd_.assign(1, link);
+      for (std::size_t i = 0; i < links_.size(); ++i) crowd_.push_back({scores_[i], links_[i]});
+      std::sort(crowd_.begin(), crowd_.end(), Better());
+      select(crowd_, end - begin);
+      write_links(begin, end, crowd_);
+    }
+
+    Builder& builder_;
+    faiss::HNSW& graph_;
+    VisitedRowsPool::Lease visited_;
+    CodePairs::Query query_;
+    CodePairs::Query owner_;
+    CodePairs::Query other_;
+    std::vector<Node> links_;
+    std::vector<Node> kept_;
+    std::vector<Hit> crowd_;
+    std::vector<float> scores_;
+  };
+
+  faiss::HNSW& graph_;
+  const CodePairs pairs_;
+  NodeLocks locks_;
+  VisitedRowsPool visited_;
+};
+
+}  // namespace
+
+void build_graph(faiss::HNSW& graph, const VectorTable& vectors, const CodeTable& codes,
+                 const std::function<void(std::size_t linked)>& on_progress) {
+  Builder(graph, vectors, codes).link_all(on_progress);
+}
+
+}  // namespace vitrine::index
