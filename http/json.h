@@ -8,15 +8,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "http/message.h"
 
 namespace vitrine::http {
 
-/// Deepest nesting of a request body.
-inline constexpr int kMaxJsonDepth = 32;
-
-/// Parses one JSON text. Throws InvalidArgument, saying where, for malformed JSON, malformed UTF-8,
-/// a key that stands twice in one object, and nesting beyond kMaxJsonDepth.
+/// A request's JSON text, bounded as base/json.h says. Throws InvalidArgument, saying where.
 nlohmann::json parse_json(std::string_view text);
 
 /// The same for a request's body, whose Content-Type must be application/json; otherwise throws
@@ -58,8 +55,5 @@ class FieldReader {
   std::string where_;
   std::set<std::string> known_;
 };
-
-/// "a string", "a number", ... for messages.
-std::string_view type_of(const nlohmann::json& value);
 
 }  // namespace vitrine::http
