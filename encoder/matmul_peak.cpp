@@ -38,7 +38,7 @@ double measure(int threads, double milliseconds, const Multiply& multiply) {
   return 2.0 * kRows * kInputs * kOutputs * static_cast<double>(products) / seconds.count();
 }
 
-constexpr auto kDrop = [](int, int, int, const float*, const float*) {};
+constexpr auto kDrop = [](int, int, int, int, const float*, const float*) {};
 
 template <typename Value>
 double measure_packed(int threads, double milliseconds) {

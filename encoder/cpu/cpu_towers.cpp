@@ -235,7 +235,7 @@ class Tower {
   /// are the first block's input, of which each sequence has one more.
   void multiply_only(ThreadTeam& team, std::vector<Sequence> sequences,
                      const PackedLinear<Value>& input) {
-    const auto drop = [](int, int, int, const float*, const float*) {};
+    const auto drop = [](int, int, int, int, const float*, const float*) {};
     for_each_chunk(
         team, sequences,
         [&](const Share& share, const Chunk& chunk, std::span<const Sequence> part, Lane& lane) {
@@ -316,11 +316,13 @@ class Tower {
     }
     share.barrier();
     const auto [first, last] = share.of(projection_.panels());
-    projection_.multiply(kernels_, lane.pooled.data(), rows, first, last,
-                         [&](int row, int column, int count, const float* sums, const float* bias) {
-                           kernels_.add_bias(sums, bias, count,
-                                             embeddings + row * projection_.outputs() + column);
-                         });
+    const auto outputs = static_cast<std::size_t>(projection_.outputs());
+    projection_.multiply(
+        kernels_, lane.pooled.data(), rows, first, last,
+        [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
+          kernels_.add_bias(sums, bias, count, columns,
+                            embeddings + static_cast<std::size_t>(row) * outputs + column, outputs);
+        });
   }
 
   const Kernels& kernels_;
@@ -404,11 +406,15 @@ class CpuTowers : public ClipTowers {
           const auto [first, last] = share.of(patch_embedding_.panels());
           patch_embedding_.multiply(
               kernels_, patches, rows, first, last,
-              [&](int row, int column, int n, const float* sums, const float*) {
-                const int patch = row % (tokens - 1);
-                kernels_.add_bias(
-                    sums, positions_.row(static_cast<std::size_t>(patch) + 1).data() + column, n,
-                    hidden_row(row / (tokens - 1) * tokens + 1 + patch) + column);
+              [&](int row, int block, int column, int columns, const float* sums, const float*) {
+                for (int i = 0; i < block; ++i) {
+                  const int patch = (row + i) % (tokens - 1);
+                  kernels_.add_bias(
+                      sums + i * kPanelColumns,
+                      positions_.row(static_cast<std::size_t>(patch) + 1).data() + column, 1,
+                      columns, hidden_row((row + i) / (tokens - 1) * tokens + 1 + patch) + column,
+                      0);
+                }
               });
           share.barrier();
           const auto [first_row, last_row] = share.of(count * tokens);

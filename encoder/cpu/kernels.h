@@ -63,10 +63,12 @@ struct Kernels {
   /// Rounds n values to 8 bits, in steps that just cover them and zero.
   RowQuantization (*quantize)(const float* values, int n, std::uint8_t* out);
   RowQuantization (*quantize_bf16)(const BFloat16* values, int n, std::uint8_t* out);
-  /// values += row.scale * scales * (sums - row.zero * column_sums), n of each: what a product of
-  /// 8-bit numbers stands for. column_sums: of the columns of its right-hand side.
+  /// values += quantization.scale * scales * (sums - quantization.zero * column_sums) for a block
+  /// of rows at kPanelColumns, each with a quantization of its own: what a product of 8-bit numbers
+  /// stands for. column_sums: of the columns of its right-hand side.
   void (*add_dequantized)(const std::int32_t* sums, const std::int32_t* column_sums,
-                          const float* scales, RowQuantization row, int n, float* values);
+                          const float* scales, const RowQuantization* quantization, int rows,
+                          float* values);
 
   /// out = (x - mean) / sqrt(variance + eps) * scale + shift over n values; out may be x.
   void (*layer_norm)(const float* x, const float* scale, const float* shift, float eps, int n,
@@ -74,14 +76,19 @@ struct Kernels {
   void (*layer_norm_bf16)(const float* x, const float* scale, const float* shift, float eps, int n,
                           BFloat16* out);
 
-  // The epilogues of a linear layer: n values of one row of sums and the bias.
-  void (*add_bias)(const float* sums, const float* bias, int n, float* out);
-  void (*add_bias_bf16)(const float* sums, const float* bias, int n, BFloat16* out);
-  void (*activate)(const float* sums, const float* bias, Activation activation, int n, float* out);
-  void (*activate_bf16)(const float* sums, const float* bias, Activation activation, int n,
-                        BFloat16* out);
+  // The epilogues of a linear layer, on n <= kPanelColumns columns of a block of sums without bias:
+  // rows at kPanelColumns. out: rows at out_stride.
+  void (*add_bias)(const float* sums, const float* bias, int rows, int n, float* out,
+                   std::size_t out_stride);
+  void (*add_bias_bf16)(const float* sums, const float* bias, int rows, int n, BFloat16* out,
+                        std::size_t out_stride);
+  void (*activate)(const float* sums, const float* bias, Activation activation, int rows, int n,
+                   float* out, std::size_t out_stride);
+  void (*activate_bf16)(const float* sums, const float* bias, Activation activation, int rows,
+                        int n, BFloat16* out, std::size_t out_stride);
   /// out += sums + bias: a residual.
-  void (*accumulate)(const float* sums, const float* bias, int n, float* out);
+  void (*accumulate)(const float* sums, const float* bias, int rows, int n, float* out,
+                     std::size_t out_stride);
 
   /// row = softmax(row[0, count)), zeros from there to padded.
   void (*softmax)(float* row, int count, int padded);

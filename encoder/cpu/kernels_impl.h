@@ -396,43 +396,51 @@ void layer_norm(const float* x, const float* scale, const float* shift, float ep
       });
 }
 
-/// out = function(sums + bias)
+/// out = function(sums + bias, out), a block of rows.
 template <typename Out, typename Function>
-VITRINE_INLINE void epilogue(const float* sums, const float* bias, int n, Out* out,
-                             const Function& function) {
-  for_each_vector(
-      n, [&](int i) { store(out + i, function(load(sums + i) + load(bias + i))); },
-      [&](int i, int count) {
-        store_some(out + i, function(load_some(sums + i, count) + load_some(bias + i, count)),
-                   count);
-      });
-}
-
-template <typename Out>
-void add_bias(const float* sums, const float* bias, int n, Out* out) {
-  epilogue(
-      sums, bias, n, out, [](Vector x) __attribute__((always_inline)) { return x; });
-}
-
-template <typename Out>
-void activate(const float* sums, const float* bias, Activation activation, int n, Out* out) {
-  if (activation == Activation::kQuickGelu) {
-    epilogue(
-        sums, bias, n, out, [](Vector x) __attribute__((always_inline)) { return quick_gelu(x); });
-  } else {
-    epilogue(
-        sums, bias, n, out, [](Vector x) __attribute__((always_inline)) { return gelu(x); });
+VITRINE_INLINE void epilogue(const float* sums, const float* bias, int rows, int n, Out* out,
+                             std::size_t out_stride, const Function& function) {
+  for (int row = 0; row < rows; ++row) {
+    for_each_vector(
+        n,
+        [&](int i) { store(out + i, function(load(sums + i) + load(bias + i), out + i, kLanes)); },
+        [&](int i, int count) {
+          const Vector x = load_some(sums + i, count) + load_some(bias + i, count);
+          store_some(out + i, function(x, out + i, count), count);
+        });
+    sums += kPanelColumns;
+    out += out_stride;
   }
 }
 
-void accumulate(const float* sums, const float* bias, int n, float* out) {
-  for_each_vector(
-      n, [&](int i) { store(out + i, load(out + i) + (load(sums + i) + load(bias + i))); },
-      [&](int i, int count) {
-        store_some(
-            out + i,
-            load_some(out + i, count) + (load_some(sums + i, count) + load_some(bias + i, count)),
-            count);
+template <typename Out>
+void add_bias(const float* sums, const float* bias, int rows, int n, Out* out,
+              std::size_t out_stride) {
+  epilogue(
+      sums, bias, rows, n, out, out_stride,
+      [](Vector x, const Out*, int) __attribute__((always_inline)) { return x; });
+}
+
+template <typename Out>
+void activate(const float* sums, const float* bias, Activation activation, int rows, int n,
+              Out* out, std::size_t out_stride) {
+  if (activation == Activation::kQuickGelu) {
+    epilogue(
+        sums, bias, rows, n, out, out_stride,
+        [](Vector x, const Out*, int) __attribute__((always_inline)) { return quick_gelu(x); });
+  } else {
+    epilogue(
+        sums, bias, rows, n, out, out_stride,
+        [](Vector x, const Out*, int) __attribute__((always_inline)) { return gelu(x); });
+  }
+}
+
+void accumulate(const float* sums, const float* bias, int rows, int n, float* out,
+                std::size_t out_stride) {
+  epilogue(
+      sums, bias, rows, n, out, out_stride,
+      [](Vector x, const float* before, int count) __attribute__((always_inline)) {
+        return x + (count == kLanes ? load(before) : load_some(before, count));
       });
 }
 
@@ -475,29 +483,19 @@ RowQuantization quantize(const Value* values, int n, std::uint8_t* out) {
 }
 
 void add_dequantized(const std::int32_t* sums, const std::int32_t* column_sums, const float* scales,
-                     RowQuantization row, int n, float* values) {
-  const auto value = [&](const std::int32_t* sum, const std::int32_t* column_sum)
-      __attribute__((always_inline)) {
-    Integers s, c;
-    std::memcpy(&s, sum, sizeof(s));
-    std::memcpy(&c, column_sum, sizeof(c));
-    return __builtin_convertvector(s - c * row.zero, Vector) * row.scale;
-  };
-  for_each_vector(
-      n,
-      [&](int i) {
-        store(values + i, load(values + i) + value(sums + i, column_sums + i) * load(scales + i));
-      },
-      [&](int i, int count) {
-        std::int32_t some[2][kLanes] = {};
-        std::memcpy(some[0], sums + i, static_cast<std::size_t>(count) * sizeof(std::int32_t));
-        std::memcpy(some[1], column_sums + i,
-                    static_cast<std::size_t>(count) * sizeof(std::int32_t));
-        store_some(
-            values + i,
-            load_some(values + i, count) + value(some[0], some[1]) * load_some(scales + i, count),
-            count);
-      });
+                     const RowQuantization* quantization, int rows, float* values) {
+  for (int row = 0; row < rows; ++row) {
+    for (int i = 0; i < kPanelColumns; i += kLanes) {
+      Integers sum, column_sum;
+      std::memcpy(&sum, sums + i, sizeof(sum));
+      std::memcpy(&column_sum, column_sums + i, sizeof(column_sum));
+      const Vector exact =
+          __builtin_convertvector(sum - column_sum * quantization[row].zero, Vector);
+      store(values + i, load(values + i) + exact * quantization[row].scale * load(scales + i));
+    }
+    sums += kPanelColumns;
+    values += kPanelColumns;
+  }
 }
 
 void softmax(float* row, int count, int padded) {

@@ -39,10 +39,10 @@ class PackedLinear {
   /// Groups of kPanelColumns outputs; the last may be filled up with zeros.
   int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
 
-  /// Computes panels [first_panel, last_panel) of rows [0, rows) of the inputs. finish(row, column,
-  /// count, sums, bias) takes `count` outputs of one row, from `column` on: sums without bias,
-  /// bias. x: rows at row_stride<Value>(inputs()), zeros between inputs() and the next multiple
-  /// of 32.
+  /// Computes panels [first_panel, last_panel) of rows [0, rows) of the inputs. finish(row, count,
+  /// column, columns, sums, bias) takes outputs of `count` rows, from `row` and `column` on: sums
+  /// without bias, rows at kPanelColumns; bias. x: rows at row_stride<Value>(inputs()), zeros
+  /// between inputs() and the next multiple of 32.
   template <typename Finish>
   void multiply(const Kernels& kernels, const Value* x, int rows, int first_panel, int last_panel,
                 const Finish& finish) const {
@@ -58,13 +58,14 @@ class PackedLinear {
         // Each block of rows fetches its part of what the panels after these hold.
         const int first_line = panel_lines() * row / rows;
         const int last_line = panel_lines() * (row + block) / rows;
-        multiply_block(kernels, x + static_cast<std::size_t>(row) * stride, stride, block, weights,
-                       panels, weights + panel_size() + first_line * kLine, last_line - first_line,
-                       sums);
-        for (int i = 0; i < panels * block; ++i) {
-          const int column = (panel + i / block) * kPanelColumns;
-          finish(row + i % block, column, std::min(kPanelColumns, outputs_ - column),
-                 sums + i * kPanelColumns, bias_.data() + column);
+        multiply_block(
+            kernels, x + static_cast<std::size_t>(row) * stride, stride, block, weights, panels,
+            weights + static_cast<std::size_t>(panels) * panel_size() + first_line * kLine,
+            last_line - first_line, sums);
+        for (int p = 0; p < panels; ++p) {
+          const int column = (panel + p) * kPanelColumns;
+          finish(row, block, column, std::min(kPanelColumns, outputs_ - column),
+                 sums + p * block * kPanelColumns, bias_.data() + column);
         }
       }
     }

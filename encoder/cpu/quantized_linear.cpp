@@ -185,24 +185,23 @@ void QuantizedLinear::multiply_block(const Kernels& kernels, const QuantizedRows
   // Each block of rows fetches its part of what the panels after these hold.
   const int lines = static_cast<int>(panel_size()) / 64;
   const int first_line = lines * row / rows;
-  kernels.multiply_int8(x.numbers_.data() + first * x.stride_, x.stride_, block, weights, panels,
-                        depth(), sums, weights + panel_size() + std::ptrdiff_t{64} * first_line,
-                        lines * (row + block) / rows - first_line);
-  const int count = panels * block;
+  kernels.multiply_int8(
+      x.numbers_.data() + first * x.stride_, x.stride_, block, weights, panels, depth(), sums,
+      weights + static_cast<std::size_t>(panels) * panel_size() + std::ptrdiff_t{64} * first_line,
+      lines * (row + block) / rows - first_line);
   if (outliers_.empty()) {
-    std::fill_n(values, count * kPanelColumns, 0.0F);
+    std::fill_n(values, panels * block * kPanelColumns, 0.0F);
   } else {
     kernels.multiply_bf16(
         x.outliers_.data() + first * kMaxOutliers, kMaxOutliers, block,
         outlier_weights_.data() + first_panel * (std::size_t{kMaxOutliers} * kPanelColumns), panels,
         kMaxOutliers, values, nullptr, 0);
   }
-  for (int i = 0; i < count; ++i) {
-    const int column = (panel + i / block) * kPanelColumns;
-    kernels.add_dequantized(sums + i * kPanelColumns, column_sums_.data() + column,
-                            scales_.data() + column,
-                            x.quantization_[static_cast<std::size_t>(row + i % block)],
-                            kPanelColumns, values + i * kPanelColumns);
+  for (int p = 0; p < panels; ++p) {
+    const auto column = (first_panel + static_cast<std::size_t>(p)) * kPanelColumns;
+    kernels.add_dequantized(sums + p * block * kPanelColumns, column_sums_.data() + column,
+                            scales_.data() + column, x.quantization_.data() + first, block,
+                            values + p * block * kPanelColumns);
   }
 }
 

@@ -79,10 +79,10 @@ class QuantizedLinear {
       for (int row = 0; row < rows; row += kBlockRows) {
         const int block = std::min(kBlockRows, rows - row);
         multiply_block(kernels, x, row, block, rows, panel, panels, sums, values);
-        for (int i = 0; i < panels * block; ++i) {
-          const int column = (panel + i / block) * kPanelColumns;
-          finish(row + i % block, column, std::min(kPanelColumns, outputs_ - column),
-                 values + i * kPanelColumns, bias_.data() + column);
+        for (int p = 0; p < panels; ++p) {
+          const int column = (panel + p) * kPanelColumns;
+          finish(row, block, column, std::min(kPanelColumns, outputs_ - column),
+                 values + p * block * kPanelColumns, bias_.data() + column);
         }
       }
     }

@@ -23,20 +23,10 @@ void convert(const Kernels& kernels, const float* values, int n, BFloat16* out) 
   kernels.to_bf16(values, static_cast<std::size_t>(n), out);
 }
 
-void add_bias(const Kernels& k, const float* sums, const float* bias, int n, float* out) {
-  k.add_bias(sums, bias, n, out);
-}
-void add_bias(const Kernels& k, const float* sums, const float* bias, int n, BFloat16* out) {
-  k.add_bias_bf16(sums, bias, n, out);
-}
-void activate(const Kernels& k, const float* sums, const float* bias, Activation activation, int n,
-              float* out) {
-  k.activate(sums, bias, activation, n, out);
-}
-void activate(const Kernels& k, const float* sums, const float* bias, Activation activation, int n,
-              BFloat16* out) {
-  k.activate_bf16(sums, bias, activation, n, out);
-}
+auto add_bias(const Kernels& kernels, const float* /*out*/) { return kernels.add_bias; }
+auto add_bias(const Kernels& kernels, const BFloat16* /*out*/) { return kernels.add_bias_bf16; }
+auto activate(const Kernels& kernels, const float* /*out*/) { return kernels.activate; }
+auto activate(const Kernels& kernels, const BFloat16* /*out*/) { return kernels.activate_bf16; }
 void layer_norm(const Kernels& k, const float* x, const NormWeights& norm, float eps, int n,
                 float* out) {
   k.layer_norm(x, norm.scale.data(), norm.shift.data(), eps, n, out);
@@ -237,17 +227,20 @@ void Transformer<Linear>::run(const Share& share, std::span<const Sequence> sequ
   Value* query_key_value = workspace.query_key_value_.data();
   Value* wide = workspace.wide_.data();
 
-  const auto store_query_key_value = [&](int row, int column, int count, const float* sums,
-                                         const float* bias) {
-    add_bias(kernels_, sums, bias, count, query_key_value + at(row, qkv_stride) + column);
+  const auto store_query_key_value = [&](int row, int count, int column, int columns,
+                                         const float* sums, const float* bias) {
+    add_bias(kernels_, query_key_value)(sums, bias, count, columns,
+                                        query_key_value + at(row, qkv_stride) + column, qkv_stride);
   };
-  const auto add_to_hidden = [&](int row, int column, int count, const float* sums,
+  const auto add_to_hidden = [&](int row, int count, int column, int columns, const float* sums,
                                  const float* bias) {
-    kernels_.accumulate(sums, bias, count, hidden + at(row, hidden_stride) + column);
+    kernels_.accumulate(sums, bias, count, columns, hidden + at(row, hidden_stride) + column,
+                        hidden_stride);
   };
-  const auto activate_into_wide = [&](int row, int column, int count, const float* sums,
-                                      const float* bias) {
-    activate(kernels_, sums, bias, config_.activation, count, wide + at(row, wide_stride) + column);
+  const auto activate_into_wide = [&](int row, int count, int column, int columns,
+                                      const float* sums, const float* bias) {
+    activate(kernels_, wide)(sums, bias, config_.activation, count, columns,
+                             wide + at(row, wide_stride) + column, wide_stride);
   };
 
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
@@ -292,7 +285,7 @@ void Transformer<Linear>::run(const Share& share, std::span<const Sequence> sequ
 template <typename Linear>
 void Transformer<Linear>::multiply_only(const Share& share, int rows,
                                         const Workspace& workspace) const {
-  const auto drop = [](int, int, int, const float*, const float*) {};
+  const auto drop = [](int, int, int, int, const float*, const float*) {};
   const auto multiply_all = [&](const Linear& linear, const AlignedBuffer<Value>& values) {
     multiply(share, linear, values, rows, 0, linear.panels(), workspace, drop);
   };

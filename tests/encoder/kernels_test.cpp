@@ -196,19 +196,23 @@ TEST_P(Kernel, ARowThatIsNotFiniteStaysSo) {
 }
 
 TEST_P(Kernel, AddsWhatSumsOfBytesStandFor) {
+  constexpr std::size_t kRows = 3;
   std::mt19937 random(4);
-  std::vector<std::int32_t> sums(21), column_sums(21);
+  std::vector<std::int32_t> sums(kRows * kPanelColumns), column_sums(kPanelColumns);
   for (std::int32_t& sum : sums)
     sum = static_cast<std::int32_t>(random() % 20'000'000) - 10'000'000;
   for (std::int32_t& sum : column_sums) sum = static_cast<std::int32_t>(random() % 60'000) - 30'000;
-  const std::vector<float> scales = random_floats(21);
-  const std::vector<float> before = random_floats(21);
+  const std::vector<float> scales = random_floats(kPanelColumns);
+  const std::vector<float> before = random_floats(sums.size());
+  const RowQuantization rows[kRows] = {{0.25F, 201}, {3.0F, 0}, {0.001F, 255}};
   std::vector<float> values = before;
-  k().add_dequantized(sums.data(), column_sums.data(), scales.data(), {0.25F, 201}, 21,
-                      values.data());
+  k().add_dequantized(sums.data(), column_sums.data(), scales.data(), rows, kRows, values.data());
   for (std::size_t i = 0; i < values.size(); ++i) {
+    const RowQuantization& row = rows[i / kPanelColumns];
+    const std::size_t column = i % kPanelColumns;
     const double expected =
-        before[i] + 0.25 * scales[i] * (sums[i] - std::int64_t{201} * column_sums[i]);
+        before[i] + double{row.scale} * scales[column] *
+                        static_cast<double>(sums[i] - std::int64_t{row.zero} * column_sums[column]);
     EXPECT_NEAR(values[i], expected, 1e-6 * std::abs(expected) + 1e-6);
   }
 }
@@ -264,7 +268,12 @@ TEST_P(Kernel, ActivatesAsFloat32Can) {
   for (float value = -30; value < 30; value += 0.0137F) x.push_back(value);
   const std::vector<float> bias(x.size(), 0.25F);
   std::vector<float> out(x.size());
-  const int n = static_cast<int>(x.size());
+  const auto activate = [&](Activation activation) {
+    for (std::size_t i = 0; i < x.size(); i += kPanelColumns) {
+      const int n = static_cast<int>(std::min<std::size_t>(kPanelColumns, x.size() - i));
+      k().activate(&x[i], &bias[i], activation, 1, n, &out[i], 0);
+    }
+  };
   const auto expect = [&](const char* name, auto reference) {
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double input = double{x[i]} + 0.25;
@@ -275,9 +284,9 @@ TEST_P(Kernel, ActivatesAsFloat32Can) {
           << name << " of " << input;
     }
   };
-  k().activate(x.data(), bias.data(), Activation::kQuickGelu, n, out.data());
+  activate(Activation::kQuickGelu);
   expect("quick_gelu", [](double v) { return v / (1 + std::exp(-1.702 * v)); });
-  k().activate(x.data(), bias.data(), Activation::kGelu, n, out.data());
+  activate(Activation::kGelu);
   expect("gelu", [](double v) { return v * 0.5 * (1 + std::erf(v / std::sqrt(2.0))); });
 }
 
@@ -297,17 +306,57 @@ TEST_P(Kernel, TakesTheSoftmaxOfWhatIsSeenAndNoMore) {
   }
 }
 
-TEST_P(Kernel, AddsBiasAndResidual) {
-  const std::vector<float> sums = random_floats(21);
-  const std::vector<float> bias = random_floats(21);
-  const std::vector<float> before = random_floats(21);
+TEST_P(Kernel, FinishesABlockOfRowsAndWritesNothingElse) {
+  constexpr int kRows = 3, kColumns = 21;
+  constexpr std::size_t kStride = 40;
+  const std::vector<float> sums = random_floats(std::size_t{kRows} * kPanelColumns);
+  const std::vector<float> bias = random_floats(kColumns);
+  const std::vector<float> before = random_floats(kRows * kStride);
+  const auto expect = [&](const std::vector<float>& out, float tolerance, auto wanted) {
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const std::size_t row = i / kStride, column = i % kStride;
+      if (column >= kColumns) {
+        EXPECT_EQ(out[i], before[i]);
+      } else {
+        const float value = wanted(sums[row * kPanelColumns + column] + bias[column], before[i]);
+        EXPECT_NEAR(out[i], value, tolerance * std::abs(value) + 1e-6F);
+      }
+    }
+  };
+  const auto quick_gelu = [](float x, float) { return x / (1 + std::exp(-1.702F * x)); };
   std::vector<float> out = before;
-  k().accumulate(sums.data(), bias.data(), 21, out.data());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    EXPECT_FLOAT_EQ(out[i], before[i] + (sums[i] + bias[i]));
-  }
-  k().add_bias(sums.data(), bias.data(), 21, out.data());
-  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_FLOAT_EQ(out[i], sums[i] + bias[i]);
+  k().accumulate(sums.data(), bias.data(), kRows, kColumns, out.data(), kStride);
+  expect(out, 1e-6F, [](float x, float old) { return old + x; });
+  out = before;
+  k().add_bias(sums.data(), bias.data(), kRows, kColumns, out.data(), kStride);
+  expect(out, 1e-6F, [](float x, float) { return x; });
+  out = before;
+  k().activate(sums.data(), bias.data(), Activation::kQuickGelu, kRows, kColumns, out.data(),
+               kStride);
+  expect(out, 1e-5F, quick_gelu);
+
+  const auto in_bfloat16 = [&](auto finish) {
+    std::vector<BFloat16> halves(before.size(), 0xffff);
+    finish(halves.data());
+    std::vector<float> values = before;
+    for (std::size_t i = 0; i < halves.size(); ++i) {
+      if (i % kStride < kColumns) {
+        values[i] = from_bf16(halves[i]);
+      } else {
+        EXPECT_EQ(halves[i], 0xffff);
+      }
+    }
+    return values;
+  };
+  expect(in_bfloat16([&](BFloat16* halves) {
+           k().add_bias_bf16(sums.data(), bias.data(), kRows, kColumns, halves, kStride);
+         }),
+         0x1p-8F, [](float x, float) { return x; });
+  expect(in_bfloat16([&](BFloat16* halves) {
+           k().activate_bf16(sums.data(), bias.data(), Activation::kQuickGelu, kRows, kColumns,
+                             halves, kStride);
+         }),
+         0x1p-8F, quick_gelu);
 }
 
 TEST_P(Kernel, Transposes) {

@@ -38,13 +38,16 @@ Matrix multiply(const Kernels& kernels, const QuantizedLinear& linear, Matrix x)
     linear.write_row(kernels, x.row(row).data(), static_cast<int>(row), rows);
   }
   Matrix y(x.rows(), static_cast<std::size_t>(linear.outputs()));
-  linear.multiply(kernels, rows, static_cast<int>(x.rows()), 0, linear.panels(),
-                  [&](int row, int column, int count, const float* sums, const float* bias) {
-                    for (int i = 0; i < count; ++i) {
-                      y.row(static_cast<std::size_t>(row))[static_cast<std::size_t>(column + i)] =
-                          sums[i] + bias[i];
-                    }
-                  });
+  linear.multiply(
+      kernels, rows, static_cast<int>(x.rows()), 0, linear.panels(),
+      [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
+        for (int r = 0; r < count; ++r) {
+          for (int i = 0; i < columns; ++i) {
+            y.row(static_cast<std::size_t>(row + r))[static_cast<std::size_t>(column + i)] =
+                sums[r * kPanelColumns + i] + bias[i];
+          }
+        }
+      });
   return y;
 }
 
