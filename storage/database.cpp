@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "storage/database_keys.h"
+#include "storage/database_state.h"
 #include "storage/rocksdb_status.h"
 
 namespace vitrine::storage {
@@ -25,32 +26,9 @@ namespace {
 
 using nlohmann::json;
 
-static_assert(std::endian::native == std::endian::little, "embeddings are stored little-endian");
-
-enum Family : std::size_t { kDefault, kProducts, kEmbeddings, kCatalogs, kJobs, kFamilyCount };
-constexpr const char* kFamilyNames[kFamilyCount] = {"default", "products", "embeddings", "catalogs",
-                                                    "jobs"};
-
-/// Keys of one MultiGet: bounds how many blocks it pins at once.
-constexpr std::size_t kReadBatch = 256;
 constexpr std::size_t kMaxJobIdBytes = 128;
 /// put_embeddings fsyncs at most this often.
 constexpr std::chrono::milliseconds kEmbeddingSyncInterval{1000};
-
-rocksdb::Slice slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
-std::string_view view(const rocksdb::Slice& bytes) { return {bytes.data(), bytes.size()}; }
-
-std::int64_t steady_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-rocksdb::WriteOptions synced() {
-  rocksdb::WriteOptions options;
-  options.sync = true;
-  return options;
-}
 
 rocksdb::DBOptions database_options() {
   rocksdb::DBOptions options;
@@ -79,9 +57,15 @@ rocksdb::ColumnFamilyOptions family_options(Family family,
   const auto supported = rocksdb::GetSupportedCompressions();
   const bool lz4 =
       std::find(supported.begin(), supported.end(), rocksdb::kLZ4Compression) != supported.end();
-  // Float mantissas do not compress.
-  options.compression =
-      family != kEmbeddings && lz4 ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+  // Neither float mantissas nor image files compress.
+  const bool compressible = family != kEmbeddings && family != kUpdates && family != kUploads;
+  options.compression = compressible && lz4 ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+  if (family == kUploads) {
+    // Compaction moves the keys of images, not their bytes.
+    options.enable_blob_files = true;
+    options.min_blob_size = 4096;
+    options.enable_blob_garbage_collection = true;
+  }
   return options;
 }
 
@@ -89,18 +73,6 @@ std::string encode_product(const Product& product) {
   return json{
       {"image", product.image}, {"caption", product.caption}, {"attributes", product.attributes}}
       .dump();
-}
-
-Product decode_product(const std::string& catalog, const std::string& id, std::string_view value) {
-  try {
-    json record = json::parse(value);
-    Product product{id, record.at("image").get<std::string>(),
-                    record.at("caption").get<std::string>(), std::move(record.at("attributes"))};
-    return product;
-  } catch (const json::exception& error) {
-    throw corruption(fmt::format("the stored product \"{}\" of catalog {} is malformed: {}",
-                                 printable(id), catalog, error.what()));
-  }
 }
 
 CatalogPointer decode_pointer(const std::string& catalog, std::string_view value) {
@@ -135,6 +107,18 @@ void check_job_id(const std::string& id) {
 
 }  // namespace
 
+Product decode_product(const std::string& catalog, const std::string& id, std::string_view value) {
+  try {
+    json record = json::parse(value);
+    Product product{id, record.at("image").get<std::string>(),
+                    record.at("caption").get<std::string>(), std::move(record.at("attributes"))};
+    return product;
+  } catch (const json::exception& error) {
+    throw corruption(fmt::format("the stored product \"{}\" of catalog {} is malformed: {}",
+                                 printable(id), catalog, error.what()));
+  }
+}
+
 void validate(const DatabaseOptions& options) {
   if (options.block_cache_mb < 1 || options.block_cache_mb > 65536) {
     throw invalid_argument(
@@ -152,91 +136,6 @@ void check_catalog_name(const std::string& name) {
         fmt::format("catalog name \"{}\"; it must be 1 to 64 of A-Z a-z 0-9 _ -", printable(name)));
   }
 }
-
-struct Database::State {
-  std::unique_ptr<rocksdb::DB> db;
-  rocksdb::ColumnFamilyHandle* families[kFamilyCount] = {};  // destroyed before db is closed
-  std::atomic<std::int64_t> last_sync_ms{0};
-
-  State() = default;
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  ~State() {
-    if (db == nullptr) return;
-    // A destructor cannot report; whatever is not written here is recovered from the log.
-    db->FlushWAL(true).PermitUncheckedError();
-    for (auto* family : families) db->DestroyColumnFamilyHandle(family).PermitUncheckedError();
-    db->Close().PermitUncheckedError();
-  }
-
-  /// Never inlined, so that write() is a frame of whatever happens below: by it
-  /// tests/sanitizers/tsan.supp knows RocksDB's group commit.
-  [[gnu::noinline]] rocksdb::Status commit(rocksdb::WriteBatch& batch,
-                                           const rocksdb::WriteOptions& options) {
-    return db->Write(options, &batch);
-  }
-
-  void write(rocksdb::WriteBatch& batch, const rocksdb::WriteOptions& options,
-             const std::string& context) {
-    throw_if_error(commit(batch, options), context);
-    if (options.sync) last_sync_ms = steady_ms();
-  }
-
-  void put(Family family, const std::string& key, const std::string& value,
-           const std::string& context) {
-    rocksdb::WriteBatch batch;
-    throw_if_error(batch.Put(families[family], key, value), context);
-    write(batch, synced(), context);
-  }
-
-  void remove(Family family, const std::string& key, const std::string& context) {
-    rocksdb::WriteBatch batch;
-    throw_if_error(batch.Delete(families[family], key), context);
-    write(batch, synced(), context);
-  }
-
-  std::optional<std::string> get(Family family, const std::string& key,
-                                 const std::string& context) const {
-    std::string value;
-    const rocksdb::Status status =
-        db->Get(rocksdb::ReadOptions(), families[family], slice(key), &value);
-    if (status.IsNotFound()) return std::nullopt;
-    throw_if_error(status, context);
-    return value;
-  }
-
-  /// Calls use(i, value) for each key that is present.
-  template <typename Use>
-  void multi_get(Family family, const std::vector<std::string>& keys, const std::string& context,
-                 const Use& use) const {
-    for (std::size_t start = 0; start < keys.size(); start += kReadBatch) {
-      const std::size_t count = std::min(kReadBatch, keys.size() - start);
-      std::vector<rocksdb::Slice> slices;
-      slices.reserve(count);
-      for (std::size_t i = 0; i < count; ++i) slices.push_back(slice(keys[start + i]));
-      std::vector<rocksdb::PinnableSlice> values(count);
-      std::vector<rocksdb::Status> statuses(count);
-      db->MultiGet(rocksdb::ReadOptions(), families[family], count, slices.data(), values.data(),
-                   statuses.data());
-      for (std::size_t i = 0; i < count; ++i) {
-        if (statuses[i].IsNotFound()) continue;
-        throw_if_error(statuses[i], context);
-        use(start + i, view(values[i]));
-      }
-    }
-  }
-
-  /// Calls use(key, value) for every entry of the family, in key order.
-  template <typename Use>
-  void scan(Family family, const std::string& context, const Use& use) const {
-    const std::unique_ptr<rocksdb::Iterator> entry(
-        db->NewIterator(rocksdb::ReadOptions(), families[family]));
-    for (entry->SeekToFirst(); entry->Valid(); entry->Next()) {
-      use(entry->key().ToString(), view(entry->value()));
-    }
-    throw_if_error(entry->status(), context);
-  }
-};
 
 Database::Database(const std::filesystem::path& path, const DatabaseOptions& options)
     : state_(std::make_unique<State>()) {
@@ -326,7 +225,7 @@ void Database::put_products(const std::string& catalog, std::uint64_t generation
   const std::string prefix = product_prefix(catalog, generation);
   rocksdb::WriteBatch batch;
   for (const Product& product : products) {
-    if (const std::string fault = find_fault(product); !fault.empty()) {
+    if (const std::string fault = find_fault(product, ImageName::kOptional); !fault.empty()) {
       throw invalid_argument(fmt::format("product \"{}\": {}", printable(product.id), fault));
     }
     throw_if_error(
@@ -359,10 +258,7 @@ std::vector<std::optional<Product>> Database::get_products(const std::string& ca
 void Database::delete_products(const std::string& catalog, std::uint64_t generation) {
   const std::string context = "cannot delete products of catalog " + catalog;
   const std::string begin = product_prefix(catalog, generation);
-  std::string end = begin;
-  // The successor of the prefix in key order; a generation below 2^64 - 1 has one of equal length.
-  for (auto byte = end.rbegin(); ++*byte == '\0'; ++byte) {
-  }
+  const std::string end = after_prefix(begin);
   rocksdb::WriteBatch batch;
   throw_if_error(batch.DeleteRange(state_->families[kProducts], slice(begin), slice(end)), context);
   state_->write(batch, synced(), context);
@@ -413,8 +309,15 @@ void Database::publish_generation(const std::string& catalog, const CatalogPoint
 }
 
 void Database::delete_pointer(const std::string& catalog) {
-  check_catalog_name(catalog);
-  state_->remove(kCatalogs, catalog, "cannot delete the pointer of " + catalog);
+  const std::string context = "cannot delete the pointer of " + catalog;
+  const std::string prefix = catalog_prefix(catalog);
+  const std::string end = after_prefix(prefix);
+  rocksdb::WriteBatch batch;
+  throw_if_error(batch.Delete(state_->families[kCatalogs], catalog), context);
+  for (const Family family : {kUpdates, kUploads}) {
+    throw_if_error(batch.DeleteRange(state_->families[family], slice(prefix), slice(end)), context);
+  }
+  state_->write(batch, synced(), context);
 }
 
 void Database::put_job(const std::string& id, const json& job) {

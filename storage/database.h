@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "base/matrix.h"
 #include "base/sha256.h"
 #include "storage/product.h"
+#include "storage/update.h"
 
 namespace vitrine::storage {
 
@@ -41,9 +43,9 @@ void validate(const DatabaseOptions& options);
 /// at a time opens a folder.
 ///
 /// Durability: what a method has written survives the process's death (kill -9) once the method
-/// returned. What survives a power cut: everything written before the last publish_generation,
-/// put_job or delete_products, and embeddings older than about a second; always a prefix of the
-/// writes, never a mixture.
+/// returned. What survives a power cut: everything written before the last put_updates,
+/// publish_generation, put_job or delete_products, and embeddings older than about a second; always
+/// a prefix of the writes, never a mixture.
 ///
 /// Every method throws Corruption when stored bytes fail their checksum or their format,
 /// ResourceExhausted when the disk is full, Unavailable when reading or writing fails.
@@ -89,8 +91,31 @@ class Database {
   /// The one atomic, fsynced write that makes a generation current. Its products, and its folder by
   /// GenerationStore::finish, must have been written before.
   void publish_generation(const std::string& catalog, const CatalogPointer& pointer);
-  /// Forgets the catalog; its generations become sweepable.
+  /// Forgets the catalog with its updates and uploads; its generations become sweepable.
   void delete_pointer(const std::string& catalog);
+
+  // Updates (storage/update.h), and the images that came with them.
+
+  /// One atomic, fsynced write; several threads' writes share an fsync. Throws InvalidArgument as
+  /// encode_update() does; nothing is written then.
+  void put_updates(const std::string& catalog, std::span<const Update> updates,
+                   std::span<const Upload> uploads = {});
+  /// Calls use() with every update above the sequence number `after`, ascending. They are those of
+  /// one moment; what is put meanwhile is not among them.
+  void read_updates(const std::string& catalog, std::uint64_t after,
+                    const std::function<void(Update&&)>& use) const;
+  /// The highest sequence number that is stored; 0 when there is none.
+  std::uint64_t last_update(const std::string& catalog) const;
+  /// Forgets the updates up to and including that sequence number. Not fsynced.
+  void delete_updates(const std::string& catalog, std::uint64_t through);
+
+  std::optional<std::string> get_upload(const std::string& catalog,
+                                        const Sha256Digest& digest) const;
+  std::set<Sha256Digest> list_uploads(const std::string& catalog) const;
+  /// The uploads that a product of any stored generation, or a stored update, names. Reads all of
+  /// them: seconds for a million.
+  std::set<Sha256Digest> list_named_uploads(const std::string& catalog) const;
+  void delete_uploads(const std::string& catalog, std::span<const Sha256Digest> uploads);
 
   // Jobs: any JSON object under an id of printable ASCII without blanks, at most 128 bytes.
 

@@ -13,6 +13,12 @@ namespace {
 constexpr std::size_t kNumberBytes = 8;
 constexpr std::size_t kMaxPartBytes = 255;  // its length is one byte
 
+void append_number(std::string& key, std::uint64_t number) {
+  for (std::size_t i = 0; i < kNumberBytes; ++i) {
+    key += static_cast<char>((number >> (8 * (kNumberBytes - 1 - i))) & 0xff);
+  }
+}
+
 void append_part(std::string& key, std::string_view part) {
   key += static_cast<char>(static_cast<unsigned char>(part.size()));
   key += part;
@@ -28,10 +34,32 @@ std::string product_prefix(const std::string& catalog, std::uint64_t generation)
   }
   std::string key;
   append_part(key, catalog);
-  for (std::size_t i = 0; i < kNumberBytes; ++i) {
-    key += static_cast<char>((generation >> (8 * (kNumberBytes - 1 - i))) & 0xff);
-  }
+  append_number(key, generation);
   return key;
+}
+
+std::string catalog_prefix(const std::string& catalog) {
+  check_catalog_name(catalog);
+  std::string key;
+  append_part(key, catalog);
+  return key;
+}
+
+std::string update_key(const std::string& catalog, std::uint64_t sequence) {
+  std::string key = catalog_prefix(catalog);
+  append_number(key, sequence);
+  return key;
+}
+
+std::string upload_key(const std::string& catalog, const Sha256Digest& digest) {
+  return embedding_key(catalog_prefix(catalog), digest);
+}
+
+std::string after_prefix(std::string prefix) {
+  while (!prefix.empty() && static_cast<unsigned char>(prefix.back()) == 0xff) prefix.pop_back();
+  if (!prefix.empty())
+    prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1);
+  return prefix;
 }
 
 std::optional<std::pair<std::string, std::uint64_t>> parse_product_prefix(std::string_view key) {

@@ -138,7 +138,8 @@ Manifest GenerationStore::finish(Manifest manifest) {
   return manifest;
 }
 
-Manifest GenerationStore::open(const std::string& catalog, std::uint64_t generation) const {
+Manifest GenerationStore::read_manifest(const std::string& catalog,
+                                        std::uint64_t generation) const {
   const fs::path source = folder(catalog, generation);
   std::error_code code;
   if (!fs::is_directory(source, code)) {
@@ -162,7 +163,12 @@ Manifest GenerationStore::open(const std::string& catalog, std::uint64_t generat
     throw corruption(fmt::format("{} belongs to generation {} of catalog {}; was the folder moved?",
                                  file.string(), manifest.generation, manifest.catalog));
   }
-  for (const GenerationFile& listed : manifest.files) verify(source, listed);
+  return manifest;
+}
+
+Manifest GenerationStore::open(const std::string& catalog, std::uint64_t generation) const {
+  Manifest manifest = read_manifest(catalog, generation);
+  for (const GenerationFile& listed : manifest.files) verify(folder(catalog, generation), listed);
   return manifest;
 }
 

@@ -38,10 +38,13 @@ struct Manifest {
   nlohmann::json index =
       nlohmann::json::object();  ///< kind and parameters, as the engine writes it
   std::uint64_t product_count = 0;
-  ImageSourceSpec image_source;       ///< type and location; max_bytes is not stored
-  std::string catalog_file;           ///< the file it was made from
-  std::string content_hash;           ///< of the catalog's records and image bytes
-  std::string created_at;             ///< RFC 3339, UTC
+  ImageSourceSpec image_source;  ///< type and location; max_bytes is not stored
+  std::string catalog_file;      ///< the file it was made from
+  std::string content_hash;      ///< of the catalog's records and image bytes
+  std::string created_at;        ///< RFC 3339, UTC
+  /// The catalog's updates up to this sequence number are contained in the generation, or replaced
+  /// by the file it was made from; later ones go on top of it (storage/update.h).
+  std::uint64_t covered_sequence = 0;
   std::vector<GenerationFile> files;  ///< filled by GenerationStore::finish
 
   bool operator==(const Manifest&) const = default;
@@ -71,6 +74,9 @@ class GenerationStore {
   /// Reads the manifest and verifies every file against it. Throws NotFound without a folder,
   /// Corruption naming the damaged or missing file.
   Manifest open(const std::string& catalog, std::uint64_t generation) const;
+
+  /// The manifest alone: its own checksum is verified, the files are not. Throws as open() does.
+  Manifest read_manifest(const std::string& catalog, std::uint64_t generation) const;
 
   std::filesystem::path folder(const std::string& catalog, std::uint64_t generation) const;
   std::vector<std::string> catalogs() const;

@@ -42,6 +42,7 @@ std::string print_manifest(const Manifest& manifest) {
       {"catalog_file", manifest.catalog_file},
       {"content_hash", manifest.content_hash},
       {"created_at", manifest.created_at},
+      {"covered_sequence", manifest.covered_sequence},
       {"files", std::move(files)},
   };
   try {
@@ -79,6 +80,8 @@ Manifest parse_manifest(const std::filesystem::path& file, const std::string& te
     fields.at("catalog_file").get_to(manifest.catalog_file);
     fields.at("content_hash").get_to(manifest.content_hash);
     fields.at("created_at").get_to(manifest.created_at);
+    // Absent from what was written before there were updates.
+    manifest.covered_sequence = fields.value("covered_sequence", std::uint64_t{0});
     for (const json& entry : fields.at("files")) {
       GenerationFile& listed = manifest.files.emplace_back();
       entry.at("name").get_to(listed.name);

@@ -51,10 +51,13 @@ std::string find_name_fault(std::string_view field, std::string_view text, std::
 
 std::string find_id_fault(std::string_view id) { return find_name_fault("id", id, kMaxIdBytes); }
 
-std::string find_fault(const Product& product) {
+std::string find_fault(const Product& product, ImageName image) {
   if (std::string fault = find_id_fault(product.id); !fault.empty()) return fault;
-  if (std::string fault = find_name_fault("image", product.image, kMaxImageBytes); !fault.empty()) {
-    return fault;
+  if (image == ImageName::kRequired || !product.image.empty()) {
+    if (std::string fault = find_name_fault("image", product.image, kMaxImageBytes);
+        !fault.empty()) {
+      return fault;
+    }
   }
   if (std::string fault = find_text_fault("caption", product.caption, kMaxCaptionBytes);
       !fault.empty()) {
