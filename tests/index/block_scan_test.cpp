@@ -1,0 +1,58 @@
+#include "index/block_scan.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "vectors.h"
+
+namespace vitrine::index {
+namespace {
+
+constexpr std::size_t kRows = 1500;
+constexpr std::size_t kDimension = 24;
+
+class BlockScan : public ::testing::Test {
+ protected:
+  /// The rows as blocks of `most` rows.
+  std::vector<VectorBlock> blocks(std::size_t most) const {
+    std::vector<VectorBlock> result;
+    for (std::size_t first = 0; first < kRows; first += most) {
+      result.push_back({rows_.row(first).data(), std::min(most, kRows - first)});
+    }
+    return result;
+  }
+
+  const Matrix rows_ = clustered_vectors(kRows, kDimension, 1);
+  const Matrix queries_ = clustered_vectors(5, kDimension, 2);
+};
+
+TEST_F(BlockScan, AgreesWithAFlatIndexWhateverTheBlocks) {
+  IndexSpec spec;
+  const auto flat = build_index(rows_, spec);
+  for (const std::size_t one_in : {1U, 3U, 700U}) {
+    RowSet allowed(kRows);
+    for (std::size_t row = 0; row < kRows; row += one_in) allowed.insert(row);
+    SearchOptions options;
+    options.allowed = &allowed;
+    for (const int k : {1, 10, 2000}) {
+      const SearchResult expected = flat->search(queries_, k, options);
+      for (const std::size_t most : {1U, 7U, 256U, 1000U, 5000U}) {
+        const SearchResult found =
+            scan_blocks(queries_, blocks(most), allowed, static_cast<std::size_t>(k));
+        EXPECT_EQ(found.rows, expected.rows) << one_in << " " << k << " " << most;
+        EXPECT_EQ(found.scores, expected.scores);
+      }
+    }
+  }
+}
+
+TEST_F(BlockScan, OfNothingFindsNothing) {
+  const SearchResult found = scan_blocks(queries_, {}, RowSet(), 3);
+  EXPECT_EQ(found.rows, std::vector<std::int64_t>(15, kNoRow));
+  EXPECT_TRUE(
+      scan_blocks(MatrixView{nullptr, 0, kDimension}, blocks(7), RowSet(kRows), 3).rows.empty());
+}
+
+}  // namespace
+}  // namespace vitrine::index
