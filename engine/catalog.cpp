@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <mutex>
+#include <numeric>
 #include <random>
 #include <unordered_map>
 #include <utility>
@@ -15,6 +17,7 @@
 
 namespace vitrine::engine {
 
+/// A generation.
 struct Catalog::State {
   // Constant after construction.
   const storage::Database* database = nullptr;
@@ -69,15 +72,22 @@ std::shared_ptr<const Catalog> Catalog::open(const storage::GenerationStore& gen
   }
   state->images = open_checked(manifest, folder / storage::kImageIndexFile);
   state->captions = open_checked(manifest, folder / storage::kCaptionIndexFile);
-  return std::shared_ptr<const Catalog>(new Catalog(std::move(state)));
+  Delta none(state->ids.size(), state->images->dimension(), manifest.covered_sequence);
+  return std::shared_ptr<const Catalog>(new Catalog(std::move(state), std::move(none)));
 }
 
-Catalog::Catalog(std::unique_ptr<const State> state) : state_(std::move(state)) {}
+std::shared_ptr<const Catalog> Catalog::with(Delta delta) const {
+  return std::shared_ptr<const Catalog>(new Catalog(state_, std::move(delta)));
+}
+
+Catalog::Catalog(std::shared_ptr<const State> state, Delta delta)
+    : state_(std::move(state)), delta_(std::move(delta)) {}
 Catalog::~Catalog() = default;
 
 const std::string& Catalog::name() const { return state_->manifest.catalog; }
 std::uint64_t Catalog::generation() const { return state_->manifest.generation; }
-std::size_t Catalog::size() const { return state_->ids.size(); }
+std::size_t Catalog::size() const { return base_rows() - delta_.tombstones() + delta_.live_rows(); }
+std::size_t Catalog::base_rows() const { return state_->ids.size(); }
 std::size_t Catalog::dimension() const { return state_->images->dimension(); }
 const std::string& Catalog::content_hash() const { return state_->manifest.content_hash; }
 const std::string& Catalog::encoder_fingerprint() const {
@@ -90,18 +100,38 @@ const storage::ImageSourceSpec& Catalog::image_source() const {
 }
 const IndexRequest& Catalog::request() const { return state_->request; }
 
-const std::string& Catalog::id(std::size_t row) const {
-  if (row >= size()) {
-    throw invalid_argument(
-        fmt::format("row {} of catalog {}: rows are 0 to {}", row, name(), size() - 1));
-  }
-  return state_->ids[row];
+bool Catalog::is_live(std::size_t row) const {
+  if (row >= base_rows()) return delta_.is_live(row - base_rows());
+  return delta_.live_base() == nullptr || delta_.live_base()->contains(row);
 }
 
-std::optional<std::size_t> Catalog::row_of(std::string_view id) const {
+std::vector<std::size_t> Catalog::live_rows() const {
+  std::vector<std::size_t> live;
+  live.reserve(size());
+  for (std::size_t row = 0; row < rows(); ++row) {
+    if (is_live(row)) live.push_back(row);
+  }
+  return live;
+}
+
+const std::string& Catalog::id(std::size_t row) const {
+  if (row >= rows()) {
+    throw invalid_argument(
+        fmt::format("row {} of catalog {}: rows are 0 to {}", row, name(), rows() - 1));
+  }
+  return row < base_rows() ? state_->ids[row] : delta_.product(row - base_rows()).id;
+}
+
+std::optional<std::size_t> Catalog::base_row_of(std::string_view id) const {
   const auto found = state_->rows.find(id);
   if (found == state_->rows.end()) return std::nullopt;
   return found->second;
+}
+
+std::optional<std::size_t> Catalog::row_of(std::string_view id) const {
+  if (const auto row = delta_.find(id)) return base_rows() + *row;
+  const std::optional<std::size_t> row = base_row_of(id);
+  return row && is_live(*row) ? row : std::nullopt;
 }
 
 std::optional<storage::Product> Catalog::product(std::string_view id) const {
@@ -111,39 +141,113 @@ std::optional<storage::Product> Catalog::product(std::string_view id) const {
 }
 
 std::vector<storage::Product> Catalog::products(std::span<const std::size_t> rows) const {
-  std::vector<std::string> ids;
-  ids.reserve(rows.size());
-  for (const std::size_t row : rows) ids.push_back(id(row));
+  std::vector<std::string> ids;  // of the generation's
+  for (const std::size_t row : rows) {
+    if (row < base_rows()) ids.push_back(id(row));
+  }
   std::vector<std::optional<storage::Product>> found =
       state_->database->get_products(name(), generation(), ids);
   std::vector<storage::Product> products;
-  products.reserve(found.size());
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (!found[i]) {
+  products.reserve(rows.size());
+  std::size_t next = 0;
+  for (const std::size_t row : rows) {
+    if (row >= base_rows()) {
+      id(row);  // checks it
+      products.push_back(delta_.product(row - base_rows()));
+      continue;
+    }
+    std::optional<storage::Product>& product = found[next++];
+    if (!product) {
       throw corruption(
           fmt::format("the record of product {} is missing from generation {} of catalog {}; "
                       "reindex the catalog",
-                      printable(ids[i]), generation(), name()));
+                      printable(id(row)), generation(), name()));
     }
-    products.push_back(std::move(*found[i]));
+    products.push_back(std::move(*product));
   }
   return products;
 }
 
 storage::Product Catalog::random_product() const {
+  if (size() == 0) throw not_found("catalog " + name() + " has no product");
   thread_local std::minstd_rand generator{std::random_device{}()};
-  const std::size_t row = std::uniform_int_distribution<std::size_t>(0, size() - 1)(generator);
+  std::uniform_int_distribution<std::size_t> any_row(0, rows() - 1);
+  constexpr int kDraws = 64;  // dead rows are few, unless nearly everything was deleted
+  std::size_t row = any_row(generator);
+  for (int draw = 1; draw < kDraws && !is_live(row); ++draw) row = any_row(generator);
+  if (!is_live(row)) {
+    const std::vector<std::size_t> live = live_rows();
+    row = live[std::uniform_int_distribution<std::size_t>(0, live.size() - 1)(generator)];
+  }
   return std::move(products({&row, 1}).front());
 }
 
 std::string Catalog::read_image(const storage::Product& product) const {
+  if (product.image.empty()) {
+    throw not_found(fmt::format("product \"{}\" has no image: only its embedding was given",
+                                printable(product.id)));
+  }
+  if (const auto upload = storage::parse_upload_name(product.image)) {
+    if (auto bytes = state_->database->get_upload(name(), *upload)) return std::move(*bytes);
+  }
+  return read_source_image(product.image);
+}
+
+std::string Catalog::read_source_image(const std::string& image) const {
   std::shared_ptr<const storage::ImageSource> source;
   {
     const std::lock_guard lock(state_->mutex);
     if (!state_->source) state_->source = storage::open_image_source(image_source());
     source = state_->source;
   }
-  return source->read(product.image);
+  return source->read(image);
+}
+
+index::SearchResult Catalog::search(Target target, MatrixView queries, int k,
+                                    const index::SearchOptions& options,
+                                    const index::RowSet* delta_allowed) const {
+  index::SearchOptions base_options = options;
+  index::RowSet both;
+  if (const index::RowSet* live = delta_.live_base()) {
+    if (options.allowed == nullptr) {
+      base_options.allowed = live;
+    } else {
+      both = *options.allowed;
+      both &= *live;
+      base_options.allowed = &both;
+    }
+  }
+  index::SearchResult base = index(target).search(queries, k, base_options);
+  if (delta_.live_rows() == 0) return base;
+  const index::SearchResult delta =
+      delta_.search(target, queries, static_cast<std::size_t>(k), delta_allowed);
+
+  index::SearchResult merged = base;
+  for (std::size_t query = 0; query < base.queries; ++query) {
+    const std::size_t first = query * base.k;
+    std::size_t from_base = first;
+    std::size_t from_delta = first;
+    for (std::size_t place = first; place < first + base.k; ++place) {
+      const bool take_delta = delta.rows[from_delta] != index::kNoRow &&
+                              (base.rows[from_base] == index::kNoRow ||
+                               delta.scores[from_delta] > base.scores[from_base]);
+      if (take_delta) {
+        merged.rows[place] = delta.rows[from_delta] + static_cast<std::int64_t>(base_rows());
+        merged.scores[place] = delta.scores[from_delta++];
+      } else {
+        merged.rows[place] = base.rows[from_base];
+        merged.scores[place] = base.scores[from_base++];
+      }
+    }
+  }
+  return merged;
+}
+
+std::vector<float> Catalog::vector(Target target, std::size_t row) const {
+  if (row < base_rows()) return index(target).vector(static_cast<std::int64_t>(row));
+  id(row);  // checks it
+  const std::span<const float> embedding = delta_.vector(target, row - base_rows());
+  return {embedding.begin(), embedding.end()};
 }
 
 void Catalog::require_encoder(const std::string& fingerprint) const {

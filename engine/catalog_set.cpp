@@ -4,12 +4,72 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
 
 namespace vitrine::engine {
+namespace {
+
+std::int64_t unix_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+/// Where a product is while an edit is made of a catalog's delta: in one of the two, or nowhere.
+struct Place {
+  std::optional<std::size_t> delta_row;
+  std::optional<std::size_t> base_row;  // live
+
+  bool exists() const { return delta_row || base_row; }
+};
+
+Place find_product(const Catalog& catalog, const Delta& now, const std::string& id) {
+  if (const auto row = now.find(id)) return {row, std::nullopt};
+  const std::optional<std::size_t> row = catalog.base_row_of(id);
+  const bool live = row && (now.live_base() == nullptr || now.live_base()->contains(*row));
+  return {std::nullopt, live ? row : std::nullopt};
+}
+
+/// The whole product that an update makes of what the catalog and the edit have.
+storage::Update complete(const Catalog& catalog, const Delta& now, const Place& place,
+                         const PreparedUpdate& prepared) {
+  const auto& [delta_row, base_row] = place;
+  storage::Update update;
+  update.product.id = prepared.id;
+  update.deleted = prepared.deleted;
+  if (prepared.deleted) {
+    if (!place.exists()) {
+      throw not_found(
+          fmt::format("catalog {} has no product \"{}\"", catalog.name(), printable(prepared.id)));
+    }
+    return update;
+  }
+  if (!place.exists() && (!prepared.caption || !prepared.image_embedding)) {
+    throw invalid_argument(fmt::format(
+        "product \"{}\" is new to catalog {}: it needs {}", printable(prepared.id), catalog.name(),
+        prepared.caption ? "an image or an image embedding" : "a caption"));
+  }
+  if (delta_row) update.product = now.product(*delta_row);
+  if (base_row) update.product = std::move(catalog.products({&*base_row, 1}).front());
+  const auto embedding = [&](Target target, const std::optional<std::vector<float>>& given) {
+    if (given) return *given;
+    if (place.base_row) return catalog.vector(target, *place.base_row);
+    const std::span<const float> kept = now.vector(target, *place.delta_row);
+    return std::vector<float>(kept.begin(), kept.end());
+  };
+  update.image_embedding = embedding(Target::kImage, prepared.image_embedding);
+  update.caption_embedding = embedding(Target::kCaption, prepared.caption_embedding);
+  if (prepared.image) update.product.image = *prepared.image;
+  if (prepared.caption) update.product.caption = *prepared.caption;
+  if (prepared.attributes) update.product.attributes = *prepared.attributes;
+  return update;
+}
+
+}  // namespace
 
 CatalogSet::CatalogSet(storage::Database& database, storage::GenerationStore& generations)
     : database_(database), generations_(generations) {
@@ -18,9 +78,11 @@ CatalogSet::CatalogSet(storage::Database& database, storage::GenerationStore& ge
     Entry entry = open_newest_intact(name, pointer);
     if (!entry.problem.empty()) spdlog::error("catalog {}: {}", name, entry.problem);
     if (entry.catalog) {
-      spdlog::info("catalog {}: generation {} with {} products ({})", name,
-                   entry.catalog->generation(), entry.catalog->size(), entry.catalog->index_kind());
-      snapshots_.push_back(entry.catalog);
+      spdlog::info("catalog {}: generation {}, {} products ({}), {} updates not merged", name,
+                   entry.catalog->generation(), entry.catalog->size(), entry.catalog->index_kind(),
+                   entry.catalog->delta().rows() + entry.catalog->delta().tombstones());
+      snapshots_.push_back(
+          {name, entry.catalog->generation(), entry.catalog->generation_lifetime()});
     }
     entries_.emplace(name, std::move(entry));
   }
@@ -33,12 +95,13 @@ CatalogSet::Entry CatalogSet::open_newest_intact(const std::string& name,
   Entry entry;
   for (const std::uint64_t generation : candidates) {
     try {
-      entry.catalog = Catalog::open(generations_, database_, name, generation);
+      entry.catalog = with_stored_updates(Catalog::open(generations_, database_, name, generation));
       if (!entry.problem.empty()) {
         entry.problem += fmt::format("; generation {} is served instead", generation);
       }
       return entry;
     } catch (const Error& error) {
+      entry.catalog = nullptr;
       entry.problem += fmt::format("{}generation {} cannot be opened: {}",
                                    entry.problem.empty() ? "" : "; ", generation, error.what());
     }
@@ -84,7 +147,12 @@ CatalogSet::Draft::~Draft() {
 std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep) {
   const std::string& name = draft.catalog_;
   const std::uint64_t number = draft.generation();
-  std::shared_ptr<const Catalog> built = Catalog::open(generations_, database_, name, number);
+  const std::shared_ptr<UpdateQueue> queue = queue_of(name);
+  std::shared_ptr<const Catalog> built =
+      with_stored_updates(Catalog::open(generations_, database_, name, number));
+  // Writers wait from here on; most of what was written during the build is read already.
+  const UpdateQueue::Turn turn(*queue);
+  built = with_stored_updates(built);
 
   storage::CatalogPointer pointer{number, {}};
   if (const auto old = database_.get_pointer(name)) {
@@ -104,8 +172,159 @@ std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep)
   Entry entry{built, ""};  // then the old one, which is let go of without the lock
   const std::lock_guard lock(mutex_);
   std::swap(entries_[name], entry);
-  snapshots_.push_back(built);
+  snapshots_.push_back({name, number, built->generation_lifetime()});
   return built;
+}
+
+std::shared_ptr<const Catalog> CatalogSet::with_stored_updates(
+    const std::shared_ptr<const Catalog>& catalog) const {
+  DeltaEdit edit(catalog->delta());
+  std::size_t foreign = 0;
+  database_.read_updates(catalog->name(), catalog->sequence(), [&](storage::Update&& update) {
+    if (!update.deleted && (update.encoder_fingerprint != catalog->encoder_fingerprint() ||
+                            update.image_embedding.size() != catalog->dimension())) {
+      ++foreign;
+      edit.skip(update.sequence);
+      return;
+    }
+    edit.apply(update, catalog->base_row_of(update.product.id));
+  });
+  if (foreign > 0) {
+    spdlog::warn("catalog {}: {} updates with embeddings of another encoder are left out",
+                 catalog->name(), foreign);
+  }
+  if (edit.now().sequence() == catalog->sequence()) return catalog;
+  return catalog->with(edit.finish());
+}
+
+std::uint64_t CatalogSet::sequence(const std::string& name) const {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = entries_.find(name);
+    if (found != entries_.end() && found->second.catalog) return found->second.catalog->sequence();
+  }
+  return database_.last_update(name);
+}
+
+std::shared_ptr<UpdateQueue> CatalogSet::queue_of(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<UpdateQueue>& queue = queues_[name];
+  if (!queue) queue = std::make_shared<UpdateQueue>();
+  return queue;
+}
+
+std::vector<UpdateResult> CatalogSet::update(const std::string& name,
+                                             const std::string& fingerprint,
+                                             std::span<const PreparedUpdate> updates,
+                                             std::size_t max_rows) {
+  find(name);  // before there is a queue for it
+  const std::shared_ptr<UpdateQueue> queue = queue_of(name);
+  UpdateQueue::Request request(updates);
+  return queue->run(request, [&](std::span<UpdateQueue::Request* const> requests) {
+    commit(name, fingerprint, max_rows, *queue, requests);
+  });
+}
+
+void CatalogSet::commit(const std::string& name, const std::string& fingerprint,
+                        std::size_t max_rows, UpdateQueue& queue,
+                        std::span<UpdateQueue::Request* const> requests) {
+  try {
+    const std::shared_ptr<const Catalog> current = find(name);
+    DeltaEdit edit(current->delta());
+    if (queue.last_sequence > edit.now().sequence()) edit.skip(queue.last_sequence);
+    std::vector<storage::Update> updates;
+    std::vector<storage::Upload> uploads;
+    const std::int64_t now = unix_ms();
+    for (UpdateQueue::Request* request : requests) {
+      try {
+        current->require_encoder(fingerprint);
+        if (edit.now().rows() + edit.now().tombstones() >= max_rows) {
+          throw unavailable(
+              fmt::format("catalog {} has {} updates that are not merged yet; try again when a "
+                          "merge has ended, or see why none does",
+                          name, max_rows));
+        }
+        // First all of the request, which names no product twice: it counts as a whole or not.
+        std::vector<storage::Update> wanted;
+        std::vector<UpdateResult> results;
+        for (const PreparedUpdate& prepared : request->updates) {
+          const Place place = find_product(*current, edit.now(), prepared.id);
+          storage::Update update = complete(*current, edit.now(), place, prepared);
+          update.sequence = edit.now().sequence() + wanted.size() + 1;
+          update.time_ms = now;
+          update.encoder_fingerprint = fingerprint;
+          storage::validate(update);
+          results.push_back({update.sequence, place.exists()});
+          wanted.push_back(std::move(update));
+        }
+        for (storage::Update& update : wanted) {
+          edit.apply(update, current->base_row_of(update.product.id));
+          updates.push_back(std::move(update));
+        }
+        for (const PreparedUpdate& prepared : request->updates) {
+          if (prepared.upload) uploads.push_back(*prepared.upload);
+        }
+        request->results = std::move(results);
+      } catch (...) {
+        request->error = std::current_exception();
+      }
+    }
+    if (updates.empty()) return;
+    queue.last_sequence = edit.now().sequence();
+    for (const storage::Upload& upload : uploads) queue.recent_uploads.insert(upload.digest);
+    database_.put_updates(name, updates, uploads);
+    std::shared_ptr<const Catalog> next = current->with(edit.finish());
+    const std::lock_guard lock(mutex_);
+    std::swap(entries_[name].catalog, next);  // the old one is let go of without the lock
+  } catch (...) {
+    for (UpdateQueue::Request* request : requests) {
+      if (!request->error) request->error = std::current_exception();
+    }
+  }
+}
+
+void CatalogSet::tidy(const std::string& name) {
+  try {
+    forget_covered_updates(name);
+    sweep_uploads(name);
+  } catch (const std::exception& error) {
+    spdlog::warn("cannot tidy up the updates of catalog {}, the next merge tries again: {}", name,
+                 error.what());
+  }
+}
+
+void CatalogSet::forget_covered_updates(const std::string& name) {
+  const std::optional<storage::CatalogPointer> pointer = database_.get_pointer(name);
+  if (!pointer) return;
+  std::vector<std::uint64_t> kept = {pointer->generation};
+  kept.insert(kept.end(), pointer->previous.begin(), pointer->previous.end());
+  std::optional<std::uint64_t> covered;
+  for (const std::uint64_t generation : kept) {
+    try {
+      const std::uint64_t sequence = generations_.read_manifest(name, generation).covered_sequence;
+      covered = covered ? std::min(*covered, sequence) : sequence;
+    } catch (const Error& error) {
+      // It can never be served, so that it needs no updates.
+      if (error.code() != ErrorCode::kCorruption && error.code() != ErrorCode::kNotFound) throw;
+    }
+  }
+  if (covered && *covered > 0) database_.delete_updates(name, *covered);
+}
+
+void CatalogSet::sweep_uploads(const std::string& name) {
+  const std::shared_ptr<UpdateQueue> queue = queue_of(name);
+  std::set<Sha256Digest> unnamed;
+  {
+    const UpdateQueue::Turn turn(*queue);
+    queue->recent_uploads.clear();
+    unnamed = database_.list_uploads(name);
+  }
+  if (unnamed.empty()) return;
+  for (const Sha256Digest& digest : database_.list_named_uploads(name)) unnamed.erase(digest);
+  const UpdateQueue::Turn turn(*queue);
+  std::vector<Sha256Digest> doomed;
+  std::ranges::set_difference(unnamed, queue->recent_uploads, std::back_inserter(doomed));
+  if (!doomed.empty()) database_.delete_uploads(name, doomed);
 }
 
 void CatalogSet::sweep() {
@@ -114,11 +333,9 @@ void CatalogSet::sweep() {
   {
     const std::lock_guard lock(mutex_);
     in_use = drafts_;
-    std::erase_if(snapshots_, [](const auto& snapshot) { return snapshot.expired(); });
-    for (const auto& weak : snapshots_) {
-      if (const auto snapshot = weak.lock()) {
-        in_use[snapshot->name()].insert(snapshot->generation());
-      }
+    std::erase_if(snapshots_, [](const auto& snapshot) { return snapshot.lifetime.expired(); });
+    for (const Snapshot& snapshot : snapshots_) {
+      in_use[snapshot.catalog].insert(snapshot.generation);
     }
   }
   try {

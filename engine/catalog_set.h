@@ -10,17 +10,21 @@
 #include <vector>
 
 #include "engine/catalog.h"
+#include "engine/update_queue.h"
+#include "engine/updates.h"
 #include "storage/database.h"
 #include "storage/generation_store.h"
 
 namespace vitrine::engine {
 
-/// The current generation of every catalog in a data folder, and the only place that changes which
-/// one that is. Thread-safe. A reader never waits for a reindex: it copies a shared_ptr.
+/// The current snapshot of every catalog in a data folder: its generation and the updates on top.
+/// The only place that changes either. Thread-safe. A reader never waits for a reindex or a writer:
+/// it copies a shared_ptr.
 class CatalogSet {
  public:
-  /// Both must outlive the set. Sweeps what a crash left behind and opens every catalog. One whose
-  /// current generation is damaged is served from the newest intact previous one.
+  /// Both must outlive the set. Sweeps what a crash left behind and opens every catalog with its
+  /// updates. One whose current generation is damaged is served from the newest intact previous
+  /// one, with every update that one does not cover.
   CatalogSet(storage::Database& database, storage::GenerationStore& generations);
   CatalogSet(const CatalogSet&) = delete;
   CatalogSet& operator=(const CatalogSet&) = delete;
@@ -55,12 +59,42 @@ class CatalogSet {
   };
   std::unique_ptr<Draft> begin(const std::string& catalog);
 
-  /// Opens and verifies the finished draft, makes it current on disk and then in memory, and sweeps
-  /// what is neither among the `keep` newest generations nor held by a reader.
+  /// Opens and verifies the finished draft, puts the updates on top that it does not cover, makes
+  /// it current on disk and then in memory. What is neither among the `keep` newest generations nor
+  /// held by a reader is swept with the draft.
   std::shared_ptr<const Catalog> publish(const Draft& draft, int keep);
 
+  /// The last update that the catalog contains; what a generation covers that is made from anything
+  /// that was read later. 0 for a catalog that does not exist.
+  std::uint64_t sequence(const std::string& name) const;
+
+  /// Writes the updates, all or none, in one fsynced write that concurrent calls share, and makes
+  /// them visible. fingerprint: of the encoder that made their embeddings, which is the catalog's.
+  /// Throws NotFound for a deletion of what is not there, InvalidArgument for a new product that
+  /// lacks something, FailedPrecondition while the delta has max_rows or more.
+  std::vector<UpdateResult> update(const std::string& name, const std::string& fingerprint,
+                                   std::span<const PreparedUpdate> updates, std::size_t max_rows);
+
+  /// Forgets the updates that every kept generation covers, and the uploads that nothing names.
+  /// Not beside a build or publish() of the same catalog. Trouble is logged.
+  void tidy(const std::string& name);
+
  private:
+  struct Snapshot {
+    std::string catalog;
+    std::uint64_t generation = 0;
+    std::weak_ptr<const void> lifetime;
+  };
+
   Entry open_newest_intact(const std::string& name, const storage::CatalogPointer& pointer);
+  /// The catalog with all stored updates that it does not contain.
+  std::shared_ptr<const Catalog> with_stored_updates(
+      const std::shared_ptr<const Catalog>& catalog) const;
+  void commit(const std::string& name, const std::string& fingerprint, std::size_t max_rows,
+              UpdateQueue& queue, std::span<UpdateQueue::Request* const> requests);
+  std::shared_ptr<UpdateQueue> queue_of(const std::string& name);
+  void forget_covered_updates(const std::string& name);
+  void sweep_uploads(const std::string& name);
   void sweep();
 
   storage::Database& database_;
@@ -71,9 +105,10 @@ class CatalogSet {
   std::mutex sweep_mutex_;
 
   mutable std::mutex mutex_;
-  std::map<std::string, Entry, std::less<>> entries_;    // guarded by mutex_
-  storage::GenerationSet drafts_;                        // guarded by mutex_
-  std::vector<std::weak_ptr<const Catalog>> snapshots_;  // guarded by mutex_; all ever handed out
+  std::map<std::string, Entry, std::less<>> entries_;  // guarded by mutex_
+  storage::GenerationSet drafts_;                      // guarded by mutex_
+  std::vector<Snapshot> snapshots_;                    // guarded by mutex_; all ever served
+  std::map<std::string, std::shared_ptr<UpdateQueue>> queues_;  // guarded by mutex_
 };
 
 }  // namespace vitrine::engine

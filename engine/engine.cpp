@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -19,8 +20,11 @@
 #include "engine/compute_slots.h"
 #include "engine/indexing_pipeline.h"
 #include "engine/job_runner.h"
+#include "engine/merge_scheduler.h"
+#include "engine/merging.h"
 #include "engine/query_cache.h"
 #include "engine/timestamp.h"
+#include "engine/update_encoder.h"
 #include "engine/vectors.h"
 #include "storage/database.h"
 #include "storage/generation_store.h"
@@ -115,8 +119,7 @@ std::size_t row_of(const Catalog& catalog, const std::string& product_id) {
 
 /// The image embedding of a product: [1, dimension].
 Matrix image_embedding(const Catalog& catalog, std::size_t row) {
-  const std::vector<float> vector =
-      catalog.index(Target::kImage).vector(static_cast<std::int64_t>(row));
+  const std::vector<float> vector = catalog.vector(Target::kImage, row);
   Matrix matrix(1, vector.size());
   std::ranges::copy(vector, matrix.row(0).begin());
   return matrix;
@@ -227,6 +230,18 @@ void EngineOptions::validate() const {
     throw invalid_argument(
         fmt::format("query_cache_mb {} is out of range; valid: 0 to 65536", query_cache_mb));
   }
+  if (max_unmerged < 1 || max_unmerged > 10'000'000) {
+    throw invalid_argument(
+        fmt::format("max_unmerged {} is out of range; valid: 1 to 10000000", max_unmerged));
+  }
+  if (merge_size < 0 || merge_size > max_unmerged) {
+    throw invalid_argument(
+        fmt::format("merge_size {} is out of range; valid: 0 to {}", merge_size, max_unmerged));
+  }
+  if (merge_age_sec < 0 || merge_age_sec > 31'536'000) {
+    throw invalid_argument(
+        fmt::format("merge_age_sec {} is out of range; valid: 0 to 31536000", merge_age_sec));
+  }
 }
 
 class Engine::Impl {
@@ -246,6 +261,9 @@ class Engine::Impl {
             "is indexed anew",
             name);
       }
+    }
+    if (options_.merge_in_background) {
+      scheduler_ = std::make_unique<MergeScheduler>([this] { start_due_merges(); });
     }
   }
 
@@ -307,8 +325,9 @@ class Engine::Impl {
     Claim(Impl& impl, std::string name) : impl_(impl), name_(std::move(name)) {
       const std::lock_guard lock(impl_.mutex_);
       if (!impl_.indexing_.insert(name_).second) {
-        throw failed_precondition("catalog " + name_ +
-                                  " is being indexed already; wait for it, or cancel its job");
+        throw failed_precondition(
+            "catalog " + name_ +
+            " is being indexed already, or its updates merged; wait for that, or cancel the job");
       }
     }
     ~Claim() {
@@ -341,10 +360,13 @@ class Engine::Impl {
         options_.encoder.image,
         options_.decode_threads > 0 ? options_.decode_threads : std::max(1, available_cores() / 2),
         static_cast<std::size_t>(std::max(1, options_.encoder.max_batch))};
-    const std::unique_ptr<CatalogSet::Draft> draft = catalogs().begin(request.name);
-    IndexReport report =
-        build_generation(tools, request, draft->generation(), draft->folder(), progress, cancel);
+    std::unique_ptr<CatalogSet::Draft> draft = catalogs().begin(request.name);
+    const std::uint64_t covered = catalogs().sequence(request.name);
+    IndexReport report = build_generation(tools, request, draft->generation(), draft->folder(),
+                                          covered, progress, cancel);
     catalogs().publish(*draft, options_.keep_generations);
+    draft.reset();  // sweeps generations, and with them what names updates and uploads
+    catalogs().tidy(request.name);
     spdlog::info(
         "catalog {}: generation {} with {} products is current ({} images encoded, {} cached, "
         "{} products failed, {:.1f} s)",
@@ -353,7 +375,95 @@ class Engine::Impl {
     return report;
   }
 
+  /// The caller holds the catalog's Claim.
+  IndexReport merge(const std::string& name, const ProgressCallback& progress,
+                    const std::atomic<bool>* cancel) {
+    std::shared_ptr<const Catalog> snapshot = catalogs().find(name);
+    const std::uint64_t covered = snapshot->sequence();
+    std::unique_ptr<CatalogSet::Draft> draft = catalogs().begin(name);
+    IndexReport report =
+        build_merged_generation(storage().database, storage().generations, *snapshot,
+                                draft->generation(), draft->folder(), progress, cancel);
+    snapshot.reset();  // lets its generation be swept
+    catalogs().publish(*draft, options_.keep_generations);
+    draft.reset();  // sweeps generations, and with them what names updates and uploads
+    catalogs().tidy(name);
+    spdlog::info(
+        "catalog {}: generation {} has merged the updates up to {} ({} products, {:.1f} s)", name,
+        report.generation, covered, report.indexed, report.seconds);
+    return report;
+  }
+
+  std::string start_merge(const std::string& name) {
+    catalogs().find(name);
+    const auto claim = std::make_shared<const Claim>(*this, name);
+    return jobs().start(
+        name, JobKind::kMerge,
+        [this, claim, name](const ProgressCallback& progress, const std::atomic<bool>& cancel) {
+          set_compute_threads_of_this_thread(encoder_threads());
+          return merge(name, progress, &cancel);
+        });
+  }
+
+  /// Begins the merges that are due. Called by the scheduler.
+  void start_due_merges() {
+    for (const auto& [name, entry] : catalogs().entries()) {
+      if (!entry.catalog || !merge_is_due(*entry.catalog) || is_indexing(name)) continue;
+      try {
+        start_merge(name);
+      } catch (const std::exception& error) {
+        spdlog::warn("cannot begin to merge the updates of catalog {}: {}", name, error.what());
+      }
+    }
+  }
+
+  std::vector<PreparedUpdate> prepare(const Catalog& catalog,
+                                      std::span<const ProductUpdate> updates) {
+    const UpdateTools tools{*encoder_,
+                            batching_,
+                            storage().database,
+                            slots_,
+                            options_.image_limits,
+                            options_.encoder.image};
+    return prepare_updates(tools, catalog, updates);
+  }
+
+  std::vector<UpdateResult> update(const std::string& name,
+                                   std::span<const PreparedUpdate> updates) {
+    return catalogs().update(name, encoder_->fingerprint(), updates,
+                             static_cast<std::size_t>(options_.max_unmerged));
+  }
+
  private:
+  /// A merge that failed, on a full disk perhaps, is tried again after this many seconds.
+  static constexpr std::int64_t kMergeRetrySec = 60;
+
+  bool is_indexing(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    return indexing_.contains(name);
+  }
+
+  bool merge_is_due(const Catalog& catalog) {
+    const Delta& delta = catalog.delta();
+    const std::size_t rows = delta.rows() + delta.tombstones();
+    if (!delta.oldest_ms() || catalog.size() == 0) return false;
+    const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
+    const bool large =
+        options_.merge_size > 0 && rows >= static_cast<std::size_t>(options_.merge_size);
+    const bool old = options_.merge_age_sec > 0 &&
+                     now_ms - *delta.oldest_ms() >= 1000LL * options_.merge_age_sec;
+    if (!large && !old) return false;
+    // The snapshot stays due while merges of it fail.
+    const auto now = Clock::now();
+    auto& [generation, not_before] = merge_retry_[catalog.name()];
+    if (generation == catalog.generation() && now < not_before) return false;
+    generation = catalog.generation();
+    not_before = now + std::chrono::seconds(kMergeRetrySec);
+    return true;
+  }
+
   Matrix embeddings(std::size_t rows) const {
     return {rows, static_cast<std::size_t>(encoder_->dimension())};
   }
@@ -450,8 +560,12 @@ class Engine::Impl {
   std::mutex mutex_;
   std::set<std::string> indexing_;  // guarded by mutex_
 
+  // Of the scheduler's thread: the generation whose merge was last begun, and when it may be again.
+  std::map<std::string, std::pair<std::uint64_t, Clock::time_point>> merge_retry_;
+
   // Last: its jobs use all of the above until they are joined.
   std::unique_ptr<Storage> storage_;
+  std::unique_ptr<MergeScheduler> scheduler_;  // stops before the jobs that it begins
 };
 
 Engine::Engine(const EngineOptions& options)
@@ -476,6 +590,9 @@ std::vector<CatalogSummary> Engine::catalogs() const {
       const Catalog& catalog = *entry.catalog;
       summary.generation = catalog.generation();
       summary.products = catalog.size();
+      summary.sequence = catalog.sequence();
+      summary.delta_rows = catalog.delta().rows();
+      summary.tombstones = catalog.delta().tombstones();
       summary.index_kind = catalog.index_kind();
       summary.content_hash = catalog.content_hash();
       summary.created_at = catalog.created_at();
@@ -528,8 +645,8 @@ SearchResponse Engine::search(const SearchRequest& request) const {
   const auto search_start = Clock::now();
   const ComputeSlots::Slot slot(impl_->slots());
   const index::SearchResult found =
-      catalog->index(request.target)
-          .search(query.vector, request.limit + static_cast<int>(query.own_rows.size()), options);
+      catalog->search(request.target, query.vector,
+                      request.limit + static_cast<int>(query.own_rows.size()), options);
   std::vector<std::size_t> rows;
   std::vector<float> scores;
   for (std::size_t i = 0; i < found.k && rows.size() < static_cast<std::size_t>(request.limit);
@@ -550,6 +667,7 @@ SearchResponse Engine::search(const SearchRequest& request) const {
   response.index_kind = catalog->index_kind();
   response.exact = request.exact || response.index_kind == "flat";
   response.generation = catalog->generation();
+  response.sequence = catalog->sequence();
   return response;
 }
 
@@ -613,12 +731,41 @@ std::string Engine::start_reindex(const std::string& name,
   validate(complete);
   JobRunner& jobs = impl_->jobs();
   const auto claim = std::make_shared<const Impl::Claim>(*impl_, name);
-  return jobs.start(name, [impl = impl_.get(), claim, complete](const ProgressCallback& progress,
-                                                                const std::atomic<bool>& cancel) {
-    set_compute_threads_of_this_thread(impl->encoder_threads());
-    return impl->index(complete, progress, &cancel);
-  });
+  return jobs.start(name, JobKind::kReindex,
+                    [impl = impl_.get(), claim, complete](const ProgressCallback& progress,
+                                                          const std::atomic<bool>& cancel) {
+                      set_compute_threads_of_this_thread(impl->encoder_threads());
+                      return impl->index(complete, progress, &cancel);
+                    });
 }
+
+std::vector<UpdateResult> Engine::upsert_products(const std::string& catalog,
+                                                  std::span<const ProductUpdate> updates) {
+  const std::shared_ptr<const Catalog> snapshot = impl_->searchable(catalog);
+  return impl_->update(catalog, impl_->prepare(*snapshot, updates));
+}
+
+std::vector<UpdateResult> Engine::delete_products(const std::string& catalog,
+                                                  std::span<const std::string> ids) {
+  impl_->searchable(catalog);
+  if (ids.empty() || ids.size() > kMaxUpdates) {
+    throw invalid_argument(fmt::format("{} products are to be deleted; 1 to {} can be at a time",
+                                       ids.size(), kMaxUpdates));
+  }
+  std::vector<PreparedUpdate> updates(ids.size());
+  std::set<std::string_view> distinct;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!distinct.insert(ids[i]).second) {
+      throw invalid_argument(
+          fmt::format("product \"{}\" is deleted twice at a time", printable(ids[i])));
+    }
+    updates[i].id = ids[i];
+    updates[i].deleted = true;
+  }
+  return impl_->update(catalog, updates);
+}
+
+std::string Engine::start_merge(const std::string& catalog) { return impl_->start_merge(catalog); }
 
 JobStatus Engine::job(std::string_view id) const { return impl_->jobs().status(id); }
 

@@ -20,6 +20,7 @@
 #include "engine/query.h"
 #include "engine/query_cache.h"
 #include "engine/text_length.h"
+#include "engine/updates.h"
 #include "engine/zero_shot.h"
 
 namespace vitrine::engine {
@@ -49,6 +50,18 @@ struct EngineOptions {
   /// Memory for the embeddings of the queries that were used last, in MiB. 0: none is kept. Valid:
   /// [0, 65536].
   int query_cache_mb = 64;
+  /// A merge begins once a catalog's delta and tombstones have this many rows. Each row of the
+  /// delta is compared with every query: more of them make searches slower, fewer make merges,
+  /// which build the whole index, more frequent. 0: no merge by size. Valid: [0, max_unmerged].
+  int merge_size = 10'000;
+  /// A merge begins once the oldest update is this old, in seconds. 0: no merge by age. Valid:
+  /// [0, 31536000].
+  int merge_age_sec = 3600;
+  /// Updates are refused with Unavailable while the delta and tombstones have this many rows, which
+  /// bounds memory when merges fail. Valid: [1, 10000000].
+  int max_unmerged = 200'000;
+  /// Whether merges begin by themselves. False: by start_merge() only.
+  bool merge_in_background = false;
 
   /// Throws InvalidArgument that names the field.
   void validate() const;
@@ -99,6 +112,7 @@ struct SearchResponse {
   std::string index_kind;
   bool exact = false;             ///< whether every product was compared
   std::uint64_t generation = 0;   ///< the one that was searched
+  std::uint64_t sequence = 0;     ///< the last update that was searched
   std::vector<TextLength> texts;  ///< of the query, in its order
 };
 
@@ -120,8 +134,11 @@ struct CatalogSummary {
   std::string name;
   std::uint64_t generation = 0;
   std::size_t products = 0;
+  std::uint64_t sequence = 0;  ///< of the last update; 0 when there was none
+  std::size_t delta_rows = 0;  ///< added or replaced since the generation was built
+  std::size_t tombstones = 0;  ///< products of the generation that are deleted or replaced
   std::string index_kind;
-  std::string content_hash;
+  std::string content_hash;  ///< of the generation
   std::string created_at;
   std::string image_source_type;
   std::string image_source_location;
@@ -138,7 +155,7 @@ struct EncoderUse {
 
 /// What the product does, for whoever asks: http/, cli/, tests. Thread-safe; any calls may overlap.
 /// Queries that come together are encoded together, before those of indexing (batching_encoder.h);
-/// reading a catalog never waits for indexing.
+/// reading a catalog waits neither for indexing nor for updates.
 ///
 /// Errors common to the methods that take a catalog's name: NotFound (no such catalog), Corruption
 /// (none of its generations is intact), FailedPrecondition (its embeddings come from another
@@ -175,7 +192,25 @@ class Engine {
   SearchResponse search(const SearchRequest& request) const;
   Classification classify(const ClassifyRequest& request) const;
 
-  /// Builds a new generation and makes it current, on the calling thread. Embeddings that the cache
+  /// Adds or changes products, all or none (updates.h). When it returns they survive a power cut,
+  /// and every search that begins from then on sees them. One result a product, in their order.
+  /// Calls that overlap share the write. 1 to kMaxUpdates products, no id twice.
+  /// Throws InvalidArgument naming the product, what the image source throws for an image named,
+  /// Unavailable while max_unmerged are not merged.
+  std::vector<UpdateResult> upsert_products(const std::string& catalog,
+                                            std::span<const ProductUpdate> updates);
+  /// The same for deletions. Throws NotFound when one of them is not there.
+  std::vector<UpdateResult> delete_products(const std::string& catalog,
+                                            std::span<const std::string> ids);
+
+  /// Makes a new generation of the current one and the updates on top, in the background; returns
+  /// the job's id. Nothing is encoded. Throws FailedPrecondition when the catalog is being indexed
+  /// or merged.
+  std::string start_merge(const std::string& catalog);
+
+  /// Builds a new generation from the catalog file and makes it current, on the calling thread. The
+  /// file replaces all updates that came before the call; those that come during it stay on top.
+  /// Embeddings that the cache
   /// has are not computed again, and those computed by a run that is killed are kept.
   /// progress may be empty. cancel, when given, is looked at about every batch.
   /// Throws InvalidArgument (bad request or file, nothing to index, or any failure when strict),

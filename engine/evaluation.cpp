@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
-#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
@@ -30,7 +29,8 @@ std::optional<std::string> value_of(const storage::Product& product, const std::
   return std::nullopt;
 }
 
-/// One attribute of all products: for each row the number of its value.
+/// One attribute of all products: for each row of the catalog the number of its value; of dead rows
+/// nothing.
 struct Column {
   std::vector<std::string> values;               // distinct, sorted
   std::vector<std::optional<std::size_t>> rows;  // indices into values
@@ -39,12 +39,14 @@ struct Column {
 std::map<std::string, Column> read_columns(const Catalog& catalog,
                                            const std::set<std::string>& attributes) {
   std::map<std::string, std::vector<std::optional<std::string>>> texts;
-  std::vector<std::size_t> rows;
-  for (std::size_t begin = 0; begin < catalog.size(); begin += kProductsAtOnce) {
-    rows.resize(std::min(kProductsAtOnce, catalog.size() - begin));
-    std::iota(rows.begin(), rows.end(), begin);
-    for (const storage::Product& product : catalog.products(rows)) {
-      for (const std::string& name : attributes) texts[name].push_back(value_of(product, name));
+  for (const std::string& name : attributes) texts[name].resize(catalog.rows());
+  const std::vector<std::size_t> live = catalog.live_rows();
+  for (std::size_t begin = 0; begin < live.size(); begin += kProductsAtOnce) {
+    const auto rows =
+        std::span(live).subspan(begin, std::min(kProductsAtOnce, live.size() - begin));
+    const std::vector<storage::Product> products = catalog.products(rows);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      for (const std::string& name : attributes) texts[name][rows[i]] = value_of(products[i], name);
     }
   }
   std::map<std::string, Column> columns;
@@ -132,10 +134,9 @@ AttributeScore score_attribute(const Engine& engine, const Catalog& catalog,
 
   std::vector<std::size_t> expected;
   std::vector<std::size_t> predicted;
-  for (std::size_t row = 0; row < catalog.size(); ++row) {
+  for (std::size_t row = 0; row < catalog.rows(); ++row) {
     if (!column.rows[row]) continue;
-    const std::vector<float> image =
-        catalog.index(Target::kImage).vector(static_cast<std::int64_t>(row));
+    const std::vector<float> image = catalog.vector(Target::kImage, row);
     std::size_t best = 0;
     float best_score = dot(image, labels.row(0));
     for (std::size_t label = 1; label < labels.rows(); ++label) {
@@ -156,9 +157,9 @@ void measure_retrieval(const Engine& engine, const Catalog& catalog,
                        const EvaluationRequest& request, const QueryTemplate& query,
                        const std::map<std::string, Column>& columns, EvaluationReport& report) {
   using Combination = std::vector<std::size_t>;  // a value of each attribute of the template
-  std::vector<std::optional<Combination>> rows(catalog.size());
+  std::vector<std::optional<Combination>> rows(catalog.rows());
   std::map<Combination, std::size_t> counts;
-  for (std::size_t row = 0; row < catalog.size(); ++row) {
+  for (std::size_t row = 0; row < catalog.rows(); ++row) {
     Combination combination;
     for (const std::string& attribute : query.attributes) {
       if (const auto value = columns.at(attribute).rows[row]) combination.push_back(*value);
@@ -184,8 +185,7 @@ void measure_retrieval(const Engine& engine, const Catalog& catalog,
   index::SearchOptions options;
   options.exact = request.exact;
   const index::SearchResult found =
-      catalog.index(Target::kImage)
-          .search(engine.encode_texts(texts).embeddings, request.k, options);
+      catalog.search(Target::kImage, engine.encode_texts(texts).embeddings, request.k, options);
   double precisions = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     std::size_t right = 0;

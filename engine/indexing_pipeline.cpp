@@ -79,12 +79,13 @@ Sha256Digest content_digest(const Product& product, const Sha256Digest& image_di
 class Run {
  public:
   Run(const IndexingTools& tools, const IndexRequest& request, std::uint64_t generation,
-      const std::filesystem::path& folder, const ProgressCallback& progress,
-      const std::atomic<bool>* cancel)
+      const std::filesystem::path& folder, std::uint64_t covered_sequence,
+      const ProgressCallback& progress, const std::atomic<bool>* cancel)
       : tools_(tools),
         request_(request),
         generation_(generation),
         folder_(folder),
+        covered_sequence_(covered_sequence),
         cancel_(cancel),
         fingerprint_(tools.encoder.fingerprint()),
         dimension_(static_cast<std::size_t>(tools.encoder.dimension())),
@@ -499,6 +500,7 @@ class Run {
     manifest.catalog_file = std::filesystem::absolute(request_.catalog_file).lexically_normal();
     manifest.content_hash = report_.content_hash;
     manifest.created_at = utc_now();
+    manifest.covered_sequence = covered_sequence_;
     tools_.generations.finish(std::move(manifest));
     meter_.update(report_.indexed, report_.failed);
     meter_.end_stage();
@@ -509,6 +511,7 @@ class Run {
   const IndexRequest& request_;
   const std::uint64_t generation_;
   const std::filesystem::path& folder_;
+  const std::uint64_t covered_sequence_;
   const std::atomic<bool>* const cancel_;
   const std::string fingerprint_;
   const std::size_t dimension_;
@@ -540,8 +543,9 @@ class Run {
 
 IndexReport build_generation(const IndexingTools& tools, const IndexRequest& request,
                              std::uint64_t generation, const std::filesystem::path& folder,
-                             const ProgressCallback& progress, const std::atomic<bool>* cancel) {
-  return Run(tools, request, generation, folder, progress, cancel).run();
+                             std::uint64_t covered_sequence, const ProgressCallback& progress,
+                             const std::atomic<bool>* cancel) {
+  return Run(tools, request, generation, folder, covered_sequence, progress, cancel).run();
 }
 
 }  // namespace vitrine::engine

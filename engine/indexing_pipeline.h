@@ -28,6 +28,7 @@ struct IndexingTools {
 
 /// Fills a generation: reads the catalog, encodes what the embedding cache does not have, writes
 /// rows, indices, products and manifest. The generation is then complete but not current.
+/// covered_sequence: the catalog's last update when the run began, which the file replaces.
 ///
 ///     reader thread --products--> decode threads --small images--> calling thread: encoder,
 ///                                                                  cache, rows of the matrices
@@ -36,6 +37,7 @@ struct IndexingTools {
 /// Errors: see Engine::index_catalog.
 IndexReport build_generation(const IndexingTools& tools, const IndexRequest& request,
                              std::uint64_t generation, const std::filesystem::path& folder,
-                             const ProgressCallback& progress, const std::atomic<bool>* cancel);
+                             std::uint64_t covered_sequence, const ProgressCallback& progress,
+                             const std::atomic<bool>* cancel);
 
 }  // namespace vitrine::engine

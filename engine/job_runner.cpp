@@ -63,7 +63,7 @@ JobRunner::~JobRunner() {
   for (std::thread& thread : threads) thread.join();
 }
 
-std::string JobRunner::start(const std::string& catalog, Work work) {
+std::string JobRunner::start(const std::string& catalog, JobKind kind, Work work) {
   const std::lock_guard lock(mutex_);
   if (stopping_) throw unavailable("the engine is stopping; no job can be started");
   forget_oldest();
@@ -77,6 +77,7 @@ std::string JobRunner::start(const std::string& catalog, Work work) {
   auto job = std::make_unique<Job>();
   job->status.id = id;
   job->status.catalog = catalog;
+  job->status.kind = kind;
   job->status.created_at = utc_now();
   store(job->status);
   Job& started = *jobs_.emplace(id, std::move(job)).first->second;

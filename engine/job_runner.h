@@ -33,7 +33,7 @@ class JobRunner {
   /// What a job does: throws Cancelled soon after `cancel` is set.
   using Work = std::function<IndexReport(const ProgressCallback&, const std::atomic<bool>& cancel)>;
   /// Returns the new job's id.
-  std::string start(const std::string& catalog, Work work);
+  std::string start(const std::string& catalog, JobKind kind, Work work);
 
   JobStatus status(std::string_view id) const;
   std::vector<JobStatus> all() const;

@@ -2,6 +2,16 @@
 
 namespace vitrine::engine {
 
+std::string_view to_string(JobKind kind) {
+  switch (kind) {
+    case JobKind::kReindex:
+      return "reindex";
+    case JobKind::kMerge:
+      return "merge";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(JobState state) {
   switch (state) {
     case JobState::kRunning:

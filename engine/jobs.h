@@ -17,14 +17,23 @@ enum class JobState {
   kInterrupted,  ///< the process ended while the job ran; start it again to finish from the cache
 };
 
+enum class JobKind {
+  kReindex,  ///< a generation from the catalog file
+  kMerge,    ///< a generation from the current one and the updates on top of it
+};
+
+/// "reindex" or "merge".
+std::string_view to_string(JobKind kind);
+
 /// "running", "succeeded", "failed", "cancelled" or "interrupted".
 std::string_view to_string(JobState state);
 
-/// A reindex in the background, as it was when asked for. Kept on disk, so that a restart does not
-/// forget it.
+/// Work on a catalog in the background, as it was when asked for. Kept on disk, so that a restart
+/// does not forget it.
 struct JobStatus {
   std::string id;
   std::string catalog;
+  JobKind kind = JobKind::kReindex;
   JobState state = JobState::kRunning;
   IndexProgress progress;
   std::optional<IndexReport> report;  ///< when succeeded

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::array kStages = {IndexStage::kReading, IndexStage::kEncoding, IndexStage::kBuilding,
                                 IndexStage::kPublishing};
+constexpr std::array kKinds = {JobKind::kReindex, JobKind::kMerge};
 constexpr std::array kStates = {JobState::kRunning, JobState::kSucceeded, JobState::kFailed,
                                 JobState::kCancelled, JobState::kInterrupted};
 
@@ -95,6 +96,7 @@ IndexReport report_from_json(const nlohmann::json& json) {
 nlohmann::json to_json(const JobStatus& job) {
   return {{"id", job.id},
           {"catalog", job.catalog},
+          {"kind", to_string(job.kind)},
           {"state", to_string(job.state)},
           {"progress", to_json(job.progress)},
           {"report", job.report ? to_json(*job.report) : nlohmann::json()},
@@ -107,6 +109,8 @@ JobStatus job_from_json(const nlohmann::json& json) try {
   JobStatus job;
   json.at("id").get_to(job.id);
   json.at("catalog").get_to(job.catalog);
+  // Absent from what was written before there were merges.
+  job.kind = from_name(kKinds, json.value("kind", std::string(to_string(JobKind::kReindex))));
   job.state = from_name(kStates, json.at("state").get<std::string>());
   job.progress = progress_from_json(json.at("progress"));
   if (!json.at("report").is_null()) job.report = report_from_json(json.at("report"));
