@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/filter/generation_attributes.h"
 #include "engine/report_json.h"
 #include "storage/database.h"
 #include "storage/generation_store.h"
@@ -27,6 +28,7 @@ struct Catalog::State {
   std::unordered_map<std::string_view, std::size_t> rows;  // views into ids
   std::unique_ptr<const index::VectorIndex> images;
   std::unique_ptr<const index::VectorIndex> captions;
+  std::optional<AttributeIndex> attributes;
 
   // The image source is opened when first asked: a catalog can be searched while its images are
   // out of reach.
@@ -72,6 +74,7 @@ std::shared_ptr<const Catalog> Catalog::open(const storage::GenerationStore& gen
   }
   state->images = open_checked(manifest, folder / storage::kImageIndexFile);
   state->captions = open_checked(manifest, folder / storage::kCaptionIndexFile);
+  state->attributes = open_attributes(database, manifest, state->ids, folder);
   Delta none(state->ids.size(), state->images->dimension(), manifest.covered_sequence);
   return std::shared_ptr<const Catalog>(new Catalog(std::move(state), std::move(none)));
 }
@@ -257,6 +260,8 @@ void Catalog::require_encoder(const std::string& fingerprint) const {
       "reindex it, or load the checkpoint it was indexed with",
       name(), encoder_fingerprint(), fingerprint));
 }
+
+const AttributeIndex& Catalog::attributes() const { return *state_->attributes; }
 
 const index::VectorIndex& Catalog::index(Target target) const {
   return target == Target::kImage ? *state_->images : *state_->captions;

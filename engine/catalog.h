@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/delta.h"
+#include "engine/filter/attribute_index.h"
 #include "engine/indexing.h"
 #include "engine/target.h"
 #include "index/vector_index.h"
@@ -106,6 +107,8 @@ class Catalog {
   /// The embedding of a row, dead or alive. Throws InvalidArgument when there is no such row.
   std::vector<float> vector(Target target, std::size_t row) const;
 
+  /// Of the generation's products, dead ones included.
+  const AttributeIndex& attributes() const;
   /// The generation's index alone: it knows neither delta nor tombstones.
   const index::VectorIndex& index(Target target) const;
   /// Expires when nobody reads the generation any more, whatever its updates.

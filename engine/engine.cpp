@@ -634,19 +634,31 @@ SearchResponse Engine::search(const SearchRequest& request) const {
   const auto start = Clock::now();
   const std::vector<QueryTerm> terms = terms_of(request);
   check_limit(request.limit);
-  const index::SearchOptions options = search_options(request);
+  index::SearchOptions options = search_options(request);
   const std::shared_ptr<const Catalog> catalog = impl_->searchable(request.catalog);
-
   SearchResponse response;
+  std::optional<AllowedRows> allowed;
+  if (request.filter || !request.facets.empty()) {
+    // Before encoding: a filter that is a mistake need not wait for the encoder.
+    const ComputeSlots::Slot slot(impl_->slots());
+    const Filter everything;
+    allowed = allowed_rows(*catalog, request.filter ? *request.filter : everything);
+    response.matching = allowed->count;
+    response.facets = count_facets(*catalog, *allowed, request.facets);
+    response.timings.filter_ms = milliseconds_since(start);
+  }
+
+  const auto encode_start = Clock::now();
   Query query = make_query(*this, *catalog, terms, request);
   response.texts = std::move(query.texts);
-  response.timings.encode_ms = milliseconds_since(start);
+  response.timings.encode_ms = milliseconds_since(encode_start);
 
   const auto search_start = Clock::now();
   const ComputeSlots::Slot slot(impl_->slots());
-  const index::SearchResult found =
-      catalog->search(request.target, query.vector,
-                      request.limit + static_cast<int>(query.own_rows.size()), options);
+  if (allowed) options.allowed = &allowed->base;
+  const index::SearchResult found = catalog->search(
+      request.target, query.vector, request.limit + static_cast<int>(query.own_rows.size()),
+      options, allowed ? &allowed->delta : nullptr);
   std::vector<std::size_t> rows;
   std::vector<float> scores;
   for (std::size_t i = 0; i < found.k && rows.size() < static_cast<std::size_t>(request.limit);

@@ -13,6 +13,7 @@
 #include "base/matrix.h"
 #include "encoder/encoder.h"
 #include "encoder/image_decoder.h"
+#include "engine/allowed_rows.h"
 #include "engine/batching_encoder.h"
 #include "engine/catalog.h"
 #include "engine/indexing.h"
@@ -91,8 +92,11 @@ struct SearchRequest {
   int limit = 10;      ///< hits wanted, [1, kMaxLimit]
   bool exact = false;  ///< true: compare with every product, whatever the index kind
   Target target = Target::kImage;
-  std::optional<int> nprobe;     ///< ivf: lists visited; more is slower and finds more
-  std::optional<int> ef_search;  ///< hnsw: beam width; more is slower and finds more
+  std::optional<int> nprobe;             ///< ivf: lists visited; more is slower and finds more
+  std::optional<int> ef_search;          ///< hnsw: beam width; more is slower and finds more
+  std::shared_ptr<const Filter> filter;  ///< only products that pass are hits; null: all
+  /// Fields whose values are counted among the products that pass; at most kMaxFacets.
+  std::vector<std::string> facets;
 };
 
 struct Hit {
@@ -103,6 +107,7 @@ struct Hit {
 struct SearchTimings {
   double encode_ms = 0;  ///< decoding, tokenizing and encoding the query, and waiting for its turn
   double search_ms = 0;  ///< the index and the product records
+  double filter_ms = 0;  ///< finding and counting the products that pass the filter; 0 without
   double total_ms = 0;
 };
 
@@ -114,6 +119,9 @@ struct SearchResponse {
   std::uint64_t generation = 0;   ///< the one that was searched
   std::uint64_t sequence = 0;     ///< the last update that was searched
   std::vector<TextLength> texts;  ///< of the query, in its order
+  /// Products that pass the filter, hits or not; nothing without a filter or facets.
+  std::optional<std::size_t> matching;
+  std::vector<Facet> facets;  ///< in the order of the request's
 };
 
 /// Either image_bytes, or catalog and product_id.

@@ -23,6 +23,7 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "engine/bounded_queue.h"
+#include "engine/filter/generation_attributes.h"
 #include "engine/progress_meter.h"
 #include "engine/report_json.h"
 #include "engine/timestamp.h"
@@ -472,6 +473,7 @@ class Run {
     check_cancelled();
     meter_.begin_stage(IndexStage::kBuilding, 2 * report_.indexed);
     storage::write_rows(folder_, ids_);
+    write_attributes(tools_.database, request_.name, generation_, ids_, folder_);
     build_index(std::exchange(images_, {}), storage::kImageIndexFile);
     meter_.update(report_.indexed, report_.failed);
     check_cancelled();

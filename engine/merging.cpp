@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/matrix.h"
 #include "base/sha256.h"
+#include "engine/filter/generation_attributes.h"
 #include "engine/progress_meter.h"
 #include "engine/report_json.h"
 #include "engine/timestamp.h"
@@ -83,6 +84,7 @@ class Merge {
     }
     report_.content_hash = to_hex(content.finish());
     storage::write_rows(folder_, ids);
+    write_attributes(database_, catalog_.name(), generation_, ids, folder_);
     meter_.end_stage();
   }
 
