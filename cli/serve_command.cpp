@@ -27,7 +27,9 @@ std::function<int()> add_serve(CLI::App& subcommand) {
     set_up_log(config.log);
     const http::ServerOptions options = server_options(config);
     options.validate();
-    engine::Engine engine(engine_options(config));
+    engine::EngineOptions engine_settings = engine_options(config);
+    engine_settings.merge_in_background = true;
+    engine::Engine engine(engine_settings);
     http::Server server(engine, options);
     server.stop_on_signal(SIGTERM);
     server.stop_on_signal(SIGINT);

@@ -98,6 +98,9 @@ engine::EngineOptions engine_options(const config::Config& config) {
   options.compute_threads = config.server.compute_threads;
   options.max_waiting = config.encoder.max_waiting;
   options.query_cache_mb = config.encoder.query_cache_mb;
+  options.merge_size = config.updates.merge_size;
+  options.merge_age_sec = config.updates.merge_age_sec;
+  options.max_unmerged = config.updates.max_unmerged;
   return options;
 }
 

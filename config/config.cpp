@@ -78,6 +78,12 @@ void SearchConfig::validate() const {
   require_between("search.ef_search", ef_search, 1, 10000);
 }
 
+void UpdatesConfig::validate() const {
+  require_between("updates.merge_size", merge_size, 0, 10000000);
+  require_between("updates.merge_age_sec", merge_age_sec, 0, 31536000);
+  require_between("updates.max_unmerged", max_unmerged, 1, 10000000);
+}
+
 void ServerConfig::validate() const {
   require_not_empty("server.address", address);
   require_between("server.port", port, 0, 65535);
@@ -109,6 +115,7 @@ void Config::validate_sections() const {
   storage.validate();
   index.validate();
   search.validate();
+  updates.validate();
   server.validate();
   log.validate();
 }
@@ -119,6 +126,11 @@ void Config::validate() const {
     throw invalid_argument("server.max_buffered_mb is " + std::to_string(server.max_buffered_mb) +
                            ", less than server.max_body_mb, which is " +
                            std::to_string(server.max_body_mb));
+  }
+  if (updates.merge_size > updates.max_unmerged) {
+    throw invalid_argument("updates.merge_size is " + std::to_string(updates.merge_size) +
+                           ", more than updates.max_unmerged, which is " +
+                           std::to_string(updates.max_unmerged));
   }
 }
 

@@ -89,6 +89,22 @@ struct SearchConfig {
   bool operator==(const SearchConfig&) const = default;
 };
 
+/// [updates]: products that are added, changed or deleted while the catalogue is served.
+struct UpdatesConfig {
+  /// A merge begins once this many rows are new, replaced or deleted. Every search scans the new
+  /// ones; every merge builds the whole index. 0: no merge by size. Valid: [0, max_unmerged].
+  int merge_size = 10000;
+  /// A merge begins once the oldest update is this old, in seconds. 0: no merge by age. Valid:
+  /// [0, 31536000].
+  int merge_age_sec = 3600;
+  /// Updates are answered 503 while this many rows are not merged. Each takes about 8 bytes times
+  /// the embedding's columns of memory. Valid: [1, 10000000].
+  int max_unmerged = 200000;
+
+  void validate() const;
+  bool operator==(const UpdatesConfig&) const = default;
+};
+
 /// [server]: the HTTP service.
 struct ServerConfig {
   /// IP address to listen on. "0.0.0.0" serves every interface.
@@ -148,6 +164,7 @@ struct Config {
   StorageConfig storage;
   IndexConfig index;
   SearchConfig search;
+  UpdatesConfig updates;
   ServerConfig server;
   LogConfig log;
 

@@ -28,6 +28,9 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("search.limit", config.search.limit);
   visit("search.nprobe", config.search.nprobe);
   visit("search.ef_search", config.search.ef_search);
+  visit("updates.merge_size", config.updates.merge_size);
+  visit("updates.merge_age_sec", config.updates.merge_age_sec);
+  visit("updates.max_unmerged", config.updates.max_unmerged);
   visit("server.address", config.server.address);
   visit("server.port", config.server.port);
   visit("server.io_threads", config.server.io_threads);

@@ -19,11 +19,11 @@ void refuse_unless_local(const Request& request) {
       "; set server.admin_token and send it as Authorization: Bearer <token>";
   if (!request.peer_is_loopback || request.has_header("forwarded") ||
       request.has_header("x-forwarded-for")) {
-    throw permission_denied("without a token only this machine may call /v1/admin/" +
+    throw permission_denied("without a token only this machine may manage catalogs" +
                             std::string(kWayOut));
   }
   if (!is_local_host(request.header("host"))) {
-    throw permission_denied("without a token /v1/admin/ must be called as localhost or 127.0.0.1" +
+    throw permission_denied("without a token this path must be called as localhost or 127.0.0.1" +
                             std::string(kWayOut));
   }
   const std::string_view origin = request.header("origin");
@@ -31,7 +31,7 @@ void refuse_unless_local(const Request& request) {
   const bool foreign_origin =
       !origin.empty() && origin != "http://" + std::string(request.header("host"));
   if (foreign_origin || (!site.empty() && site != "same-origin" && site != "none")) {
-    throw permission_denied("without a token pages of other sites may not call /v1/admin/" +
+    throw permission_denied("without a token pages of other sites may not manage catalogs" +
                             std::string(kWayOut));
   }
 }

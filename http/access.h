@@ -6,7 +6,7 @@
 
 namespace vitrine::http {
 
-/// Who may call /v1/admin/. With a token: whoever sends it as "Authorization: Bearer ...". Without:
+/// Who may change catalogs and see jobs: the routes of Access::kAdmin. With a token: whoever sends it as "Authorization: Bearer ...". Without:
 /// clients on this machine that are neither a proxy speaking for others (Forwarded,
 /// X-Forwarded-For) nor a web page of a foreign site (Origin, Sec-Fetch-Site, a Host that is no
 /// local name: DNS rebinding).

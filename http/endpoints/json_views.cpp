@@ -62,6 +62,9 @@ json catalog_json(const engine::CatalogSummary& catalog) {
   return {{"name", catalog.name},
           {"generation", catalog.generation},
           {"products", catalog.products},
+          {"sequence", catalog.sequence},
+          {"delta_rows", catalog.delta_rows},
+          {"tombstones", catalog.tombstones},
           {"index", catalog.index_kind},
           {"content_hash", catalog.content_hash},
           {"created_at", catalog.created_at},
@@ -81,6 +84,7 @@ json product_json(const std::string& catalog, const storage::Product& product) {
 json job_json(const engine::JobStatus& job) {
   json result = {{"id", job.id},
                  {"catalog", job.catalog},
+                 {"kind", engine::to_string(job.kind)},
                  {"state", engine::to_string(job.state)},
                  {"progress", progress_json(job.progress)},
                  {"report", nullptr},

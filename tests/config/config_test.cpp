@@ -109,6 +109,8 @@ TEST_F(ConfigFile, BadValuesNameTheKeyAndTheValidRange) {
   EXPECT_THAT(refusal("[server]\naccess_log = 1\n"),
               HasSubstr("server.access_log must be true or false"));
   EXPECT_THAT(refusal("[server]\nmax_body_mb = 512\n"), HasSubstr("server.max_buffered_mb is 256"));
+  EXPECT_THAT(refusal("[updates]\nmax_unmerged = 9\n"), HasSubstr("updates.merge_size is 10000"));
+  EXPECT_THAT(refusal("[updates]\nmerge_age_sec = -1\n"), HasSubstr("updates.merge_age_sec"));
   EXPECT_THAT(refusal("[server]\nadmin_token = \"a b\"\n"), HasSubstr("server.admin_token"));
   EXPECT_THAT(refusal("[index]\nkind = 3\n"), HasSubstr("index.kind must be a string"));
   EXPECT_THAT(refusal("[storage]\ndata_dir = \"\"\n"), HasSubstr("storage.data_dir is empty"));

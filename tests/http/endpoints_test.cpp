@@ -482,7 +482,7 @@ TEST(Routes, AreAllDescribed) {
     const std::string entry = "\n  " + std::string(route.pattern) + ":\n";
     const std::size_t begin = document.find(entry);
     ASSERT_NE(begin, std::string::npos) << route.pattern;
-    const std::string method = route.method == "GET" ? "\n    get:" : "\n    post:";
+    std::string method = "\n    " + lower_case(route.method) + ":";
     EXPECT_LT(document.find(method, begin), document.find("\n  /", begin + entry.size()))
         << route.pattern;
   }

@@ -1,0 +1,61 @@
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/engine.h"
+#include "http/endpoints/endpoints.h"
+#include "http/endpoints/product_update.h"
+#include "http/json.h"
+#include "http/multipart.h"
+
+namespace vitrine::http {
+namespace {
+
+using nlohmann::json;
+
+/// A form: "image" is a file; caption is text; attributes and embeddings are JSON.
+engine::ProductUpdate read_form(const std::string& id, const Request& request) {
+  json fields = json::object();
+  std::optional<std::string> image_bytes;
+  for (const FormPart& part : parse_multipart(request.header("content-type"), request.body)) {
+    if (part.name == "image" && part.file_name) {
+      if (part.content.empty()) {
+        throw invalid_argument("the form field \"image\" is empty; attach an image file");
+      }
+      image_bytes = std::string(part.content);
+    } else if (part.file_name) {
+      throw invalid_argument(
+          fmt::format("the form has a file in the field \"{}\"; a file is taken in \"image\" only",
+                      printable(part.name)));
+    } else if (part.name == "caption" || part.name == "image" || part.name == "image_base64") {
+      if (const auto offset = find_invalid_utf8(part.content)) {
+        throw invalid_argument(
+            fmt::format("the form field \"{}\" is not valid UTF-8 at byte {}", part.name, *offset));
+      }
+      fields[part.name] = part.content;
+    } else {
+      fields[printable(part.name)] = parse_json(part.content);
+    }
+  }
+  engine::ProductUpdate update = read_product_update(id, std::move(fields), "the form");
+  if (image_bytes && (update.image || update.image_bytes)) {
+    throw invalid_argument("the form has more than one image; give one of them");
+  }
+  if (image_bytes) update.image_bytes = std::move(image_bytes);
+  return update;
+}
+
+}  // namespace
+
+Response put_product(const Services& services, const Request& request) {
+  const std::string& name = request.path_parameter("catalog");
+  const std::string& id = request.path_parameter("id");
+  const bool form = media_type(request.header("content-type")) == "multipart/form-data";
+  const engine::ProductUpdate update =
+      form ? read_form(id, request)
+           : read_product_update(id, parse_json_body(request), "the product");
+  const engine::UpdateResult result = services.engine.upsert_products(name, {&update, 1}).front();
+  return json_response(update_json(id, result), result.existed ? 200 : 201);
+}
+
+}  // namespace vitrine::http
