@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "encoder/json_file.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -37,6 +38,34 @@ std::vector<float> unit(std::span<const float> row) {
   return result;
 }
 
+/// An integer in [0, most]; json's own conversion takes whatever number there is.
+template <typename Integer>
+Integer unsigned_integer(const json& value, Integer most) {
+  if (!value.is_number_unsigned() || value > most) {
+    throw corruption(
+        fmt::format("{} is not an integer in [0, {}]", printable(value.dump(), 80), most));
+  }
+  return value.get<Integer>();
+}
+
+Image parse_image(const json& entry) {
+  constexpr int most_pixels = 1 << 20;  // of a side
+  constexpr std::uint8_t most_light = 255;
+  Image image{unsigned_integer(entry.at("height"), most_pixels),
+              unsigned_integer(entry.at("width"), most_pixels),
+              {}};
+  for (const json& value : entry.at("rgb")) {
+    image.rgb.push_back(unsigned_integer(value, most_light));
+  }
+  const bool positive = image.height > 0 && image.width > 0;
+  if (!positive || image.rgb.size() != 3 * static_cast<std::uint64_t>(image.height) *
+                                           static_cast<std::uint64_t>(image.width)) {
+    throw corruption(fmt::format("an image of {} x {} pixels has {} values", image.width,
+                                 image.height, image.rgb.size()));
+  }
+  return image;
+}
+
 GoldenVectors parse(const json& file, std::size_t dimension) {
   GoldenVectors golden;
   const auto embedding = [&](const json& entry) {
@@ -52,15 +81,7 @@ GoldenVectors parse(const json& file, std::size_t dimension) {
     golden.text_embeddings.push_back(embedding(entry));
   }
   for (const json& entry : file.at("images")) {
-    Image image{entry.at("height").get<int>(), entry.at("width").get<int>(),
-                entry.at("rgb").get<std::vector<std::uint8_t>>()};
-    const bool positive = image.height > 0 && image.width > 0;
-    if (!positive || image.rgb.size() != 3 * static_cast<std::uint64_t>(image.height) *
-                                             static_cast<std::uint64_t>(image.width)) {
-      throw corruption(fmt::format("an image of {} x {} pixels has {} values", image.width,
-                                   image.height, image.rgb.size()));
-    }
-    golden.images.push_back(std::move(image));
+    golden.images.push_back(parse_image(entry));
     golden.image_embeddings.push_back(embedding(entry));
   }
   return golden;
@@ -104,8 +125,8 @@ void check_golden_vectors(const Encoder& encoder, const std::filesystem::path& c
   if (!std::filesystem::exists(path)) return;
   GoldenVectors golden;
   try {
-    golden = parse(json::parse(read_file(path, kMaxFileBytes)),
-                   static_cast<std::size_t>(encoder.dimension()));
+    golden =
+        parse(read_json_object(path, kMaxFileBytes), static_cast<std::size_t>(encoder.dimension()));
   } catch (const json::exception& error) {
     throw corruption(fmt::format("{}: {}", path.string(), error.what()));
   } catch (const Error& error) {

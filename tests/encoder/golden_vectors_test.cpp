@@ -109,9 +109,16 @@ TEST_F(GoldenVectors, ThatAreDamagedAreNamed) {
   replace(file);
   EXPECT_THAT(problem(encoder_, folder_.path()), HasSubstr("2 x 2 pixels has 6 values"));
   file = good;
-  file["images"][0]["height"] = -1;
-  replace(file);
-  EXPECT_THAT(problem(encoder_, folder_.path()), HasSubstr("pixels"));
+  for (const double value : {-1.0, 1e30}) {  // no int holds the second
+    file = good;
+    file["images"][0]["height"] = value;
+    replace(file);
+    EXPECT_THAT(problem(encoder_, folder_.path()), HasSubstr("is not an integer"));
+    file = good;
+    file["images"][0]["rgb"][0] = value;
+    replace(file);
+    EXPECT_THAT(problem(encoder_, folder_.path()), HasSubstr("is not an integer"));
+  }
   file = good;
   file["texts"][0]["embedding"].push_back(0);
   replace(file);
@@ -120,6 +127,8 @@ TEST_F(GoldenVectors, ThatAreDamagedAreNamed) {
   file["texts"][0].erase("text");
   replace(file);
   EXPECT_THAT(problem(encoder_, folder_.path()), HasSubstr("golden.json"));
+  std::ofstream(folder_.path() / kGoldenFile) << std::string(100'000, '[');
+  EXPECT_THAT(problem(encoder_, folder_.path()), HasSubstr("nested too deeply"));
   std::ofstream(folder_.path() / kGoldenFile) << "{";
   EXPECT_THAT(problem(encoder_, folder_.path()), HasSubstr("golden.json"));
 }
