@@ -64,7 +64,9 @@ constexpr Unread kProcessorKeys[] = {
 /// would give other embeddings.
 void refuse_others(const JsonFields& fields, std::initializer_list<std::string_view> read,
                    std::span<const Unread> unread) {
-  for (const auto& [key, value] : fields.object().items()) {
+  for (const auto& item : fields.object().items()) {
+    const std::string& key = item.key();
+    const Json& value = item.value();
     if (value.is_null() || std::find(read.begin(), read.end(), key) != read.end()) continue;
     const auto entry = std::find_if(unread.begin(), unread.end(),
                                     [&](const Unread& candidate) { return candidate.key == key; });
