@@ -4,10 +4,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/log.h"
 #include "cli/settings.h"
+#include "engine/filter/filter_json.h"
 
 namespace vitrine::cli {
 namespace {
@@ -17,6 +19,8 @@ struct Options {
   Settings settings;
   std::string catalog, target = "image";
   std::vector<std::string> texts, images, products, unlike_texts, unlike_images, unlike_products;
+  std::string filter;
+  std::vector<std::string> facets;
   bool exact = false, json = false;
 };
 
@@ -41,6 +45,13 @@ void print_json(const engine::SearchResponse& response) {
     texts.push_back({{"tokens", length.tokens}, {"truncated", length.truncated}});
   }
   answer["texts"] = texts;
+  if (response.matching) answer["matching"] = *response.matching;
+  for (const engine::Facet& facet : response.facets) {
+    nlohmann::json& values = answer["facets"][facet.field] = nlohmann::json::array();
+    for (const engine::FacetValue& value : facet.values) {
+      values.push_back({{"value", engine::value_json(value.value)}, {"count", value.count}});
+    }
+  }
   fmt::print("{}\n", answer.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
@@ -50,6 +61,14 @@ void print_table(const engine::SearchResponse& response) {
     fmt::print("{:3}  {:.4f}  {:<16}  {}\n", i + 1, hit.score, printable(hit.product.id),
                printable(hit.product.caption));
   }
+  for (const engine::Facet& facet : response.facets) {
+    fmt::print("{}:", printable(facet.field));
+    for (const engine::FacetValue& value : facet.values) {
+      fmt::print(" {} ({})", printable(engine::value_json(value.value).dump()), value.count);
+    }
+    fmt::print("\n");
+  }
+  if (response.matching) fmt::print("{} products match; ", *response.matching);
   fmt::print("{} hits, {} index{}; encode {:.1f} ms, search {:.1f} ms, total {:.1f} ms\n",
              response.hits.size(), response.index_kind, response.exact ? ", exact" : "",
              response.timings.encode_ms, response.timings.search_ms, response.timings.total_ms);
@@ -106,10 +125,22 @@ std::function<int()> add_search(CLI::App& subcommand) {
   subcommand.add_option("--target", options->target, "What is compared: image or caption")
       ->check(CLI::IsMember({"image", "caption"}))
       ->type_name("image");
+  subcommand
+      .add_option("--filter", options->filter,
+                  "Only products whose attributes pass a filter (docs/filters.md)")
+      ->type_name("JSON");
+  subcommand
+      .add_option("--facet", options->facets,
+                  "Count the values of a field among the products that pass; may be repeated")
+      ->type_name("FIELD")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   subcommand.add_flag("--json", options->json, "Print JSON, with the attributes");
   subcommand.footer(
       "Example: vitrine search shop --text \"a red dress\" --limit 5\n"
-      "Example: vitrine search shop --product 17 --text \"in red\" --not-text \"long sleeves\"");
+      "Example: vitrine search shop --product 17 --text \"in red\" --not-text \"long sleeves\"\n"
+      "Example: vitrine search shop --text \"a dress\" --filter '{\"must\": [{\"key\": \"price\", "
+      "\"range\": {\"lt\": 50}}]}'");
   return [options] {
     const config::Config config = options->settings.load();
     set_up_quiet_log(config.log);
@@ -126,6 +157,11 @@ std::function<int()> add_search(CLI::App& subcommand) {
         options->target == "caption" ? engine::Target::kCaption : engine::Target::kImage;
     request.nprobe = config.search.nprobe;
     request.ef_search = config.search.ef_search;
+    if (!options->filter.empty()) {
+      request.filter = std::make_shared<const engine::Filter>(
+          engine::filter_from_json(parse_json(options->filter, "--filter")));
+    }
+    request.facets = options->facets;
 
     const engine::Engine engine(engine_settings);
     const engine::SearchResponse response = engine.search(request);

@@ -53,9 +53,11 @@ json text_length_json(const engine::TextLength& length) {
 }
 
 json timings_json(const engine::SearchTimings& timings) {
-  return {{"encode", rounded_ms(timings.encode_ms)},
-          {"search", rounded_ms(timings.search_ms)},
-          {"total", rounded_ms(timings.total_ms)}};
+  json answer = {{"encode", rounded_ms(timings.encode_ms)},
+                 {"search", rounded_ms(timings.search_ms)},
+                 {"total", rounded_ms(timings.total_ms)}};
+  if (timings.filter_ms > 0) answer["filter"] = rounded_ms(timings.filter_ms);
+  return answer;
 }
 
 json catalog_json(const engine::CatalogSummary& catalog) {

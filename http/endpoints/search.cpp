@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/engine.h"
+#include "engine/filter/filter_json.h"
 #include "http/base64.h"
 #include "http/endpoints/endpoints.h"
 #include "http/endpoints/json_views.h"
@@ -36,6 +37,9 @@ json form_value(const std::string& name, std::string_view text) {
     int number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error == std::errc() && end == text.data() + text.size()) return number;
+  }
+  if (name == "filter" || name == "facets") {
+    return vitrine::parse_json(text, fmt::format("the form field \"{}\"", name));
   }
   return text;
 }
@@ -119,6 +123,18 @@ std::vector<engine::QueryTerm> read_terms(json list) {
   return terms;
 }
 
+json facets_json(std::span<const engine::Facet> facets) {
+  json answer = json::object();
+  for (const engine::Facet& facet : facets) {
+    json values = json::array();
+    for (const engine::FacetValue& value : facet.values) {
+      values.push_back({{"value", engine::value_json(value.value)}, {"count", value.count}});
+    }
+    answer[facet.field] = std::move(values);
+  }
+  return answer;
+}
+
 engine::SearchRequest read_request(const Request& request) {
   engine::SearchRequest result;
   result.catalog = request.path_parameter("catalog");
@@ -149,6 +165,10 @@ engine::SearchRequest read_request(const Request& request) {
   if (const auto target = fields.string("target")) result.target = parse_target_name(*target);
   result.nprobe = fields.integer("nprobe", 1, kMaxNprobe);
   result.ef_search = fields.integer("ef_search", 1, kMaxEfSearch);
+  if (const auto filter = fields.value("filter")) {
+    result.filter = std::make_shared<const engine::Filter>(engine::filter_from_json(*filter));
+  }
+  if (auto facets = fields.strings("facets")) result.facets = std::move(*facets);
   fields.finish();
 
   const int queries = (result.text ? 1 : 0) + (result.image_bytes ? 1 : 0) +
@@ -176,6 +196,8 @@ Response search(const Services& services, const Request& request) {
   json answer = {{"catalog", query.catalog},  {"generation", found.generation},
                  {"index", found.index_kind}, {"exact", found.exact},
                  {"hits", std::move(hits)},   {"timings_ms", timings_json(found.timings)}};
+  if (found.matching) answer["matching"] = *found.matching;
+  if (!query.facets.empty()) answer["facets"] = facets_json(found.facets);
   if (!query.terms.empty()) {
     json texts = json::array();
     for (const engine::TextLength& length : found.texts) texts.push_back(text_length_json(length));

@@ -183,6 +183,25 @@ TEST_F(TheProgram, IndexesSearchesAndReportsABrokenImage) {
   const Outcome by_product = run({"search", "shop", "--product", "red", "--json"});
   EXPECT_EQ(nlohmann::json::parse(by_product.out)["hits"].size(), 2u);
 
+  const std::string green = R"({"must": [{"key": "colour", "match": {"value": "green"}}]})";
+  const Outcome filtered = run({"search", "shop", "--text", "a red square", "--filter", green,
+                                "--facet", "colour", "--json"});
+  ASSERT_EQ(filtered.exit_code, 0) << filtered.err;
+  const auto passing = nlohmann::json::parse(filtered.out);
+  ASSERT_EQ(passing["hits"].size(), 1u);
+  EXPECT_EQ(passing["hits"][0]["id"], "green");
+  EXPECT_EQ(passing["matching"], 1);
+  EXPECT_EQ(passing["facets"]["colour"],
+            nlohmann::json::parse(R"([{"value": "green", "count": 1}])"));
+  const Outcome table = run({"search", "shop", "--text", "a", "--facet", "colour"});
+  EXPECT_THAT(table.out, AllOf(HasSubstr("\"green\" (1)"), HasSubstr("3 products match; 3 hits")));
+  const Outcome unknown = run({"search", "shop", "--text", "a", "--filter",
+                               R"({"must": [{"key": "color", "match": {"value": "green"}}]})"});
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_THAT(unknown.err, HasSubstr("they have \"colour\""));
+  EXPECT_THAT(run({"search", "shop", "--text", "a", "--filter", "{"}).err,
+              HasSubstr("--filter is not valid JSON"));
+
   const Outcome info = run({"info", "--json"});
   const auto catalogs = nlohmann::json::parse(info.out)["catalogs"];
   ASSERT_EQ(catalogs.size(), 1u);

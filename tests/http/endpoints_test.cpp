@@ -102,6 +102,65 @@ TEST_F(Endpoints, SearchTakesAnUploadedImageWithFields) {
   EXPECT_EQ(body["hits"][0]["attributes"]["colour"], "green");
 }
 
+TEST_F(Endpoints, SearchFiltersAndCountsAttributes) {
+  const json filter = {{"must", {{{"key", "colour"}, {"match", {{"any", {"green", "blue"}}}}}}},
+                       {"must_not", {{{"has_id", {"p1"}}}}}};
+  const json plain = server.post_json("/v1/catalogs/shop/search", {{"text", "red"}}).json();
+  EXPECT_FALSE(plain.contains("matching"));
+  EXPECT_FALSE(plain.contains("facets"));
+  const Answer answer = server.post_json(
+      "/v1/catalogs/shop/search",
+      {{"text", "red"}, {"limit", 100}, {"filter", filter}, {"facets", {"colour"}}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const json body = answer.json();
+  EXPECT_GT(body["matching"], 0);
+  EXPECT_EQ(body["hits"].size(), body["matching"]);
+  int green = 0;
+  for (const json& hit : body["hits"]) {
+    EXPECT_THAT(hit["attributes"]["colour"], testing::AnyOf("green", "blue"));
+    EXPECT_NE(hit["id"], "p1");
+    green += hit["attributes"]["colour"] == "green" ? 1 : 0;
+  }
+  EXPECT_THAT(body["facets"]["colour"],
+              testing::Contains(json{{"value", "green"}, {"count", green}}));
+
+  const Answer form = server.request(
+      "POST", "/v1/catalogs/shop/search",
+      multipart_body({{"filter", filter.dump()}, {"limit", "100"}, {"facets", "[\"colour\"]"}},
+                     engine::colour_png("green", 5)),
+      kForm);
+  ASSERT_EQ(form.status, 200) << form.body;
+  EXPECT_EQ(form.json()["matching"], body["matching"]);
+  EXPECT_EQ(form.json()["facets"], body["facets"]);
+}
+
+TEST_F(Endpoints, SearchNamesThePlaceOfABadFilter) {
+  const auto detail = [&](const json& extra) {
+    json request = {{"text", "red"}};
+    request.update(extra);
+    return problem_detail(server.post_json("/v1/catalogs/shop/search", request), 400);
+  };
+  EXPECT_THAT(detail({{"filter", {{"must", {{{"key", "colour"}, {"range", {{"gte", "5"}}}}}}}}}),
+              HasSubstr("filter.must[0].range.gte is a string"));
+  EXPECT_THAT(detail({{"filter", {{"must", {{{"key", "color"}, {"match", {{"value", "red"}}}}}}}}}),
+              HasSubstr("has a field \"color\"; they have \"colour\""));
+  EXPECT_THAT(detail({{"filter", "red"}}), HasSubstr("filter is a string"));
+  EXPECT_THAT(detail({{"facets", "colour"}}), HasSubstr("\"facets\""));
+  json deep = {{"has_id", {"p1"}}};
+  for (int depth = 0; depth < 1000; ++depth) {
+    json outer;
+    outer["must"] = std::move(deep);
+    deep = std::move(outer);
+  }
+  EXPECT_THAT(detail({{"filter", deep}}), HasSubstr("nested more than"));
+  EXPECT_THAT(
+      problem_detail(
+          server.request("POST", "/v1/catalogs/shop/search",
+                         multipart_body({{"filter", "{"}}, engine::colour_png("green", 5)), kForm),
+          400),
+      HasSubstr("the form field \"filter\" is not valid JSON"));
+}
+
 TEST_F(Endpoints, SearchTakesDataUrlsAndCaptionTargets) {
   const std::string url = "data:image/png;base64," + encode_base64(engine::colour_png("red", 3));
   EXPECT_EQ(server.post_json("/v1/catalogs/shop/search", {{"image", url}}).status, 200);
