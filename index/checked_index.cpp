@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstring>
 #include <exception>
 #include <new>
 
@@ -44,9 +45,9 @@ void check_unit_rows(MatrixView vectors, std::string_view what) {
   }
 }
 
-std::size_t CheckedIndex::dimension() const { return static_cast<std::size_t>(faiss_index().d); }
+std::size_t CheckedIndex::dimension() const { return tables().vectors->dimension(); }
 
-std::size_t CheckedIndex::size() const { return static_cast<std::size_t>(faiss_index().ntotal); }
+std::size_t CheckedIndex::size() const { return tables().vectors->size(); }
 
 SearchResult CheckedIndex::search(MatrixView queries, int k, const SearchOptions& options) const {
   if (k < 1 || k > kMaxK) {
@@ -85,13 +86,17 @@ std::vector<float> CheckedIndex::vector(std::int64_t row) const {
   if (row < 0 || static_cast<std::size_t>(row) >= size()) {
     throw invalid_argument(fmt::format("row is {}; the index has rows 0 to {}", row, size() - 1));
   }
-  const float* data = row_data(static_cast<std::size_t>(row));
-  return {data, data + dimension()};
+  std::vector<float> vector(dimension());
+  std::memcpy(vector.data(), tables().vectors->at(place_of(static_cast<std::size_t>(row))),
+              vector.size() * sizeof(float));
+  return vector;
 }
 
 void CheckedIndex::save(const std::filesystem::path& path) const {
   try {
-    write_faiss_file(faiss_index(), path);
+    const SearchTables all = tables();
+    write_index_file(faiss_index(), vectors_are_in_faiss_index() ? nullptr : all.vectors->at(0),
+                     size(), *all.codes, path);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "index/exact_search.h"
 #include "index/vector_index.h"
 
 namespace faiss {
@@ -26,7 +27,10 @@ class CheckedIndex : public VectorIndex {
   void save(const std::filesystem::path& path) const final;
 
  protected:
+  virtual SearchTables tables() const = 0;
+  /// For write_index_file().
   virtual const faiss::Index& faiss_index() const = 0;
+  virtual bool vectors_are_in_faiss_index() const { return false; }
   /// Every vector compared, or every allowed one. allowed: null, or of size().
   virtual SearchResult search_exact(MatrixView queries, std::size_t k,
                                     const RowSet* allowed) const = 0;
@@ -34,8 +38,7 @@ class CheckedIndex : public VectorIndex {
   /// options.allowed: null, or of size(), with some rows but not all.
   virtual SearchResult search_approximate(MatrixView queries, std::size_t k,
                                           const SearchOptions& options) const = 0;
-  /// [dimension()] floats that live as long as the index.
-  virtual const float* row_data(std::size_t row) const = 0;
+  virtual std::size_t place_of(std::size_t row) const { return row; }
 };
 
 }  // namespace vitrine::index

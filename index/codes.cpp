@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
+#include "base/error.h"
 #include "index/kernels/code_dot.h"
 #include "index/kernels/inner_product.h"
+#include "index/large_array.h"
 #include "index/parallel.h"
 
 namespace vitrine::index {
@@ -63,33 +66,81 @@ float largest_magnitude(const float* values, std::size_t count) {
   return *std::max_element(largest, largest + kLanes);
 }
 
+std::size_t padded(std::size_t size) {
+  return (size + kCodeAlignment - 1) / kCodeAlignment * kCodeAlignment;
+}
+
 }  // namespace
+
+struct CodeTable::Arrays {
+  LargeArray<std::uint8_t> codes;
+  LargeArray<float> scales;
+  LargeArray<float> errors;
+};
 
 CodeTable::CodeTable(const VectorTable& vectors)
     : dimension_(vectors.dimension()),
-      width_((vectors.dimension() + kCodeAlignment - 1) / kCodeAlignment * kCodeAlignment),
+      width_(padded(vectors.dimension())),
       rotation_(vectors.dimension()),
       mean_(mean_of_sample(vectors)),
-      codes_(vectors.size() * width_),
-      scales_(vectors.size()),
-      errors_(vectors.size()) {
+      size_(vectors.size()) {
+  const auto arrays = std::make_shared<Arrays>();
+  arrays->codes = LargeArray<std::uint8_t>(size_ * width_);
+  arrays->scales = LargeArray<float>(size_);
+  arrays->errors = LargeArray<float>(size_);
   const std::size_t tasks = (vectors.size() + kRowsATask - 1) / kRowsATask;
   parallel_for(tasks, threads_for(vectors.size() * dimension_ * 16), [&](std::size_t task) {
     std::vector<float> rotated(dimension_);
     const std::size_t last = std::min(vectors.size(), (task + 1) * kRowsATask);
     for (std::size_t place = task * kRowsATask; place < last; ++place) {
-      encode_row(vectors.at(place), place, rotated.data());
+      encode_row(vectors.at(place), place, *arrays, rotated.data());
     }
   });
+  codes_ = arrays->codes.data();
+  scales_ = arrays->scales.data();
+  errors_ = arrays->errors.data();
+  owner_ = arrays;
 }
 
-void CodeTable::encode_row(const float* vector, std::size_t place, float* rotated) {
+CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimension,
+                     std::shared_ptr<const void> owner)
+    : dimension_(dimension),
+      width_(padded(dimension)),
+      rotation_(dimension),
+      mean_(dimension),
+      size_(size),
+      owner_(std::move(owner)) {
+  const std::size_t mean_bytes = padded(dimension * sizeof(float));
+  const std::size_t number_bytes = padded(size * sizeof(float));
+  if (bytes.size() != mean_bytes + 2 * number_bytes + size * width_) {
+    throw corruption("its codes do not fit its vectors");
+  }
+  std::memcpy(mean_.data(), bytes.data(), dimension * sizeof(float));
+  const char* at = bytes.data() + mean_bytes;
+  scales_ = reinterpret_cast<const float*>(at);
+  errors_ = reinterpret_cast<const float*>(at + number_bytes);
+  codes_ = reinterpret_cast<const std::uint8_t*>(at + 2 * number_bytes);
+}
+
+void CodeTable::write_to(const std::function<void(std::string_view)>& write) const {
+  const auto write_padded = [&](const void* data, std::size_t size) {
+    write({static_cast<const char*>(data), size});
+    write(std::string(padded(size) - size, '\0'));
+  };
+  write_padded(mean_.data(), dimension_ * sizeof(float));
+  write_padded(scales_, size_ * sizeof(float));
+  write_padded(errors_, size_ * sizeof(float));
+  write_padded(codes_, size_ * width_);
+}
+
+void CodeTable::encode_row(const float* vector, std::size_t place, Arrays& arrays,
+                           float* rotated) const {
   for (std::size_t i = 0; i < dimension_; ++i) rotated[i] = vector[i] - mean_[i];
   rotation_.apply(rotated);
   const float largest = largest_magnitude(rotated, dimension_);
   const float scale = largest / kLargestCode;
   const float steps = largest > 0 ? kLargestCode / largest : 0.0F;
-  std::uint8_t* code = codes_.data() + place * width_;
+  std::uint8_t* code = arrays.codes.data() + place * width_;
   for (std::size_t i = 0; i < dimension_; ++i) {
     const float nearest = (rotated[i] * steps + kRounder) - kRounder;
     code[i] = static_cast<std::uint8_t>(static_cast<int>(nearest) + kCodeOfZero);
@@ -97,14 +148,14 @@ void CodeTable::encode_row(const float* vector, std::size_t place, float* rotate
   }
   const float squares = inner_product_kernel().pair(rotated, rotated, dimension_);
   std::fill(code + dimension_, code + width_, static_cast<std::uint8_t>(kCodeOfZero));
-  scales_[place] = scale;
+  arrays.scales[place] = scale;
   // The sum of so many squares errs by a part in 2^24 for each, and each element lost by one part
   // of the largest element.
   const auto count = static_cast<double>(dimension_);
   const double length = std::sqrt(static_cast<double>(squares) * (1 + (count + 2) * kUnit));
   const double rounding =
       2 * kUnit * static_cast<double>(largest) * std::sqrt(count) + kLeastSquareRoot;
-  errors_[place] = rounded_up(length + rounding);
+  arrays.errors[place] = rounded_up(length + rounding);
 }
 
 QueryCode CodeTable::encode_query(const float* query) const {

@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
 #include <vector>
 
-#include "index/large_array.h"
 #include "index/rotation.h"
 #include "index/vector_table.h"
 
@@ -50,21 +52,28 @@ class CodeTable {
   /// do not depend on their number.
   explicit CodeTable(const VectorTable& vectors);
 
+  /// What write_to() wrote, not copied: bytes must start at a multiple of kCodeAlignment in memory,
+  /// and owner keeps them there. Throws Corruption when they are not the codes of so many vectors.
+  CodeTable(std::string_view bytes, std::size_t size, std::size_t dimension,
+            std::shared_ptr<const void> owner);
+  /// Hands the codes to write, piece by piece.
+  void write_to(const std::function<void(std::string_view)>& write) const;
+
   /// Bytes of a code: the dimension, rounded up to a multiple of kCodeAlignment.
   std::size_t width() const { return width_; }
-  std::size_t size() const { return scales_.size(); }
+  std::size_t size() const { return size_; }
   /// [size(), width()]
-  const std::uint8_t* codes() const { return codes_.data(); }
+  const std::uint8_t* codes() const { return codes_; }
   /// [dimension]
   const std::vector<float>& mean() const { return mean_; }
   /// [size()]
-  const float* scales() const { return scales_.data(); }
+  const float* scales() const { return scales_; }
   /// [size()]
-  const float* errors() const { return errors_.data(); }
+  const float* errors() const { return errors_; }
 
   /// Makes a code likely to be near the CPU soon.
   void prefetch(std::size_t place) const {
-    const std::uint8_t* code = codes_.data() + place * width_;
+    const std::uint8_t* code = codes_ + place * width_;
     for (std::size_t i = 0; i < width_; i += 64) __builtin_prefetch(code + i);
   }
 
@@ -72,15 +81,19 @@ class CodeTable {
   QueryCode encode_query(const float* query) const;
 
  private:
-  void encode_row(const float* vector, std::size_t place, float* rotated);
+  struct Arrays;
+
+  void encode_row(const float* vector, std::size_t place, Arrays& arrays, float* rotated) const;
 
   std::size_t dimension_ = 0;
   std::size_t width_ = 0;
   Rotation rotation_{1};
   std::vector<float> mean_;  // [dimension], of a sample
-  LargeArray<std::uint8_t> codes_;
-  LargeArray<float> scales_;
-  LargeArray<float> errors_;
+  std::size_t size_ = 0;
+  const std::uint8_t* codes_ = nullptr;
+  const float* scales_ = nullptr;
+  const float* errors_ = nullptr;
+  std::shared_ptr<const void> owner_;  // of what the three point to
 };
 
 }  // namespace vitrine::index

@@ -10,149 +10,243 @@
 #include <cstring>
 #include <exception>
 #include <string>
-#include <string_view>
+#include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/sha256.h"
+#include "index/checksum.h"
+#include "index/kernels/code_dot.h"
 
 namespace vitrine::index {
 namespace {
 
-constexpr std::string_view kMagic = "VITRINE-INDEX-1\n";
+constexpr std::string_view kMagic = "VITRINE-INDEX-2\n";
 constexpr std::size_t kSizeBytes = 8;
 constexpr std::size_t kDigestBytes = sizeof(Sha256Digest);
-constexpr std::size_t kTrailerBytes = kMagic.size() + kSizeBytes + kDigestBytes;
+constexpr std::size_t kTrailerBytes = kMagic.size() + 3 * kSizeBytes + kDigestBytes;
 
-std::string encode_size(std::uint64_t size) {
-  std::string bytes(kSizeBytes, '\0');
-  for (char& byte : bytes) {
-    byte = static_cast<char>(size & 0xff);
-    size >>= 8;
-  }
-  return bytes;
+// FAISS's header of an index (faiss/impl/index_write.cpp): a name of four letters, d (int32),
+// ntotal (int64), 17 more bytes, the metric (int32), and for flat ones the number of elements
+// (uint64).
+constexpr std::string_view kFlatName = "IxFI";
+constexpr std::string_view kGraphName = "IHNf";
+constexpr std::size_t kDimensionAt = 4;
+constexpr std::size_t kRowsAt = 8;
+constexpr std::size_t kElementsAt = 37;
+constexpr std::size_t kFlatHeaderBytes = 45;
+
+template <class Number>
+Number number_at(std::string_view bytes, std::size_t at) {
+  Number number;
+  std::memcpy(&number, bytes.data() + at, sizeof(number));
+  return number;
+}
+
+void append_size(std::string& bytes, std::uint64_t size) {
+  bytes.append(reinterpret_cast<const char*>(&size), sizeof(size));
 }
 
 std::string_view as_bytes(const Sha256Digest& digest) {
   return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
 
-/// Gathers FAISS's many small writes, and checksums what it passes on.
-class ChecksummedWriter : public faiss::IOWriter {
+/// Gathers many small writes into pieces of the digest, and passes them on.
+class DigestingWriter : public faiss::IOWriter {
  public:
-  explicit ChecksummedWriter(AtomicFile& file) : file_(file) { buffer_.reserve(kBufferBytes); }
+  explicit DigestingWriter(AtomicFile& file) : file_(file) { piece_.reserve(kPieceBytes); }
 
   std::size_t operator()(const void* data, std::size_t size, std::size_t items) override {
     write({static_cast<const char*>(data), size * items});
     return items;
   }
 
-  /// To be called once, after FAISS has written.
-  void write_trailer() {
-    const std::string size = encode_size(written_);
-    write(kMagic);
-    write(size);
-    flush();
-    file_.write(as_bytes(sha256_.finish()));
-  }
-
- private:
-  static constexpr std::size_t kBufferBytes = 1 << 20;
-
   void write(std::string_view bytes) {
     written_ += bytes.size();
-    if (buffer_.size() + bytes.size() > kBufferBytes) flush();
-    if (bytes.size() < kBufferBytes) {
-      buffer_.append(bytes);
-    } else {
-      pass_on(bytes);
+    while (!bytes.empty()) {
+      const std::size_t count = std::min(bytes.size(), kPieceBytes - piece_.size());
+      piece_.append(bytes.substr(0, count));
+      bytes.remove_prefix(count);
+      if (piece_.size() == kPieceBytes) flush();
     }
   }
 
-  void flush() {
-    pass_on(buffer_);
-    buffer_.clear();
+  std::uint64_t written() const { return written_; }
+
+  /// To be called once, at the end.
+  void write_digest() {
+    if (!piece_.empty()) flush();
+    file_.write(as_bytes(digest_.finish()));
   }
 
-  void pass_on(std::string_view bytes) {
-    sha256_.update(bytes);
-    file_.write(bytes);
+ private:
+  void flush() {
+    digest_.add_piece(piece_);
+    file_.write(piece_);
+    piece_.clear();
   }
 
   AtomicFile& file_;
-  Sha256 sha256_;
-  std::string buffer_;
+  Digest digest_;
+  std::string piece_;
   std::uint64_t written_ = 0;
 };
 
-/// Gives FAISS bytes that lie in memory.
+/// Keeps what FAISS writes.
+class StringWriter : public faiss::IOWriter {
+ public:
+  std::size_t operator()(const void* data, std::size_t size, std::size_t items) override {
+    bytes.append(static_cast<const char*>(data), size * items);
+    return items;
+  }
+
+  std::string bytes;
+};
+
+/// Gives FAISS bytes that lie in memory, in two parts.
 class BytesReader : public faiss::IOReader {
  public:
-  explicit BytesReader(std::string_view bytes) : bytes_(bytes) {}
+  BytesReader(std::string_view first, std::string_view second) : first_(first), second_(second) {}
 
   std::size_t operator()(void* data, std::size_t size, std::size_t items) override {
     if (size == 0) return 0;
-    const std::size_t count = std::min(items, bytes_.size() / size);
-    if (count > 0) std::memcpy(data, bytes_.data(), count * size);
-    bytes_.remove_prefix(count * size);
+    const std::size_t count = std::min(items, left() / size);
+    auto* out = static_cast<char*>(data);
+    for (std::size_t wanted = count * size; wanted > 0;) {
+      std::string_view& part = first_.empty() ? second_ : first_;
+      const std::size_t some = std::min(wanted, part.size());
+      std::memcpy(out, part.data(), some);
+      part.remove_prefix(some);
+      out += some;
+      wanted -= some;
+    }
     return count;
   }
 
-  std::size_t left() const { return bytes_.size(); }
+  std::size_t left() const { return first_.size() + second_.size(); }
 
  private:
-  std::string_view bytes_;
+  std::string_view first_;
+  std::string_view second_;
 };
 
-/// FAISS's part of the file. Throws Corruption unless the trailer fits it.
-std::string_view verified_payload(std::string_view file, const std::string& name) {
+struct Parts {
+  std::string_view faiss;
+  std::string_view codes;
+};
+
+/// Throws Corruption unless the trailer fits the file.
+Parts verified_parts(std::string_view file, const std::string& name) {
   if (file.size() < kTrailerBytes) {
     throw corruption(
         fmt::format("{} has {} bytes, too few for an index; it is truncated, build "
                     "it again",
                     name, file.size()));
   }
-  const std::string_view trailer = file.substr(file.size() - kTrailerBytes);
-  const std::string_view payload = file.substr(0, file.size() - kTrailerBytes);
+  const std::size_t body = file.size() - kTrailerBytes;
+  const std::string_view trailer = file.substr(body);
   if (!trailer.starts_with(kMagic)) {
     throw corruption(name +
                      " does not end with an index checksum; it is truncated, damaged, or was not "
-                     "saved by Vitrine, build it again");
+                     "saved by this version of Vitrine, build it again");
   }
-  if (trailer.substr(kMagic.size(), kSizeBytes) != encode_size(payload.size())) {
+  if (trailer.substr(kTrailerBytes - kDigestBytes) !=
+      as_bytes(digest_of(file.substr(0, file.size() - kDigestBytes)))) {
+    throw corruption(name + " is not what was saved: its checksum is another; build it again");
+  }
+  const auto faiss_bytes = number_at<std::uint64_t>(trailer, kMagic.size());
+  const auto codes_at = number_at<std::uint64_t>(trailer, kMagic.size() + kSizeBytes);
+  const auto codes_bytes = number_at<std::uint64_t>(trailer, kMagic.size() + 2 * kSizeBytes);
+  if (codes_at > body || codes_bytes != body - codes_at || faiss_bytes > codes_at ||
+      codes_at % kCodeAlignment != 0) {
     throw corruption(name + " is not as long as when it was saved; build it again");
   }
-  const Sha256Digest digest = sha256(file.substr(0, file.size() - kDigestBytes));
-  if (trailer.substr(kTrailerBytes - kDigestBytes) != as_bytes(digest)) {
-    throw corruption(name + " does not have the SHA-256 it was saved with; build it again");
-  }
-  return payload;
+  return {file.substr(0, faiss_bytes), file.substr(codes_at, codes_bytes)};
+}
+
+/// Writes a flat header's number of vectors. header: kFlatHeaderBytes.
+void set_rows(std::string& header, std::size_t at, std::uint64_t rows, std::uint64_t elements) {
+  std::memcpy(header.data() + at + kRowsAt, &rows, sizeof(rows));
+  std::memcpy(header.data() + at + kElementsAt, &elements, sizeof(elements));
 }
 
 }  // namespace
 
-void write_faiss_file(const faiss::Index& index, const std::filesystem::path& path) {
+void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
+                      const CodeTable& codes, const std::filesystem::path& path) {
   AtomicFile file(path);
-  ChecksummedWriter writer(file);
-  faiss::write_index(&index, &writer);
-  writer.write_trailer();
+  DigestingWriter writer(file);
+  if (vectors == nullptr) {
+    faiss::write_index(&index, &writer);
+  } else {
+    StringWriter without;
+    faiss::write_index(&index, &without);
+    if (without.bytes.size() < kFlatHeaderBytes) throw internal_error("FAISS wrote no header");
+    const std::size_t elements = rows * static_cast<std::size_t>(index.d);
+    set_rows(without.bytes, without.bytes.size() - kFlatHeaderBytes, rows, elements);
+    writer.write(without.bytes);
+    writer.write({reinterpret_cast<const char*>(vectors), elements * sizeof(float)});
+  }
+  const std::uint64_t faiss_bytes = writer.written();
+  writer.write(std::string((kCodeAlignment - faiss_bytes % kCodeAlignment) % kCodeAlignment, '\0'));
+  const std::uint64_t codes_at = writer.written();
+  codes.write_to([&](std::string_view bytes) { writer.write(bytes); });
+  std::string trailer(kMagic);
+  append_size(trailer, faiss_bytes);
+  append_size(trailer, codes_at);
+  append_size(trailer, writer.written() - codes_at);
+  writer.write(trailer);
+  writer.write_digest();
   file.commit();
 }
 
-std::unique_ptr<faiss::Index> read_faiss_file(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  BytesReader reader(verified_payload(file.bytes(), path.string()));
-  std::unique_ptr<faiss::Index> index;
+CodeTable IndexFile::code_table() const { return CodeTable(codes, rows, dimension, file); }
+
+IndexFile read_index_file(const std::filesystem::path& path) {
+  IndexFile result;
+  result.file = std::make_shared<const MappedFile>(path);
+  const Parts parts = verified_parts(result.file->bytes(), path.string());
+  result.codes = parts.codes;
+  std::string_view head = parts.faiss;
+  std::string empty_storage;
+  if (head.size() >= kFlatHeaderBytes &&
+      (head.starts_with(kFlatName) || head.starts_with(kGraphName))) {
+    // The vectors come last, behind the header of a flat index: FAISS gets one without vectors.
+    const auto dimension = number_at<std::int32_t>(head, kDimensionAt);
+    const auto rows = number_at<std::int64_t>(head, kRowsAt);
+    const std::size_t room = (head.size() - kFlatHeaderBytes) / sizeof(float);
+    if (dimension < 1 || rows < 1 ||
+        static_cast<std::uint64_t>(rows) > room / static_cast<std::uint64_t>(dimension)) {
+      throw corruption(fmt::format("{} has {} vectors of {} columns, which do not fit its size",
+                                   path.string(), rows, dimension));
+    }
+    const auto elements = static_cast<std::size_t>(rows) * static_cast<std::size_t>(dimension);
+    const std::size_t header = head.size() - elements * sizeof(float) - kFlatHeaderBytes;
+    empty_storage = head.substr(header, kFlatHeaderBytes);
+    if (!empty_storage.starts_with(kFlatName) ||
+        number_at<std::int32_t>(empty_storage, kDimensionAt) != dimension ||
+        number_at<std::int64_t>(empty_storage, kRowsAt) != rows ||
+        number_at<std::uint64_t>(empty_storage, kElementsAt) != elements) {
+      throw corruption(path.string() + " has vectors that do not fit their number");
+    }
+    set_rows(empty_storage, 0, 0, 0);
+    result.rows = static_cast<std::size_t>(rows);
+    result.vectors = reinterpret_cast<const float*>(head.data() + header + kFlatHeaderBytes);
+    head = head.substr(0, header);
+  }
+  BytesReader reader(head, empty_storage);
   try {
-    index.reset(faiss::read_index(&reader));
+    result.index.reset(faiss::read_index(&reader));
   } catch (const std::exception& error) {
     throw corruption(
         fmt::format("{} is not an index FAISS can read: {}", path.string(), error.what()));
   }
-  if (index == nullptr || reader.left() != 0) {
+  if (result.index == nullptr || reader.left() != 0) {
     throw corruption(path.string() + " holds more than the index FAISS reads; build it again");
   }
-  return index;
+  result.dimension = static_cast<std::size_t>(std::max(static_cast<int>(result.index->d), 0));
+  if (result.vectors == nullptr) {
+    result.rows = static_cast<std::size_t>(std::max<std::int64_t>(result.index->ntotal, 0));
+  }
+  return result;
 }
 
 }  // namespace vitrine::index

@@ -2,6 +2,10 @@
 
 #include <filesystem>
 #include <memory>
+#include <string_view>
+
+#include "base/file.h"
+#include "index/codes.h"
 
 namespace faiss {
 struct Index;
@@ -9,16 +13,36 @@ struct Index;
 
 namespace vitrine::index {
 
-/// The file is what FAISS writes, then a trailer of 56 bytes: 16 of magic, the size of FAISS's part
-/// (8, little endian), and the SHA-256 (32) of all bytes before it. FAISS reads from the front and
-/// stops at its own end, so that the trailer is invisible to it; a checksum in the same file can
-/// neither get lost nor fall out of step with it.
+/// The file is what FAISS writes, zeros up to a multiple of 64 bytes, the codes (CodeTable), and a
+/// trailer of 72 bytes: 16 of magic, the size of FAISS's part, the codes' place and size (8 each,
+/// little endian), and the digest (checksum.h, 32) of all bytes before it. FAISS reads from the
+/// front and stops at its own end, so that the rest is invisible to it; a checksum in the same file
+/// can neither get lost nor fall out of step with it.
+///
+/// FAISS writes the float32 vectors of flat and hnsw indices last. Those stay in the mapped file.
 
-/// Atomic and durable; the index is streamed, not copied. Throws as VectorIndex::save().
-void write_faiss_file(const faiss::Index& index, const std::filesystem::path& path);
+/// Atomic and durable; nothing large is copied. Throws as VectorIndex::save().
+/// index: ivf with its vectors; flat and hnsw with an empty storage, of which vectors take the
+/// place. vectors: [rows, index.d], or null when index has its vectors.
+void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
+                      const CodeTable& codes, const std::filesystem::path& path);
 
-/// Verifies the trailer over the whole file before FAISS parses: FAISS allocates what a damaged
-/// header asks for. Throws NotFound or Corruption. The index is not checked any further.
-std::unique_ptr<faiss::Index> read_faiss_file(const std::filesystem::path& path);
+/// What a file holds. Its parts stay where they are as long as `file` does.
+struct IndexFile {
+  std::shared_ptr<const MappedFile> file;
+  std::unique_ptr<faiss::Index> index;  ///< flat and hnsw: with an empty storage
+  std::size_t rows = 0;
+  std::size_t dimension = 0;
+  /// [rows, dimension], at any address: not aligned for float. Null when index has its vectors.
+  const float* vectors = nullptr;
+  std::string_view codes;
+
+  /// Throws Corruption when they do not fit rows and dimension.
+  CodeTable code_table() const;
+};
+
+/// Verifies the digest of the whole file before FAISS parses: FAISS allocates what a damaged header
+/// asks for. Throws NotFound or Corruption. The index is not checked any further.
+IndexFile read_index_file(const std::filesystem::path& path);
 
 }  // namespace vitrine::index

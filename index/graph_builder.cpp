@@ -10,6 +10,7 @@
 
 #include "index/kernels/code_dot.h"
 #include "index/kernels/inner_product.h"
+#include "index/large_array.h"
 #include "index/parallel.h"
 #include "index/top_k.h"
 #include "index/visited_rows.h"

@@ -14,6 +14,7 @@
 #include "index/kernels/code_dot.h"
 #include "index/kernels/inner_product.h"
 #include "index/kinds.h"
+#include "index/large_array.h"
 #include "index/parallel.h"
 #include "index/visited_rows.h"
 
@@ -32,24 +33,21 @@ struct WorseFirst {
   bool operator()(const Hit& a, const Hit& b) const { return better(b, a); }
 };
 
-VectorTable vectors_of(const faiss::IndexHNSWFlat& index) {
-  const auto& flat = dynamic_cast<const faiss::IndexFlat&>(*index.storage);
-  return one_block(flat.get_xb(), static_cast<std::size_t>(flat.ntotal),
-                   static_cast<std::size_t>(flat.d));
-}
-
 class HnswIndex : public CheckedIndex {
  public:
-  /// codes: of the index's vectors.
-  HnswIndex(std::unique_ptr<faiss::IndexHNSWFlat> index, CodeTable codes)
+  /// index: its storage is empty. owner: keeps the vectors and the codes where they are.
+  HnswIndex(std::unique_ptr<faiss::IndexHNSWFlat> index, VectorTable vectors, CodeTable codes,
+            std::shared_ptr<const void> owner)
       : index_(std::move(index)),
-        vectors_(vectors_of(*index_)),
+        vectors_(std::move(vectors)),
         codes_(std::move(codes)),
-        visited_(static_cast<std::size_t>(index_->ntotal)) {}
+        owner_(std::move(owner)),
+        visited_(vectors_.size()) {}
 
   std::string kind() const override { return std::string(kHnswKind.name); }
 
  protected:
+  SearchTables tables() const override { return {&codes_, &vectors_}; }
   const faiss::Index& faiss_index() const override { return *index_; }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
@@ -80,8 +78,6 @@ class HnswIndex : public CheckedIndex {
                  });
     return result;
   }
-
-  const float* row_data(std::size_t row) const override { return vectors_.at(row); }
 
  private:
   /// At least k hits, best first; fewer where `rows`, the number of allowed ones, is less. The walk
@@ -158,16 +154,14 @@ class HnswIndex : public CheckedIndex {
   std::vector<Hit> rescore(const float* query, std::vector<Hit> hits, std::size_t k) const {
     const InnerProductKernel& kernel = inner_product_kernel();
     hits.resize(std::min(hits.size(), kRescoredAHit * k + kRescoredAtLeast));
-    for (const Hit& hit : hits) __builtin_prefetch(row_data(static_cast<std::size_t>(hit.row)));
+    for (const Hit& hit : hits) __builtin_prefetch(vectors_.at(static_cast<std::size_t>(hit.row)));
     for (Hit& hit : hits) {
-      hit.score = kernel.pair(query, row_data(static_cast<std::size_t>(hit.row)), dimension());
+      hit.score = kernel.pair(query, vectors_.at(static_cast<std::size_t>(hit.row)), dimension());
     }
     std::sort(hits.begin(), hits.end(), Better());
     hits.resize(std::min(hits.size(), k));
     return hits;
   }
-
-  SearchTables tables() const { return {&codes_, &vectors_}; }
 
   /// scores[i]: of the code of nodes[i]
   void compare(const QueryCode& query, const Node* nodes, std::size_t count, float* scores) const {
@@ -212,8 +206,9 @@ class HnswIndex : public CheckedIndex {
   }
 
   std::unique_ptr<faiss::IndexHNSWFlat> index_;
-  VectorTable vectors_;  // of index_
+  VectorTable vectors_;
   CodeTable codes_;
+  std::shared_ptr<const void> owner_;
   mutable VisitedRowsPool visited_;
 };
 
@@ -257,34 +252,36 @@ void check_graph(const faiss::HNSW& graph, std::size_t nodes) {
   }
 }
 
-std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec) {
+std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec,
+                                   const BuildProgress& progress) {
   const int dimension = static_cast<int>(vectors.cols);
   auto index =
       std::make_unique<faiss::IndexHNSWFlat>(dimension, spec.hnsw_m, faiss::METRIC_INNER_PRODUCT);
-  const auto rows = static_cast<std::int64_t>(vectors.rows);
-  index->storage->add(rows, vectors.data);
-  index->ntotal = rows;
+  index->ntotal = static_cast<std::int64_t>(vectors.rows);
   index->hnsw.efConstruction = spec.ef_construction;
   index->hnsw.prepare_level_tab(vectors.rows);
-  const VectorTable table = vectors_of(*index);
+  auto copy = std::make_shared<LargeArray<float>>(copy_of(vectors));
+  VectorTable table = one_block(copy->data(), vectors.rows, vectors.cols);
   CodeTable codes(table);
-  build_graph(index->hnsw, table, codes, {});
-  return std::make_unique<HnswIndex>(std::move(index), std::move(codes));
+  build_graph(index->hnsw, table, codes, [&](std::size_t linked) {
+    if (progress) progress(linked, vectors.rows);
+  });
+  return std::make_unique<HnswIndex>(std::move(index), std::move(table), std::move(codes),
+                                     std::move(copy));
 }
 
-std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index>& index) {
-  auto* hnsw = dynamic_cast<faiss::IndexHNSWFlat*>(index.get());
-  if (hnsw == nullptr) return nullptr;
-  const auto* storage = dynamic_cast<const faiss::IndexFlat*>(hnsw->storage);
-  const auto nodes = static_cast<std::size_t>(hnsw->ntotal);
-  if (storage == nullptr || storage->d != hnsw->d || storage->ntotal != hnsw->ntotal ||
-      storage->codes.size() != nodes * static_cast<std::size_t>(hnsw->d) * sizeof(float)) {
+std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
+  auto* hnsw = dynamic_cast<faiss::IndexHNSWFlat*>(file.index.get());
+  if (hnsw == nullptr || file.vectors == nullptr) return nullptr;
+  if (dynamic_cast<const faiss::IndexFlat*>(hnsw->storage) == nullptr) {
     throw corruption("its vectors do not fit its graph");
   }
-  check_graph(hnsw->hnsw, nodes);
-  static_cast<void>(index.release());  // owned through the narrower pointer from here
-  CodeTable codes(vectors_of(*hnsw));
-  return std::make_unique<HnswIndex>(std::unique_ptr<faiss::IndexHNSWFlat>(hnsw), std::move(codes));
+  check_graph(hnsw->hnsw, file.rows);
+  VectorTable vectors = one_block(file.vectors, file.rows, file.dimension);
+  CodeTable codes = file.code_table();
+  static_cast<void>(file.index.release());  // owned through the narrower pointer from here
+  return std::make_unique<HnswIndex>(std::unique_ptr<faiss::IndexHNSWFlat>(hnsw),
+                                     std::move(vectors), std::move(codes), file.file);
 }
 
 }  // namespace

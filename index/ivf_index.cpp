@@ -24,14 +24,14 @@ constexpr int kTrainingVectorsAList = 128;
 
 class IvfIndex : public CheckedIndex {
  public:
-  /// Throws Corruption when the lists do not hold each row once.
-  explicit IvfIndex(std::unique_ptr<faiss::IndexIVFFlat> ivf)
+  /// Throws Corruption when the lists do not hold each row once. Without a file the codes are made.
+  IvfIndex(std::unique_ptr<faiss::IndexIVFFlat> ivf, const IndexFile* file)
       : ivf_(std::move(ivf)),
         centroids_(dynamic_cast<const faiss::IndexFlat&>(*ivf_->quantizer).get_xb()),
-        vectors_(dimension()),
-        places_(size(), -1) {
+        vectors_(static_cast<std::size_t>(ivf_->d)),
+        places_(static_cast<std::size_t>(ivf_->ntotal), -1) {
     const faiss::InvertedLists& lists = *ivf_->invlists;
-    rows_.reserve(size());
+    rows_.reserve(places_.size());
     for (std::size_t list = 0; list < lists.nlist; ++list) {
       const std::size_t count = lists.list_size(list);
       lists_.push_back({rows_.size(), count});
@@ -48,13 +48,15 @@ class IvfIndex : public CheckedIndex {
       }
     }
     if (rows_.size() != places_.size()) throw corruption("its lists lack rows");
-    codes_ = CodeTable(vectors_);
+    codes_ = file == nullptr ? CodeTable(vectors_) : file->code_table();
   }
 
   std::string kind() const override { return std::string(kIvfKind.name); }
 
  protected:
+  SearchTables tables() const override { return {&codes_, &vectors_, rows_.data()}; }
   const faiss::Index& faiss_index() const override { return *ivf_; }
+  bool vectors_are_in_faiss_index() const override { return true; }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {
@@ -94,13 +96,11 @@ class IvfIndex : public CheckedIndex {
     return result;
   }
 
-  const float* row_data(std::size_t row) const override {
-    return vectors_.at(static_cast<std::size_t>(places_[row]));
+  std::size_t place_of(std::size_t row) const override {
+    return static_cast<std::size_t>(places_[row]);
   }
 
  private:
-  SearchTables tables() const { return {&codes_, &vectors_, rows_.data()}; }
-
   /// The nprobe lists nearest to the query, and as many more as it takes to see so many wanted
   /// rows.
   std::vector<PlaceRange> nearest_lists(const float* query, std::size_t nprobe, std::size_t wanted,
@@ -148,7 +148,8 @@ std::size_t number_of_lists(std::size_t vectors, int nlist) {
   return std::clamp<std::size_t>(wanted, 1, vectors);
 }
 
-std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec) {
+std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec,
+                                   const BuildProgress& progress) {
   const std::size_t lists = number_of_lists(vectors.rows, spec.nlist);
   auto quantizer = std::make_unique<faiss::IndexFlatIP>(static_cast<std::int64_t>(vectors.cols));
   auto ivf = std::make_unique<faiss::IndexIVFFlat>(quantizer.get(), vectors.cols, lists,
@@ -159,13 +160,21 @@ std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec) {
   ivf->cp.max_points_per_centroid = kTrainingVectorsAList;
   ivf->cp.min_points_per_centroid = 1;  // few vectors are no reason to warn on standard error
   const auto rows = static_cast<std::int64_t>(vectors.rows);
+  if (progress) progress(0, vectors.rows);
   ivf->train(rows, vectors.data);
-  ivf->add(rows, vectors.data);
-  return std::make_unique<IvfIndex>(std::move(ivf));
+  constexpr std::int64_t kRowsATime = 100'000;
+  for (std::int64_t done = 0; done < rows;) {
+    if (progress) progress(static_cast<std::size_t>(done), vectors.rows);
+    const std::int64_t some = std::min(kRowsATime, rows - done);
+    ivf->add(some, vectors.row(static_cast<std::size_t>(done)).data());
+    done += some;
+  }
+  if (progress) progress(vectors.rows, vectors.rows);
+  return std::make_unique<IvfIndex>(std::move(ivf), nullptr);
 }
 
-std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index>& index) {
-  auto* ivf = dynamic_cast<faiss::IndexIVFFlat*>(index.get());
+std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
+  auto* ivf = dynamic_cast<faiss::IndexIVFFlat*>(file.index.get());
   if (ivf == nullptr) return nullptr;
   const auto* quantizer = dynamic_cast<const faiss::IndexFlat*>(ivf->quantizer);
   const std::size_t code_size = static_cast<std::size_t>(ivf->d) * sizeof(float);
@@ -179,8 +188,8 @@ std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index>& index) {
       ivf->code_size != code_size) {
     throw corruption("its lists do not fit its vectors");
   }
-  static_cast<void>(index.release());  // owned through the narrower pointer from here
-  return std::make_unique<IvfIndex>(std::unique_ptr<faiss::IndexIVFFlat>(ivf));
+  static_cast<void>(file.index.release());  // owned through the narrower pointer from here
+  return std::make_unique<IvfIndex>(std::unique_ptr<faiss::IndexIVFFlat>(ivf), &file);
 }
 
 }  // namespace

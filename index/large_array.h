@@ -2,11 +2,14 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
+
+#include "base/matrix.h"
 
 namespace vitrine::index {
 
@@ -51,5 +54,11 @@ class LargeArray {
   T* data_ = nullptr;
   std::size_t size_ = 0;
 };
+
+inline LargeArray<float> copy_of(MatrixView matrix) {
+  LargeArray<float> copy(matrix.rows * matrix.cols);
+  std::copy_n(matrix.data, copy.size(), copy.data());
+  return copy;
+}
 
 }  // namespace vitrine::index

@@ -37,22 +37,23 @@ const IndexKind* find_kind(std::string_view name) {
 }
 
 /// What holds for a sound index of any kind.
-void check_header(const faiss::Index& index) {
+void check_header(const IndexFile& file) {
+  const faiss::Index& index = *file.index;
   if (index.metric_type != faiss::METRIC_INNER_PRODUCT) {
     throw corruption("its metric is not the inner product");
   }
-  if (index.d < 1 || static_cast<std::size_t>(index.d) > kMaxDimension) {
-    throw corruption(fmt::format("its dimension is {}", index.d));
+  if (file.dimension < 1 || file.dimension > kMaxDimension) {
+    throw corruption(fmt::format("its dimension is {}", file.dimension));
   }
-  if (index.ntotal < 1 || static_cast<std::size_t>(index.ntotal) > kMaxVectors) {
-    throw corruption(fmt::format("it has {} vectors", index.ntotal));
+  if (file.rows < 1 || file.rows > kMaxVectors) {
+    throw corruption(fmt::format("it has {} vectors", file.rows));
   }
 }
 
-std::unique_ptr<VectorIndex> adopt(std::unique_ptr<faiss::Index> index) {
-  check_header(*index);
+std::unique_ptr<VectorIndex> adopt(IndexFile file) {
+  check_header(file);
   for (const IndexKind* kind : kinds()) {
-    if (std::unique_ptr<VectorIndex> adopted = kind->adopt(index)) return adopted;
+    if (std::unique_ptr<VectorIndex> adopted = kind->adopt(file)) return adopted;
   }
   throw corruption("it is of no known kind");
 }
@@ -74,7 +75,8 @@ void SearchOptions::validate() const {
   check_range("ef_search", ef_search, 1, 10'000);
 }
 
-std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& spec) {
+std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& spec,
+                                         const BuildProgress& progress) {
   spec.validate();
   if (vectors.rows == 0) throw invalid_argument("there are no vectors; an index needs at least 1");
   if (vectors.rows > kMaxVectors) {
@@ -87,7 +89,7 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
   }
   check_unit_rows(vectors, "vector");
   try {
-    return find_kind(spec.kind)->build(vectors, spec);
+    return find_kind(spec.kind)->build(vectors, spec, progress);
   } catch (const Error&) {
     throw;
   } catch (const std::bad_alloc&) {
@@ -99,9 +101,9 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
 }
 
 std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path) {
-  std::unique_ptr<faiss::Index> index = read_faiss_file(path);
+  IndexFile file = read_index_file(path);
   try {
-    return adopt(std::move(index));
+    return adopt(std::move(file));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kCorruption) throw;
     throw corruption(

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -107,14 +108,20 @@ class VectorIndex {
   VectorIndex() = default;
 };
 
+/// Told how many of how many vectors are in the index that is being built, from any thread, several
+/// calls at once. To stop the building it throws: what it throws is what build_index throws.
+using BuildProgress = std::function<void(std::size_t done, std::size_t total)>;
+
 /// Builds an index that owns a copy of the vectors: [n, dimension], n at least 1, finite, unit
 /// length within 1e-3. Uses the OpenMP threads of the calling thread. The same vectors give the
 /// same flat and ivf index; an hnsw graph depends on how its builder's threads took turns.
 /// Throws InvalidArgument (naming the row or the field of spec) or ResourceExhausted (memory).
-std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& spec);
+std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& spec,
+                                         const BuildProgress& progress = {});
 
 /// Opens what save() wrote; the kind is read from the file. The checksum of the whole file is
-/// verified before anything in it is believed.
+/// verified before anything in it is believed, on the OpenMP threads of the calling thread. The
+/// codes, and the vectors of flat and hnsw indices, are then used where the file is mapped.
 /// Throws NotFound, or Corruption when the file is truncated, altered, or not written by save().
 std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path);
 

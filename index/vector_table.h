@@ -8,7 +8,8 @@ namespace vitrine::index {
 
 /// The float32 vectors of an index, by place: where a vector lies among all of them, counted from
 /// 0. The place is the row, but for an ivf index, which keeps the vectors of one list together.
-/// The vectors belong to someone else.
+/// The vectors belong to someone else; in a mapped file they are not aligned, and only to be read
+/// by a kernel or memcpy.
 class VectorTable {
  public:
   VectorTable() = default;

@@ -1,5 +1,7 @@
 #include "index/kernels/inner_product.h"
 
+#include <cstring>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -9,6 +11,13 @@ namespace {
 
 /// Rows compared at a time: enough independent sums to hide the latency of an addition.
 constexpr std::size_t kRowsAtATime = 4;
+
+/// From any address.
+inline float load(const float* at) {
+  float value;
+  std::memcpy(&value, at, sizeof(value));
+  return value;
+}
 
 // Each instruction set has dot_*<kRows>(query, rows, dim, out), and the three functions of a kernel
 // call it with kRows 4 and 1. Both instances add each row's products in the same order.
@@ -21,10 +30,10 @@ void dot_portable(const float* query, const float* const* rows, std::size_t dim,
     std::size_t i = 0;
     for (; i + kLanes <= dim; i += kLanes) {
       for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        sums[lane] += query[i + lane] * rows[r][i + lane];
+        sums[lane] += query[i + lane] * load(rows[r] + i + lane);
       }
     }
-    for (std::size_t lane = 0; i < dim; ++i, ++lane) sums[lane] += query[i] * rows[r][i];
+    for (std::size_t lane = 0; i < dim; ++i, ++lane) sums[lane] += query[i] * load(rows[r] + i);
     out[r] =
         ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
   }
@@ -59,7 +68,7 @@ VITRINE_AVX2 void dot_avx2(const float* query, const float* const* rows, std::si
   for (std::size_t r = 0; r < kRows; ++r) {
     float sum = sum_of_lanes(_mm256_add_ps(even[r], odd[r]));
     for (std::size_t tail = i; tail < dim; ++tail)
-      sum = __builtin_fmaf(query[tail], rows[r][tail], sum);
+      sum = __builtin_fmaf(query[tail], load(rows[r] + tail), sum);
     out[r] = sum;
   }
 }

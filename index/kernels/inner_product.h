@@ -9,9 +9,10 @@ namespace vitrine::index {
 
 /// Inner products of one query with rows, in float32. All three functions of one kernel give the
 /// same bits for the same pair of vectors, so that a score does not depend on the way a row was
-/// reached. Kernels of different instruction sets add in another order and differ by rounding.
+/// reached. Rows may lie at any address, as they do in a mapped file, the query must be aligned.
+/// Kernels of different instruction sets add in another order and differ by rounding.
 struct InnerProductKernel {
-  /// a, b: [dim].
+  /// a: [dim], the query. b: [dim].
   float (*pair)(const float* a, const float* b, std::size_t dim);
   /// rows: [count, dim], contiguous. out[i] = query . rows[i].
   void (*contiguous)(const float* query, const float* rows, std::size_t count, std::size_t dim,

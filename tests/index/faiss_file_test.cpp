@@ -21,7 +21,7 @@ class FaissFile : public testing::Test {
  protected:
   /// Writes the index with a right checksum, and expects open_index to refuse it all the same.
   void expect_unsound(const faiss::Index& index, const std::string& part) const {
-    write_faiss_file(index, path_);
+    write_index_file(index, nullptr, 0, codes_, path_);
     expect_error(ErrorCode::kCorruption, part, [&] { open_index(path_); });
   }
 
@@ -44,6 +44,7 @@ class FaissFile : public testing::Test {
   const TemporaryDirectory folder_;
   const std::filesystem::path path_ = folder_.path() / "index.faiss";
   const Matrix vectors_ = clustered_vectors(kRows, kCols, 1);
+  const CodeTable codes_{one_block(vectors_.data(), kRows, kCols)};
 };
 
 TEST_F(FaissFile, IsReadByPlainFaiss) {
@@ -70,9 +71,9 @@ TEST_F(FaissFile, IsReadByPlainFaiss) {
 }
 
 TEST_F(FaissFile, OfSoundIndicesMadeByPlainFaissIsOpened) {
-  write_faiss_file(*hnsw(), path_);
+  write_index_file(*hnsw(), nullptr, 0, codes_, path_);
   EXPECT_EQ(open_index(path_)->kind(), "hnsw");
-  write_faiss_file(*ivf(), path_);
+  write_index_file(*ivf(), nullptr, 0, codes_, path_);
   EXPECT_EQ(open_index(path_)->kind(), "ivf");
 }
 
@@ -96,7 +97,7 @@ TEST_F(FaissFile, OfAnotherKindIsRefused) {
 }
 
 TEST_F(FaissFile, WithoutVectorsIsRefused) {
-  expect_unsound(faiss::IndexFlatIP(kCols), "it has 0 vectors");
+  expect_unsound(faiss::IndexFlatIP(kCols), "has 0 vectors");
 }
 
 TEST_F(FaissFile, WhoseVectorsDoNotFitTheirNumberIsRefused) {
@@ -108,6 +109,17 @@ TEST_F(FaissFile, WhoseVectorsDoNotFitTheirNumberIsRefused) {
   index.ntotal = kRows + 1;
   // FAISS notices while it reads, in words that depend on its version.
   expect_unsound(index, path_.string());
+}
+
+TEST_F(FaissFile, WhoseCodesAreOfOtherVectorsIsRefused) {
+  const CodeTable fewer(one_block(vectors_.data(), kRows - 64, kCols));
+  const auto graph = hnsw();
+  const auto lists = ivf();
+  for (const faiss::Index* index : {static_cast<const faiss::Index*>(graph.get()),
+                                    static_cast<const faiss::Index*>(lists.get())}) {
+    write_index_file(*index, nullptr, 0, fewer, path_);
+    expect_error(ErrorCode::kCorruption, "codes do not fit", [&] { open_index(path_); });
+  }
 }
 
 TEST_F(FaissFile, WhoseGraphLeadsNowhereIsRefused) {

@@ -305,6 +305,21 @@ TEST_P(VectorIndexConformance, BuildsInSilence) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+TEST_P(VectorIndexConformance, TellsHowFarBuildingIsAndStopsWhenAsked) {
+  IndexSpec spec;
+  spec.kind = GetParam();
+  std::atomic<std::size_t> furthest{0};
+  build_index(vectors_, spec, [&](std::size_t done, std::size_t total) {
+    EXPECT_EQ(total, kRows);
+    EXPECT_LE(done, total);
+    if (done > furthest) furthest = done;
+  });
+  EXPECT_EQ(furthest, kRows);
+  expect_error(ErrorCode::kCancelled, "enough", [&] {
+    build_index(vectors_, spec, [](std::size_t, std::size_t) { throw cancelled("enough"); });
+  });
+}
+
 TEST_P(VectorIndexConformance, TakesAnyWidth) {
   for (const std::size_t cols : {1, 2, 7, 33, 512}) {
     const Matrix vectors = clustered_vectors(60, cols, 3);
