@@ -120,6 +120,13 @@ CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimen
   scales_ = reinterpret_cast<const float*>(at);
   errors_ = reinterpret_cast<const float*>(at + number_bytes);
   codes_ = reinterpret_cast<const std::uint8_t*>(at + 2 * number_bytes);
+  // Whatever else a file says, scores are then finite: they are sorted.
+  const auto possible = [](float value) { return std::abs(value) <= 4.0F; };
+  if (!std::all_of(mean_.begin(), mean_.end(), possible) ||
+      !std::all_of(scales_, scales_ + size_, possible) ||
+      !std::all_of(errors_, errors_ + size_, possible)) {
+    throw corruption("its codes are not those of unit vectors");
+  }
 }
 
 void CodeTable::write_to(const std::function<void(std::string_view)>& write) const {

@@ -155,12 +155,12 @@ class HnswIndex : public CheckedIndex {
     const InnerProductKernel& kernel = inner_product_kernel();
     hits.resize(std::min(hits.size(), kRescoredAHit * k + kRescoredAtLeast));
     for (const Hit& hit : hits) __builtin_prefetch(vectors_.at(static_cast<std::size_t>(hit.row)));
-    for (Hit& hit : hits) {
-      hit.score = kernel.pair(query, vectors_.at(static_cast<std::size_t>(hit.row)), dimension());
+    TopK best(k);
+    for (const Hit& hit : hits) {
+      best.offer({kernel.pair(query, vectors_.at(static_cast<std::size_t>(hit.row)), dimension()),
+                  hit.row});
     }
-    std::sort(hits.begin(), hits.end(), Better());
-    hits.resize(std::min(hits.size(), k));
-    return hits;
+    return best.take();
   }
 
   /// scores[i]: of the code of nodes[i]
