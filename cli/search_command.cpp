@@ -22,6 +22,9 @@ struct Options {
   std::string filter;
   std::vector<std::string> facets;
   bool exact = false, json = false;
+  float caption_weight = 0.5F;
+  std::optional<float> min_score;
+  std::string group_by;
 };
 
 void print_json(const engine::SearchResponse& response) {
@@ -122,8 +125,8 @@ std::function<int()> add_search(CLI::App& subcommand) {
   options->settings.add_flag("--nprobe", "search.nprobe", "ivf: clusters visited");
   options->settings.add_flag("--ef-search", "search.ef_search", "hnsw: beam width");
   subcommand.add_flag("--exact", options->exact, "Compare with every product, whatever the index");
-  subcommand.add_option("--target", options->target, "What is compared: image or caption")
-      ->check(CLI::IsMember({"image", "caption"}))
+  subcommand.add_option("--target", options->target, "What is compared: image, caption or both")
+      ->check(CLI::IsMember({"image", "caption", "both"}))
       ->type_name("image");
   subcommand
       .add_option("--filter", options->filter,
@@ -135,6 +138,16 @@ std::function<int()> add_search(CLI::App& subcommand) {
       ->type_name("FIELD")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  subcommand
+      .add_option("--caption-weight", options->caption_weight,
+                  "With --target both: part of the score that captions decide")
+      ->check(CLI::Range(0.0F, 1.0F))
+      ->capture_default_str();
+  subcommand.add_option("--min-score", options->min_score, "Leave out hits below");
+  subcommand
+      .add_option("--group-by", options->group_by,
+                  "Only the best hit of each value of an attribute")
+      ->type_name("ATTRIBUTE");
   subcommand.add_flag("--json", options->json, "Print JSON, with the attributes");
   subcommand.footer(
       "Example: vitrine search shop --text \"a red dress\" --limit 5\n"
@@ -155,6 +168,9 @@ std::function<int()> add_search(CLI::App& subcommand) {
     request.exact = options->exact;
     request.target =
         options->target == "caption" ? engine::Target::kCaption : engine::Target::kImage;
+    if (options->target == "both") request.caption_weight = options->caption_weight;
+    request.min_score = options->min_score;
+    request.group_by = options->group_by;
     request.nprobe = config.search.nprobe;
     request.ef_search = config.search.ef_search;
     if (!options->filter.empty()) {

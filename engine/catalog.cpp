@@ -125,6 +125,14 @@ const std::string& Catalog::id(std::size_t row) const {
   return row < base_rows() ? state_->ids[row] : delta_.product(row - base_rows()).id;
 }
 
+std::size_t Catalog::require_row(std::string_view id) const {
+  const std::optional<std::size_t> row = row_of(id);
+  if (!row) {
+    throw not_found(fmt::format("catalog {} has no product \"{}\"", name(), printable(id)));
+  }
+  return *row;
+}
+
 std::optional<std::size_t> Catalog::base_row_of(std::string_view id) const {
   const auto found = state_->rows.find(id);
   if (found == state_->rows.end()) return std::nullopt;

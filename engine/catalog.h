@@ -83,6 +83,8 @@ class Catalog {
   const std::string& id(std::size_t row) const;
   /// The live row.
   std::optional<std::size_t> row_of(std::string_view id) const;
+  /// The same; throws NotFound when there is no such product.
+  std::size_t require_row(std::string_view id) const;
   /// The row that the generation has of a product, though it may be dead.
   std::optional<std::size_t> base_row_of(std::string_view id) const;
 

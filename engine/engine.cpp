@@ -64,149 +64,6 @@ void normalise_rows(Matrix& rows) {
   }
 }
 
-/// The query as a list of terms.
-std::vector<QueryTerm> terms_of(const SearchRequest& request) {
-  const int given = (request.text ? 1 : 0) + (request.image_bytes ? 1 : 0) +
-                    (request.product_id ? 1 : 0) + (request.terms.empty() ? 0 : 1);
-  if (given != 1) {
-    throw invalid_argument(
-        fmt::format("a search needs exactly one of a text, an image, a product id and a list of "
-                    "terms; {} were given",
-                    given));
-  }
-  if (request.terms.size() > kMaxTerms) {
-    throw invalid_argument(fmt::format("the query has {} terms; at most {} are combined",
-                                       request.terms.size(), kMaxTerms));
-  }
-  if (request.terms.empty()) {
-    std::vector<QueryTerm> one(1);
-    one[0].text = request.text;
-    one[0].image_bytes = request.image_bytes;
-    one[0].product_id = request.product_id;
-    one[0].validate("the query");
-    return one;
-  }
-  for (std::size_t i = 0; i < request.terms.size(); ++i) {
-    request.terms[i].validate(fmt::format("query[{}]", i));
-  }
-  return request.terms;
-}
-
-void check_limit(int limit) {
-  if (limit < 1 || limit > kMaxLimit) {
-    throw invalid_argument(
-        fmt::format("limit {} is out of range; valid: 1 to {}", limit, kMaxLimit));
-  }
-}
-
-index::SearchOptions search_options(const SearchRequest& request) {
-  index::SearchOptions options;
-  options.exact = request.exact;
-  if (request.nprobe) options.nprobe = *request.nprobe;
-  if (request.ef_search) options.ef_search = *request.ef_search;
-  options.validate();
-  return options;
-}
-
-std::size_t row_of(const Catalog& catalog, const std::string& product_id) {
-  const std::optional<std::size_t> row = catalog.row_of(product_id);
-  if (!row) {
-    throw not_found(
-        fmt::format("catalog {} has no product \"{}\"", catalog.name(), printable(product_id)));
-  }
-  return *row;
-}
-
-/// The image embedding of a product: [1, dimension].
-Matrix image_embedding(const Catalog& catalog, std::size_t row) {
-  const std::vector<float> vector = catalog.vector(Target::kImage, row);
-  Matrix matrix(1, vector.size());
-  std::ranges::copy(vector, matrix.row(0).begin());
-  return matrix;
-}
-
-/// A given vector as a unit row. where: for messages.
-Matrix unit_vector(const std::vector<float>& values, std::size_t dimension,
-                   const std::string& where) {
-  if (values.size() != dimension) {
-    throw invalid_argument(fmt::format("{}: the vector has {} values; the embeddings have {}",
-                                       where, values.size(), dimension));
-  }
-  Matrix matrix(1, dimension);
-  std::ranges::copy(values, matrix.row(0).begin());
-  if (!normalise_row(matrix.row(0))) {
-    throw invalid_argument(where + ": the vector has values that are not finite, or only zeros");
-  }
-  return matrix;
-}
-
-/// Rows spread over the whole catalog, the same ones every time.
-Matrix sample_rows(const index::VectorIndex& index) {
-  constexpr std::size_t kSample = 512;
-  const std::size_t count = std::min(kSample, index.size());
-  Matrix sample(count, index.dimension());
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto row = static_cast<std::int64_t>(i * index.size() / count);
-    std::ranges::copy(index.vector(row), sample.row(i).begin());
-  }
-  return sample;
-}
-
-/// What a search compares with the catalog.
-struct Query {
-  Matrix vector;                   // [1, dimension], unit length
-  std::set<std::size_t> own_rows;  // of the products that it names
-  std::vector<TextLength> texts;
-};
-
-Query make_query(const Engine& engine, const Catalog& catalog, const std::vector<QueryTerm>& terms,
-                 const SearchRequest& request) {
-  Query query;
-  Matrix embeddings(terms.size(), catalog.dimension());
-  std::vector<float> weights;
-  std::vector<std::string> texts;
-  std::vector<std::string> images;
-  std::vector<std::size_t> text_terms;
-  std::vector<std::size_t> image_terms;
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    const QueryTerm& term = terms[i];
-    weights.push_back(term.weight);
-    if (term.text) {
-      texts.push_back(*term.text);
-      text_terms.push_back(i);
-    } else if (term.image_bytes) {
-      images.push_back(*term.image_bytes);
-      image_terms.push_back(i);
-    } else if (term.product_id) {
-      const std::size_t row = row_of(catalog, *term.product_id);
-      std::ranges::copy(image_embedding(catalog, row).row(0), embeddings.row(i).begin());
-      query.own_rows.insert(row);
-    } else {
-      const Matrix vector =
-          unit_vector(*term.vector, catalog.dimension(), fmt::format("query[{}]", i));
-      std::ranges::copy(vector.row(0), embeddings.row(i).begin());
-    }
-  }
-  EncodedTexts encoded_texts = engine.encode_texts(texts);
-  const Matrix encoded_images = engine.encode_images(images);
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    std::ranges::copy(encoded_texts.embeddings.row(i), embeddings.row(text_terms[i]).begin());
-  }
-  for (std::size_t i = 0; i < images.size(); ++i) {
-    std::ranges::copy(encoded_images.row(i), embeddings.row(image_terms[i]).begin());
-  }
-  query.texts = std::move(encoded_texts.lengths);
-
-  if (terms.size() == 1 && weights[0] > 0) {
-    query.vector = std::move(embeddings);
-  } else {
-    const bool calibrate = request.calibrate && terms.size() > 1;
-    query.vector = combine_terms(embeddings, weights,
-                                 calibrate ? sample_rows(catalog.index(request.target)) : Matrix());
-  }
-  return query;
-}
-
 }  // namespace
 
 void EngineOptions::validate() const {
@@ -631,56 +488,9 @@ EncodedTexts Engine::encode_texts(std::span<const std::string> texts, bool norma
 }
 
 SearchResponse Engine::search(const SearchRequest& request) const {
-  const auto start = Clock::now();
-  const std::vector<QueryTerm> terms = terms_of(request);
-  check_limit(request.limit);
-  index::SearchOptions options = search_options(request);
+  request.validate();
   const std::shared_ptr<const Catalog> catalog = impl_->searchable(request.catalog);
-  SearchResponse response;
-  std::optional<AllowedRows> allowed;
-  if (request.filter || !request.facets.empty()) {
-    // Before encoding: a filter that is a mistake need not wait for the encoder.
-    const ComputeSlots::Slot slot(impl_->slots());
-    const Filter everything;
-    allowed = allowed_rows(*catalog, request.filter ? *request.filter : everything);
-    response.matching = allowed->count;
-    response.facets = count_facets(*catalog, *allowed, request.facets);
-    response.timings.filter_ms = milliseconds_since(start);
-  }
-
-  const auto encode_start = Clock::now();
-  Query query = make_query(*this, *catalog, terms, request);
-  response.texts = std::move(query.texts);
-  response.timings.encode_ms = milliseconds_since(encode_start);
-
-  const auto search_start = Clock::now();
-  const ComputeSlots::Slot slot(impl_->slots());
-  if (allowed) options.allowed = &allowed->base;
-  const index::SearchResult found = catalog->search(
-      request.target, query.vector, request.limit + static_cast<int>(query.own_rows.size()),
-      options, allowed ? &allowed->delta : nullptr);
-  std::vector<std::size_t> rows;
-  std::vector<float> scores;
-  for (std::size_t i = 0; i < found.k && rows.size() < static_cast<std::size_t>(request.limit);
-       ++i) {
-    if (found.rows[i] == index::kNoRow) break;
-    const auto row = static_cast<std::size_t>(found.rows[i]);
-    if (query.own_rows.contains(row)) continue;
-    rows.push_back(row);
-    scores.push_back(std::clamp(found.scores[i], -1.0F, 1.0F));
-  }
-  std::vector<storage::Product> products = catalog->products(rows);
-  response.hits.reserve(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    response.hits.push_back({std::move(products[i]), scores[i]});
-  }
-  response.timings.search_ms = milliseconds_since(search_start);
-  response.timings.total_ms = milliseconds_since(start);
-  response.index_kind = catalog->index_kind();
-  response.exact = request.exact || response.index_kind == "flat";
-  response.generation = catalog->generation();
-  response.sequence = catalog->sequence();
-  return response;
+  return search_catalog(*this, *catalog, impl_->slots(), request);
 }
 
 Classification Engine::classify(const ClassifyRequest& request) const {
@@ -700,7 +510,10 @@ Classification Engine::classify(const ClassifyRequest& request) const {
   Matrix image;
   if (by_product) {
     const std::shared_ptr<const Catalog> catalog = impl_->searchable(*request.catalog);
-    image = image_embedding(*catalog, row_of(*catalog, *request.product_id));
+    const std::vector<float> embedding =
+        catalog->vector(Target::kImage, catalog->require_row(*request.product_id));
+    image = Matrix(1, embedding.size());
+    std::ranges::copy(embedding, image.row(0).begin());
   } else {
     image = encode_images({&*request.image_bytes, 1});
   }

@@ -18,16 +18,13 @@
 #include "engine/catalog.h"
 #include "engine/indexing.h"
 #include "engine/jobs.h"
-#include "engine/query.h"
 #include "engine/query_cache.h"
+#include "engine/search.h"
 #include "engine/text_length.h"
 #include "engine/updates.h"
 #include "engine/zero_shot.h"
 
 namespace vitrine::engine {
-
-/// Most hits a search returns.
-inline constexpr int kMaxLimit = 1000;
 
 struct EngineOptions {
   /// Folder of the database and the generations, created if missing; one process at a time. Empty:
@@ -75,53 +72,6 @@ inline constexpr std::size_t kMaxTextBytes = std::size_t{8} * 1024;
 struct EncodedTexts {
   Matrix embeddings;                ///< [n, encoder().dimension()], row i of text i
   std::vector<TextLength> lengths;  ///< [n]
-};
-
-/// Exactly one of text, image_bytes, product_id and terms is set.
-struct SearchRequest {
-  std::string catalog;
-  std::optional<std::string> text;         ///< UTF-8, not blank; tokens beyond the context are cut
-  std::optional<std::string> image_bytes;  ///< an encoded image file (PNG, JPEG, ...)
-  /// Products like this one: its image embedding is the query. It is itself never among the hits.
-  std::optional<std::string> product_id;
-  /// Several of these at once, or a vector; [0, kMaxTerms]. The products that terms name are never
-  /// among the hits. Scores are cosines with the combined query (combine_terms()).
-  std::vector<QueryTerm> terms;
-  /// Whether terms are weighed against how far each one's cosines spread in this catalog.
-  bool calibrate = true;
-  int limit = 10;      ///< hits wanted, [1, kMaxLimit]
-  bool exact = false;  ///< true: compare with every product, whatever the index kind
-  Target target = Target::kImage;
-  std::optional<int> nprobe;             ///< ivf: lists visited; more is slower and finds more
-  std::optional<int> ef_search;          ///< hnsw: beam width; more is slower and finds more
-  std::shared_ptr<const Filter> filter;  ///< only products that pass are hits; null: all
-  /// Fields whose values are counted among the products that pass; at most kMaxFacets.
-  std::vector<std::string> facets;
-};
-
-struct Hit {
-  storage::Product product;
-  float score = 0;  ///< cosine, in [-1, 1]; higher is better
-};
-
-struct SearchTimings {
-  double encode_ms = 0;  ///< decoding, tokenizing and encoding the query, and waiting for its turn
-  double search_ms = 0;  ///< the index and the product records
-  double filter_ms = 0;  ///< finding and counting the products that pass the filter; 0 without
-  double total_ms = 0;
-};
-
-struct SearchResponse {
-  std::vector<Hit> hits;  ///< best first; fewer than limit when the catalog is small
-  SearchTimings timings;
-  std::string index_kind;
-  bool exact = false;             ///< whether every product was compared
-  std::uint64_t generation = 0;   ///< the one that was searched
-  std::uint64_t sequence = 0;     ///< the last update that was searched
-  std::vector<TextLength> texts;  ///< of the query, in its order
-  /// Products that pass the filter, hits or not; nothing without a filter or facets.
-  std::optional<std::size_t> matching;
-  std::vector<Facet> facets;  ///< in the order of the request's
 };
 
 /// Either image_bytes, or catalog and product_id.

@@ -18,20 +18,20 @@ constexpr double kLeastDeviation = 1e-3;
 /// rounding.
 constexpr double kLeastLength = 1e-5;
 
-double deviation(std::span<const float> term, MatrixView sample) {
+}  // namespace
+
+double cosine_deviation(std::span<const float> query, MatrixView sample) {
   double sum = 0;
   double squares = 0;
   for (std::size_t row = 0; row < sample.rows; ++row) {
-    const double cosine = dot(term, sample.row(row));
+    const double cosine = dot(query, sample.row(row));
     sum += cosine;
     squares += cosine * cosine;
   }
   const auto count = static_cast<double>(sample.rows);
   const double mean = sum / count;
-  return std::sqrt(std::max(squares / count - mean * mean, 0.0));
+  return std::max(std::sqrt(std::max(squares / count - mean * mean, 0.0)), kLeastDeviation);
 }
-
-}  // namespace
 
 void QueryTerm::validate(const std::string& where) const {
   const int given =
@@ -55,7 +55,7 @@ Matrix combine_terms(MatrixView terms, std::span<const float> weights, MatrixVie
   double total = 0;
   for (std::size_t i = 0; i < terms.rows; ++i) {
     double weight = weights[i];
-    if (sample.rows > 1) weight /= std::max(deviation(terms.row(i), sample), kLeastDeviation);
+    if (sample.rows > 1) weight /= cosine_deviation(terms.row(i), sample);
     total += std::abs(weight);
     for (std::size_t c = 0; c < terms.cols; ++c) sum[c] += weight * terms.row(i)[c];
   }

@@ -29,6 +29,10 @@ struct QueryTerm {
   void validate(const std::string& where) const;
 };
 
+/// The standard deviation of the query's cosines with a sample: [m, d] unit rows, m at least 1. Not
+/// below 0.001, so that what says nothing about the products does not count more and more for it.
+double cosine_deviation(std::span<const float> query, MatrixView sample);
+
 /// One vector that stands for all terms: the sum of weight * term, of unit length. Because inner
 /// products are linear, searching with it orders products as the weighted sum of the terms' cosines
 /// does.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <utility>
 
@@ -102,6 +103,17 @@ std::optional<int> FieldReader::integer(const std::string& name, int low, int hi
                                        name, where_, dump(*found), low, high));
   }
   return found->get<int>();
+}
+
+std::optional<float> FieldReader::number(const std::string& name) {
+  const json* const value = take(name);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_number()) wrong_type(name, *value, "a number");
+  const auto number = value->get<float>();
+  if (!std::isfinite(number)) {
+    throw invalid_argument(fmt::format("\"{}\" of {} is too large a number", name, where_));
+  }
+  return number;
 }
 
 std::optional<std::vector<std::string>> FieldReader::strings(const std::string& name) {

@@ -40,6 +40,8 @@ class FieldReader {
   std::optional<bool> boolean(const std::string& name);
   /// In [low, high].
   std::optional<int> integer(const std::string& name, int low, int high);
+  /// Any number that a float can hold.
+  std::optional<float> number(const std::string& name);
   std::optional<std::vector<std::string>> strings(const std::string& name);
   /// Any value.
   std::optional<nlohmann::json> value(const std::string& name);

@@ -41,6 +41,11 @@ json form_value(const std::string& name, std::string_view text) {
   if (name == "filter" || name == "facets") {
     return vitrine::parse_json(text, fmt::format("the form field \"{}\"", name));
   }
+  if (name == "min_score" || name == "caption_weight") {
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size()) return number;
+  }
   return text;
 }
 
@@ -64,11 +69,22 @@ json read_form(const Request& request, std::optional<std::string>& image_bytes) 
   return fields;
 }
 
-engine::Target parse_target_name(const std::string& name) {
-  if (name == "image") return engine::Target::kImage;
-  if (name == "caption") return engine::Target::kCaption;
-  throw invalid_argument(
-      fmt::format("\"target\" is \"{}\"; it must be \"image\" or \"caption\"", printable(name)));
+/// "both" with "caption_weight", the part that captions count.
+void read_target(FieldReader& fields, engine::SearchRequest& request) {
+  const std::string name = fields.string("target").value_or("image");
+  const std::optional<float> caption_weight = fields.number("caption_weight");
+  if (name == "both") {
+    request.caption_weight = caption_weight.value_or(0.5F);
+    return;
+  }
+  if (caption_weight) {
+    throw invalid_argument("\"caption_weight\" needs \"target\": \"both\"");
+  }
+  if (name != "image" && name != "caption") {
+    throw invalid_argument(fmt::format(
+        "\"target\" is \"{}\"; it must be \"image\", \"caption\" or \"both\"", printable(name)));
+  }
+  request.target = name == "image" ? engine::Target::kImage : engine::Target::kCaption;
 }
 
 std::vector<float> vector_of(const json& value, const std::string& where) {
@@ -109,13 +125,7 @@ std::vector<engine::QueryTerm> read_terms(json list) {
     if (const auto vector = fields.value("vector")) {
       term.vector = vector_of(*vector, where + ".vector");
     }
-    if (const auto weight = fields.value("weight")) {
-      if (!weight->is_number()) {
-        throw invalid_argument(
-            fmt::format("{}.weight is {}; it must be a number", where, type_of(*weight)));
-      }
-      term.weight = weight->get<float>();
-    }
+    term.weight = fields.number("weight").value_or(term.weight);
     fields.finish();
     term.validate(where);
     terms.push_back(std::move(term));
@@ -162,7 +172,10 @@ engine::SearchRequest read_request(const Request& request) {
   result.calibrate = fields.boolean("calibrate").value_or(result.calibrate);
   result.limit = fields.integer("limit", 1, engine::kMaxLimit).value_or(result.limit);
   result.exact = fields.boolean("exact").value_or(result.exact);
-  if (const auto target = fields.string("target")) result.target = parse_target_name(*target);
+  read_target(fields, result);
+  result.min_score = fields.number("min_score");
+  result.group_by = fields.string("group_by").value_or("");
+  result.cursor = fields.string("cursor");
   result.nprobe = fields.integer("nprobe", 1, kMaxNprobe);
   result.ef_search = fields.integer("ef_search", 1, kMaxEfSearch);
   if (const auto filter = fields.value("filter")) {
@@ -198,6 +211,7 @@ Response search(const Services& services, const Request& request) {
                  {"hits", std::move(hits)},   {"timings_ms", timings_json(found.timings)}};
   if (found.matching) answer["matching"] = *found.matching;
   if (!query.facets.empty()) answer["facets"] = facets_json(found.facets);
+  if (found.next_cursor) answer["next_cursor"] = *found.next_cursor;
   if (!query.terms.empty()) {
     json texts = json::array();
     for (const engine::TextLength& length : found.texts) texts.push_back(text_length_json(length));

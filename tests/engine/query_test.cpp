@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <set>
 
 #include "engine/vectors.h"
 #include "support.h"
@@ -155,6 +156,81 @@ TEST_F(CombinedSearch, NamesTheTermThatIsWrong) {
   SearchRequest both = text_search("red");
   both.terms = {text("red")};
   EXPECT_THAT(message(both), HasSubstr("exactly one"));
+}
+
+TEST_F(CombinedSearch, PagesAndGroupsAndLeavesOutWeakHits) {
+  const std::vector<std::string> all = ids_of(engine_->search(text_search("red", 24)));
+  std::vector<std::string> paged;
+  SearchRequest request = text_search("red", 5);
+  do {
+    const SearchResponse page = engine_->search(request);
+    for (const std::string& id : ids_of(page)) paged.push_back(id);
+    request.cursor = page.next_cursor;
+  } while (request.cursor);
+  EXPECT_EQ(paged, all);
+
+  request.cursor = engine_->search(request).next_cursor;
+  request.exact = true;
+  EXPECT_THAT(message(request), HasSubstr("another search"));
+  request.cursor = "nonsense";
+  EXPECT_THAT(message(request), HasSubstr("next_cursor"));
+
+  SearchRequest grouped = text_search("red", 24);
+  grouped.group_by = "colour";
+  const SearchResponse groups = engine_->search(grouped);
+  std::set<std::string> seen;
+  for (const Hit& hit : groups.hits) {
+    EXPECT_TRUE(seen.insert(hit.product.attributes.at("colour").get<std::string>()).second);
+  }
+  EXPECT_EQ(seen.size(), colours().size());
+  EXPECT_EQ(groups.hits[0].product.id, all[0]);
+
+  SearchRequest strong = text_search("red", 24);
+  strong.min_score = engine_->search(text_search("red", 3)).hits.back().score;
+  const SearchResponse above = engine_->search(strong);
+  EXPECT_GE(above.hits.size(), 3U);
+  EXPECT_LT(above.hits.size(), 24U);
+  for (const Hit& hit : above.hits) EXPECT_GE(hit.score, *strong.min_score);
+}
+
+TEST_F(CombinedSearch, OfBothTargetsRanksByTheSumOfBoth) {
+  // Captions that contradict the images, so that both must have their say.
+  for (int i = 0; i < 24; ++i) {
+    catalog_.set_caption("p" + std::to_string(i), "a " + colours()[(i * 7) % colours().size()]);
+  }
+  catalog_.write();
+  engine_->index_catalog(catalog_.request());
+  const auto catalog = engine_->catalog("shop");
+  const std::vector<std::string> red = {"red"};
+  const Matrix query = engine_->encode_texts(red).embeddings;
+  for (const float caption_weight : {0.0F, 0.3F, 0.5F, 1.0F}) {
+    SearchRequest request = text_search("red", 5);
+    request.caption_weight = caption_weight;
+    const SearchResponse found = engine_->search(request);
+    ASSERT_EQ(found.hits.size(), 5U);
+    // By brute force, from the deviations over all products.
+    Matrix images(24, catalog->dimension());
+    Matrix captions(24, catalog->dimension());
+    for (std::size_t row = 0; row < 24; ++row) {
+      std::ranges::copy(catalog->vector(Target::kImage, row), images.row(row).begin());
+      std::ranges::copy(catalog->vector(Target::kCaption, row), captions.row(row).begin());
+    }
+    const double image = (1 - caption_weight) / cosine_deviation(query.row(0), images);
+    const double caption = caption_weight / cosine_deviation(query.row(0), captions);
+    std::vector<double> scores;
+    for (std::size_t row = 0; row < 24; ++row) {
+      scores.push_back((image * dot(query.row(0), images.row(row)) +
+                        caption * dot(query.row(0), captions.row(row))) /
+                       (image + caption));
+    }
+    std::ranges::sort(scores, std::greater<>());
+    for (std::size_t i = 0; i < 5; ++i) {
+      EXPECT_NEAR(found.hits[i].score, scores[i], 1e-5) << caption_weight;
+    }
+  }
+  SearchRequest bad = text_search("red");
+  bad.caption_weight = 1.5F;
+  EXPECT_THAT(message(bad), HasSubstr("caption_weight"));
 }
 
 }  // namespace

@@ -177,7 +177,12 @@ TEST_F(Endpoints, SearchSaysWhatIsWrongAndWhatWouldBeRight) {
       {{{"text", "x"}, {"limit", "10"}}, "\"limit\""},
       {{{"text", "x"}, {"limit", 1.5}}, "\"limit\""},
       {{{"text", "x"}, {"limt", 10}}, "\"limt\""},
-      {{{"text", "x"}, {"target", "both"}}, "\"image\" or \"caption\""},
+      {{{"text", "x"}, {"target", "all"}}, "\"caption\" or \"both\""},
+      {{{"text", "x"}, {"caption_weight", 0.5}}, "\"target\": \"both\""},
+      {{{"text", "x"}, {"target", "both"}, {"caption_weight", 2}}, "caption_weight 2"},
+      {{{"text", "x"}, {"min_score", "high"}}, "\"min_score\""},
+      {{{"text", "x"}, {"group_by", std::string(300, 'a')}}, "group_by has 300 bytes"},
+      {{{"text", "x"}, {"cursor", "7"}}, "\"next_cursor\""},
       {{{"text", "x"}, {"nprobe", 0}}, "\"nprobe\""},
       {{{"text", "x"}, {"ef_search", -1}}, "\"ef_search\""},
       {{{"text", "x"}, {"exact", 1}}, "\"exact\""},
@@ -290,12 +295,24 @@ TEST_F(Endpoints, CombineTheTermsOfAQuery) {
   EXPECT_EQ(search({{"query", {{{"text", "red"}}}}}).json()["hits"],
             search({{"text", "red"}}).json()["hits"]);
 
+  json page = search({{"text", "red"}, {"target", "both"}, {"limit", 2}}).json();
+  ASSERT_EQ(page["hits"].size(), 2U);
+  const json rest =
+      search(
+          {{"text", "red"}, {"target", "both"}, {"limit", 1000}, {"cursor", page["next_cursor"]}})
+          .json();
+  EXPECT_FALSE(rest.contains("next_cursor"));
+  for (const json& hit : rest["hits"]) {
+    EXPECT_NE(hit["id"], page["hits"][0]["id"]);
+    EXPECT_NE(hit["id"], page["hits"][1]["id"]);
+  }
+
   const std::vector<std::pair<json, std::string>> cases = {
       {{{"query", json::array()}}, "1 to 16 terms"},
       {{{"query", "red"}}, "1 to 16 terms"},
       {{{"query", {"red"}}}, "\"query\"[0]"},
       {{{"query", {{{"text", "red"}, {"product_id", "p1"}}}}}, "exactly one"},
-      {{{"query", {{{"text", "red"}, {"weight", "much"}}}}}, "\"query\"[0].weight"},
+      {{{"query", {{{"text", "red"}, {"weight", "much"}}}}}, "\"weight\" of \"query\"[0]"},
       {{{"query", {{{"text", "red"}, {"weight", 0}}}}}, "weight 0"},
       {{{"query", {{{"text", "red"}, {"wight", 1}}}}}, "\"wight\""},
       {{{"query", {{{"vector", {1, "a"}}}}}}, "\"query\"[0].vector[1]"},

@@ -1,0 +1,313 @@
+#include "engine/search.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/sha256.h"
+#include "engine/both_targets.h"
+#include "engine/catalog.h"
+#include "engine/compute_slots.h"
+#include "engine/engine.h"
+#include "engine/result_page.h"
+#include "engine/timestamp.h"
+#include "engine/vectors.h"
+
+namespace vitrine::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// The query as a list of terms.
+std::vector<QueryTerm> terms_of(const SearchRequest& request) {
+  if (!request.terms.empty()) return request.terms;
+  std::vector<QueryTerm> one(1);
+  one[0].text = request.text;
+  one[0].image_bytes = request.image_bytes;
+  one[0].product_id = request.product_id;
+  return one;
+}
+
+index::SearchOptions search_options(const SearchRequest& request) {
+  index::SearchOptions options;
+  options.exact = request.exact;
+  if (request.nprobe) options.nprobe = *request.nprobe;
+  if (request.ef_search) options.ef_search = *request.ef_search;
+  return options;
+}
+
+/// A given vector as a unit row. where: for messages.
+Matrix unit_vector(const std::vector<float>& values, std::size_t dimension,
+                   const std::string& where) {
+  if (values.size() != dimension) {
+    throw invalid_argument(fmt::format("{}: the vector has {} values; the embeddings have {}",
+                                       where, values.size(), dimension));
+  }
+  Matrix matrix(1, dimension);
+  std::ranges::copy(values, matrix.row(0).begin());
+  if (!normalise_row(matrix.row(0))) {
+    throw invalid_argument(where + ": the vector has values that are not finite, or only zeros");
+  }
+  return matrix;
+}
+
+/// Rows spread over the whole catalog, the same ones every time.
+Matrix sample_rows(const index::VectorIndex& index) {
+  constexpr std::size_t kSample = 512;
+  const std::size_t count = std::min(kSample, index.size());
+  Matrix sample(count, index.dimension());
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto row = static_cast<std::int64_t>(i * index.size() / count);
+    std::ranges::copy(index.vector(row), sample.row(i).begin());
+  }
+  return sample;
+}
+
+/// What a search compares with the catalog.
+struct Query {
+  Matrix vector;                   // [1, dimension], unit length
+  std::set<std::size_t> own_rows;  // of the products that it names
+  std::vector<TextLength> texts;
+};
+
+Query make_query(const Engine& engine, const Catalog& catalog, const std::vector<QueryTerm>& terms,
+                 const SearchRequest& request) {
+  Query query;
+  Matrix embeddings(terms.size(), catalog.dimension());
+  std::vector<float> weights;
+  std::vector<std::string> texts;
+  std::vector<std::string> images;
+  std::vector<std::size_t> text_terms;
+  std::vector<std::size_t> image_terms;
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    const QueryTerm& term = terms[i];
+    weights.push_back(term.weight);
+    if (term.text) {
+      texts.push_back(*term.text);
+      text_terms.push_back(i);
+    } else if (term.image_bytes) {
+      images.push_back(*term.image_bytes);
+      image_terms.push_back(i);
+    } else if (term.product_id) {
+      const std::size_t row = catalog.require_row(*term.product_id);
+      std::ranges::copy(catalog.vector(Target::kImage, row), embeddings.row(i).begin());
+      query.own_rows.insert(row);
+    } else {
+      const Matrix vector =
+          unit_vector(*term.vector, catalog.dimension(), fmt::format("query[{}]", i));
+      std::ranges::copy(vector.row(0), embeddings.row(i).begin());
+    }
+  }
+  EncodedTexts encoded_texts = engine.encode_texts(texts);
+  const Matrix encoded_images = engine.encode_images(images);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    std::ranges::copy(encoded_texts.embeddings.row(i), embeddings.row(text_terms[i]).begin());
+  }
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    std::ranges::copy(encoded_images.row(i), embeddings.row(image_terms[i]).begin());
+  }
+  query.texts = std::move(encoded_texts.lengths);
+
+  if (terms.size() == 1 && weights[0] > 0) {
+    query.vector = std::move(embeddings);
+  } else {
+    const bool calibrate = request.calibrate && terms.size() > 1;
+    query.vector = combine_terms(embeddings, weights,
+                                 calibrate ? sample_rows(catalog.index(request.target)) : Matrix());
+  }
+  return query;
+}
+
+/// A hash of all that decides which hits there are and in which order.
+std::uint64_t hash_of(const SearchRequest& request, const std::vector<QueryTerm>& terms) {
+  Sha256 hash;
+  const auto add = [&hash](std::string_view name, const auto& value) {
+    const std::string text = fmt::format("{}", value);
+    hash.update(fmt::format("{} {}:", name, text.size()));
+    hash.update(text);
+  };
+  for (const QueryTerm& term : terms) {
+    add("weight", term.weight);
+    if (term.text) add("text", *term.text);
+    if (term.image_bytes) add("image", *term.image_bytes);
+    if (term.product_id) add("product", *term.product_id);
+    if (term.vector) add("vector", fmt::format("{}", fmt::join(*term.vector, ",")));
+  }
+  add("catalog", request.catalog);
+  add("exact", request.exact);
+  add("calibrate", request.calibrate);
+  add("target", request.target == Target::kImage);
+  if (request.caption_weight) add("caption_weight", *request.caption_weight);
+  add("group_by", request.group_by);
+  const Sha256Digest digest = hash.finish();
+  std::uint64_t number = 0;
+  std::memcpy(&number, digest.data(), sizeof(number));
+  return number;
+}
+
+std::optional<Cursor> cursor_of(const SearchRequest& request, std::uint64_t query_hash) {
+  if (!request.cursor) return std::nullopt;
+  const Cursor cursor = Cursor::parse(*request.cursor);
+  if (cursor.query != query_hash) {
+    throw invalid_argument(
+        "the cursor belongs to another search; repeat the search that gave it, or leave it out");
+  }
+  return cursor;
+}
+
+/// The ranking of a catalog by a query: [1, dimension], unit length. Arguments must outlive it.
+RankRows ranking(const Catalog& catalog, const Matrix& query, const SearchRequest& request,
+                 const index::SearchOptions& options, const index::RowSet* delta_allowed) {
+  if (request.caption_weight) {
+    const TargetWeights weights = calibrated_weights(query.row(0), *request.caption_weight,
+                                                     sample_rows(catalog.index(Target::kImage)),
+                                                     sample_rows(catalog.index(Target::kCaption)));
+    return [&, weights, delta_allowed](std::size_t k) {
+      return search_both(catalog, query, k, weights, options, delta_allowed);
+    };
+  }
+  return [&, delta_allowed](std::size_t k) {
+    const index::SearchResult found =
+        catalog.search(request.target, query, static_cast<int>(k), options, delta_allowed);
+    std::vector<RankedRow> rows;
+    for (std::size_t i = 0; i < found.k && found.rows[i] != index::kNoRow; ++i) {
+      rows.push_back({static_cast<std::size_t>(found.rows[i]), found.scores[i]});
+    }
+    return rows;
+  };
+}
+
+/// The scalar at a path: a key as it stands, else nested objects by dots.
+std::optional<std::string> scalar_at(const nlohmann::json& attributes, const std::string& path) {
+  const nlohmann::json* value = &attributes;
+  std::string_view rest = path;
+  if (attributes.contains(path)) {
+    value = &attributes.at(path);
+    rest = {};
+  }
+  while (!rest.empty()) {
+    const std::size_t dot = rest.find('.');
+    const std::string key(rest.substr(0, dot));
+    rest = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
+    if (!value->is_object() || !value->contains(key)) return std::nullopt;
+    value = &value->at(key);
+  }
+  if (!value->is_primitive() || value->is_null()) return std::nullopt;
+  return value->dump();
+}
+
+/// catalog must outlive it.
+GroupsOf groups_of(const Catalog& catalog, const std::string& path) {
+  if (path.empty()) return {};
+  return [&catalog, path](std::span<const std::size_t> rows) {
+    std::vector<std::optional<std::string>> groups;
+    for (const storage::Product& product : catalog.products(rows)) {
+      groups.push_back(scalar_at(product.attributes, path));
+    }
+    return groups;
+  };
+}
+
+}  // namespace
+
+void SearchRequest::validate() const {
+  const int given =
+      (text ? 1 : 0) + (image_bytes ? 1 : 0) + (product_id ? 1 : 0) + (terms.empty() ? 0 : 1);
+  if (given != 1) {
+    throw invalid_argument(
+        fmt::format("a search needs exactly one of a text, an image, a product id and a list of "
+                    "terms; {} were given",
+                    given));
+  }
+  if (terms.size() > kMaxTerms) {
+    throw invalid_argument(
+        fmt::format("the query has {} terms; at most {} are combined", terms.size(), kMaxTerms));
+  }
+  if (terms.empty()) terms_of(*this)[0].validate("the query");
+  for (std::size_t i = 0; i < terms.size(); ++i) terms[i].validate(fmt::format("query[{}]", i));
+  if (limit < 1 || limit > kMaxLimit) {
+    throw invalid_argument(
+        fmt::format("limit {} is out of range; valid: 1 to {}", limit, kMaxLimit));
+  }
+  if (caption_weight && !(*caption_weight >= 0 && *caption_weight <= 1)) {
+    throw invalid_argument(
+        fmt::format("caption_weight {} is out of range; valid: 0 to 1", *caption_weight));
+  }
+  if (min_score && !std::isfinite(*min_score)) {
+    throw invalid_argument("min_score is not a finite number");
+  }
+  constexpr std::size_t kMaxPath = 256;
+  if (group_by.size() > kMaxPath) {
+    throw invalid_argument(fmt::format("group_by has {} bytes; an attribute's path has at most {}",
+                                       group_by.size(), kMaxPath));
+  }
+  search_options(*this).validate();
+}
+
+SearchResponse search_catalog(const Engine& engine, const Catalog& catalog, ComputeSlots& slots,
+                              const SearchRequest& request) {
+  const auto start = Clock::now();
+  const std::vector<QueryTerm> terms = terms_of(request);
+  index::SearchOptions options = search_options(request);
+  const std::uint64_t query_hash = hash_of(request, terms);
+  const std::optional<Cursor> after = cursor_of(request, query_hash);
+
+  SearchResponse response;
+  std::optional<AllowedRows> allowed;
+  if (request.filter || !request.facets.empty()) {
+    // Before encoding: a filter that is a mistake need not wait for the encoder.
+    const ComputeSlots::Slot slot(slots);
+    const Filter everything;
+    allowed = allowed_rows(catalog, request.filter ? *request.filter : everything);
+    response.matching = allowed->count;
+    response.facets = count_facets(catalog, *allowed, request.facets);
+    response.timings.filter_ms = milliseconds_since(start);
+    options.allowed = &allowed->base;
+  }
+
+  const auto encode_start = Clock::now();
+  Query query = make_query(engine, catalog, terms, request);
+  response.texts = std::move(query.texts);
+  response.timings.encode_ms = milliseconds_since(encode_start);
+
+  const auto search_start = Clock::now();
+  const ComputeSlots::Slot slot(slots);
+  PageRequest page_request;
+  page_request.limit = static_cast<std::size_t>(request.limit);
+  page_request.min_score = request.min_score;
+  page_request.after = after ? &*after : nullptr;
+  page_request.generation = catalog.generation();
+  page_request.without = std::move(query.own_rows);
+  const RankRows rank =
+      ranking(catalog, query.vector, request, options, allowed ? &allowed->delta : nullptr);
+  const Page page = take_page(page_request, kMaxRank, rank, groups_of(catalog, request.group_by));
+  std::vector<std::size_t> rows;
+  for (const RankedRow& hit : page.hits) rows.push_back(hit.row);
+  std::vector<storage::Product> products = catalog.products(rows);
+  response.hits.reserve(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    response.hits.push_back({std::move(products[i]), std::clamp(page.hits[i].score, -1.0F, 1.0F)});
+  }
+  if (page.more) {
+    response.next_cursor =
+        Cursor{query_hash, catalog.generation(), page.hits.back().row, page.hits.back().score}
+            .to_string();
+  }
+  response.timings.search_ms = milliseconds_since(search_start);
+  response.timings.total_ms = milliseconds_since(start);
+  response.index_kind = catalog.index_kind();
+  response.exact = request.exact || response.index_kind == "flat";
+  response.generation = catalog.generation();
+  response.sequence = catalog.sequence();
+  return response;
+}
+
+}  // namespace vitrine::engine
