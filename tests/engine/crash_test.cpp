@@ -110,7 +110,10 @@ TEST(Crash, AtAnyMomentLeavesOneWholeGenerationAndLosesNoFinishedBatch) {
     child.wait();
 
     const std::uint64_t begun = size_of(log);
-    const std::uint64_t stored = begun > 0 ? (begun - 1) * kBatch : 0;
+    // While a batch is being encoded the one before may not be stored yet.
+    const std::uint64_t stored = begun > kBatches ? kProducts
+                                 : begun < 2      ? 0
+                                                  : (begun - 2) * kBatch;
     TestEngine engine(data.path());
     const std::string served_hash = engine->catalog("shop")->content_hash();
     expect_whole(*engine.engine);
@@ -118,7 +121,7 @@ TEST(Crash, AtAnyMomentLeavesOneWholeGenerationAndLosesNoFinishedBatch) {
 
     const IndexReport report = engine->index_catalog(catalog.request());
     EXPECT_EQ(report.indexed, static_cast<std::uint64_t>(kProducts));
-    EXPECT_GE(report.cached, std::min(stored, static_cast<std::uint64_t>(kProducts)));
+    EXPECT_GE(report.cached, stored);
     EXPECT_EQ(report.encoded + report.cached, static_cast<std::uint64_t>(kProducts));
     EXPECT_TRUE(served_hash == old_hash || served_hash == report.content_hash);
     expect_whole(*engine.engine);
