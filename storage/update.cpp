@@ -27,7 +27,7 @@ void append(std::string& value, const std::vector<float>& embedding) {
 
 std::vector<float> floats(std::string_view bytes) {
   std::vector<float> values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
 }
 
