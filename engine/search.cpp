@@ -17,6 +17,7 @@
 #include "engine/catalog.h"
 #include "engine/compute_slots.h"
 #include "engine/engine.h"
+#include "engine/filter/attribute_value.h"
 #include "engine/result_page.h"
 #include "engine/timestamp.h"
 #include "engine/vectors.h"
@@ -185,23 +186,14 @@ RankRows ranking(const Catalog& catalog, const Matrix& query, const SearchReques
   };
 }
 
-/// The scalar at a path: a key as it stands, else nested objects by dots.
-std::optional<std::string> scalar_at(const nlohmann::json& attributes, const std::string& path) {
-  const nlohmann::json* value = &attributes;
-  std::string_view rest = path;
-  if (attributes.contains(path)) {
-    value = &attributes.at(path);
-    rest = {};
-  }
-  while (!rest.empty()) {
-    const std::size_t dot = rest.find('.');
-    const std::string key(rest.substr(0, dot));
-    rest = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
-    if (!value->is_object() || !value->contains(key)) return std::nullopt;
-    value = &value->at(key);
-  }
-  if (!value->is_primitive() || value->is_null()) return std::nullopt;
-  return value->dump();
+/// The first scalar of a field, as text.
+std::optional<std::string> group_at(const nlohmann::json& attributes, const std::string& path) {
+  std::optional<std::string> group;
+  for_each_at(attributes, path, [&](const nlohmann::json& value) {
+    const std::optional<AttributeValue> scalar = scalar_value(value);
+    if (scalar && !group) group = value_json(*scalar).dump();
+  });
+  return group;
 }
 
 /// catalog must outlive it.
@@ -210,7 +202,7 @@ GroupsOf groups_of(const Catalog& catalog, const std::string& path) {
   return [&catalog, path](std::span<const std::size_t> rows) {
     std::vector<std::optional<std::string>> groups;
     for (const storage::Product& product : catalog.products(rows)) {
-      groups.push_back(scalar_at(product.attributes, path));
+      groups.push_back(group_at(product.attributes, path));
     }
     return groups;
   };
@@ -244,10 +236,9 @@ void SearchRequest::validate() const {
   if (min_score && !std::isfinite(*min_score)) {
     throw invalid_argument("min_score is not a finite number");
   }
-  constexpr std::size_t kMaxPath = 256;
-  if (group_by.size() > kMaxPath) {
+  if (group_by.size() > kMaxFieldPathBytes) {
     throw invalid_argument(fmt::format("group_by has {} bytes; an attribute's path has at most {}",
-                                       group_by.size(), kMaxPath));
+                                       group_by.size(), kMaxFieldPathBytes));
   }
   search_options(*this).validate();
 }
