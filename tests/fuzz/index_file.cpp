@@ -1,24 +1,16 @@
-// FAISS's part of an index file. The checksum that follows it is made here: a fuzzer would never
-// find one that fits, and what lies behind it would stay unseen.
+// An index file without the digest at its end, which is made here: a fuzzer would never find one
+// that fits, and what lies behind it would stay unseen.
 
 #include <cmath>
 #include <cstdint>
 
 #include "base/sha256.h"
+#include "index/checksum.h"
 #include "index/vector_index.h"
 #include "tests/fuzz/target.h"
 
 namespace vitrine::fuzz {
 namespace {
-
-/// As index/faiss_file.h describes it.
-std::string with_trailer(std::string_view payload) {
-  std::string file(payload);
-  file += "VITRINE-INDEX-1\n";
-  for (int i = 0; i < 8; ++i) file += static_cast<char>(payload.size() >> (8 * i));
-  const Sha256Digest digest = sha256(file);
-  return file.append(reinterpret_cast<const char*>(digest.data()), digest.size());
-}
 
 void check_search(const index::VectorIndex& index, const index::SearchOptions& options) {
   Matrix query(1, index.dimension());
@@ -36,7 +28,9 @@ void check_search(const index::VectorIndex& index, const index::SearchOptions& o
 
 void run(std::string_view input) {
   const std::filesystem::path path = scratch_folder() / "index.faiss";
-  write_scratch(path, with_trailer(input));
+  const Sha256Digest digest = index::digest_of(input);
+  std::string file(input);
+  write_scratch(path, file.append(reinterpret_cast<const char*>(digest.data()), digest.size()));
   refusable([&] {
     const auto index = index::open_index(path);
     require(index->size() > 0 && index->dimension() > 0, "an index is empty");
