@@ -3,7 +3,11 @@
 // into the registers, two vectors each) and is compiled with the flags of its instruction set. All
 // is internal to the including file, and nothing here calls an inline function of another header:
 // the linker would keep one copy of it for the whole program, perhaps the one that only the newest
-// CPUs can run.
+// CPUs can run. (Intrinsics are always inlined.)
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #include <cstring>
 
@@ -204,12 +208,13 @@ VITRINE_INLINE void multiply_rows_bf16(const BFloat16* a, std::size_t a_stride,
 VITRINE_INLINE Integers multiply_pairs(Integers a, Integers b) {
 #if defined(__AVX512BW__)
   return reinterpret_cast<Integers>(
-      __builtin_ia32_pmaddwd512_mask(reinterpret_cast<Shorts>(a), reinterpret_cast<Shorts>(b),
-                                     Integers{}, static_cast<std::uint16_t>(-1)));
+      _mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
 #elif defined(__AVX2__)
-  return __builtin_ia32_pmaddwd256(reinterpret_cast<Shorts>(a), reinterpret_cast<Shorts>(b));
+  return reinterpret_cast<Integers>(
+      _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
 #elif defined(__SSE2__)
-  return __builtin_ia32_pmaddwd128(reinterpret_cast<Shorts>(a), reinterpret_cast<Shorts>(b));
+  return reinterpret_cast<Integers>(
+      _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
 #else
   return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
 #endif
