@@ -101,9 +101,6 @@ TEST_F(FaissFile, WithoutVectorsIsRefused) {
 }
 
 TEST_F(FaissFile, WhoseVectorsDoNotFitTheirNumberIsRefused) {
-#if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "FAISS 1.7.3 leaks an index that it gives up reading";
-#endif
   faiss::IndexFlatIP index(kCols);
   index.add(kRows, vectors_.data());
   index.ntotal = kRows + 1;
