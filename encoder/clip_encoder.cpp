@@ -78,8 +78,9 @@ class ClipEncoder : public Encoder {
     try {
       towers_ = place_.on_cuda
                     ? make_cuda_towers(config_, processor_, weights)
-                    : cpu::make_cpu_towers(config_, processor_, read_weight, place_.precision,
-                                           cpu::supported_kernel_sets().back(), threads_);
+                    : cpu::make_cpu_towers(config_, processor_, read_weight, tokenizer_.start_id(),
+                                           place_.precision, cpu::supported_kernel_sets().back(),
+                                           threads_);
     } catch (const std::bad_alloc&) {
       throw resource_exhausted("no memory for the weights of " + options_.model);
     } catch (const std::system_error& error) {

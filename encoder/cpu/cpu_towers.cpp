@@ -17,51 +17,6 @@
 namespace vitrine::encoder::cpu {
 namespace {
 
-/// Rows that one thread takes through all blocks at a time: enough to use every weight often once
-/// it is in the cache, few enough for the rows themselves to stay in the cache of the thread's
-/// core.
-constexpr int kRowsOfOneThread = 256;
-/// The same where all threads work on the same rows.
-constexpr int kRowsOfAllThreads = 1024;
-/// With fewer rows for each thread, reading the weights costs more than using them, and all threads
-/// together should read them once.
-constexpr int kMinRowsOfOneThread = 96;
-
-/// Consecutive sequences of a batch that go through the tower together.
-struct Chunk {
-  std::size_t begin = 0;
-  std::size_t end = 0;
-  int rows = 0;
-};
-
-struct Plan {
-  bool together = false;  // all threads work on every chunk; else each takes whole chunks
-  std::vector<Chunk> chunks;
-};
-
-Plan make_plan(const std::vector<Sequence>& sequences, int threads) {
-  int rows = 0;
-  for (const Sequence& sequence : sequences) rows += sequence.length;
-  const auto count = static_cast<int>(sequences.size());
-  Plan plan;
-  plan.together = threads == 1 || count < 2 * threads || rows < kMinRowsOfOneThread * threads;
-  int limit = threads == 1 ? kRowsOfOneThread : kRowsOfAllThreads;
-  if (!plan.together) {
-    // As many chunks for every thread, of about the same size.
-    const int chunks = round_up((rows + kRowsOfOneThread - 1) / kRowsOfOneThread, threads);
-    limit = (rows + chunks - 1) / chunks;
-  }
-  for (std::size_t i = 0; i < sequences.size(); ++i) {
-    const int length = sequences[i].length;
-    if (plan.chunks.empty() || plan.chunks.back().rows + length / 2 > limit) {
-      plan.chunks.push_back({i, i, 0});
-    }
-    plan.chunks.back().end = i + 1;
-    plan.chunks.back().rows += length;
-  }
-  return plan;
-}
-
 /// Of a linear layer, as a checkpoint has them.
 struct LayerWeights {
   Matrix weights;  // [outputs, inputs]
@@ -213,39 +168,42 @@ class Tower {
   std::size_t hidden_stride() const { return transformer_.hidden_stride(); }
   int width() const { return static_cast<int>(config_.width); }
 
-  /// Takes the sequences (their first_row is set here) through the tower. embed(share, chunk,
-  /// sequences, input, hidden) writes the first block's input to hidden, at hidden_stride(); input
-  /// is room for [rows, input_columns].
+  /// What kStartRow stands for from now on. hidden: [width], the first block's input.
+  void learn_start(std::span<const float> hidden) {
+    Workspace workspace(config_, 1, 1);
+    std::ranges::copy(hidden, workspace.hidden());
+    transformer_.learn_start(workspace);
+  }
+
+  /// Takes a batch through the tower; returns the embeddings of its sequences. embed(share, chunk,
+  /// input, hidden) writes the first block's input of the chunk's rows to hidden, at
+  /// hidden_stride(); input is room for [rows, input_columns].
   template <typename Embed>
-  Matrix run(ThreadTeam& team, std::vector<Sequence> sequences, const Embed& embed) {
-    Matrix embeddings(sequences.size(), static_cast<std::size_t>(projection_.outputs()));
-    for_each_chunk(
-        team, sequences,
-        [&](const Share& share, const Chunk& chunk, std::span<const Sequence> part, Lane& lane) {
-          embed(share, chunk, part, lane.input.data(), lane.workspace.hidden());
-          share.barrier();
-          transformer_.run(share, part, lane.workspace);
-          project(share, static_cast<int>(part.size()), lane, embeddings.row(chunk.begin).data());
-          share.barrier();
-        });
+  Matrix run(ThreadTeam& team, const BatchPlan& plan, const Embed& embed) {
+    Matrix embeddings(plan.sequences(), static_cast<std::size_t>(projection_.outputs()));
+    for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
+      embed(share, chunk, lane.input.data(), lane.workspace.hidden());
+      share.barrier();
+      transformer_.run(share, chunk.sequences, lane.workspace);
+      project(share, static_cast<int>(chunk.sequences.size()), lane,
+              embeddings.row(chunk.first_sequence).data());
+      share.barrier();
+    });
     return embeddings;
   }
 
   /// The products of run() on rows of any values, and nothing else. input: the layer whose outputs
   /// are the first block's input, of which each sequence has one more.
-  void multiply_only(ThreadTeam& team, std::vector<Sequence> sequences,
-                     const PackedLinear<Value>& input) {
+  void multiply_only(ThreadTeam& team, const BatchPlan& plan, const PackedLinear<Value>& input) {
     const auto drop = [](int, int, int, int, const float*, const float*) {};
-    for_each_chunk(
-        team, sequences,
-        [&](const Share& share, const Chunk& chunk, std::span<const Sequence> part, Lane& lane) {
-          const int count = static_cast<int>(part.size());
-          const auto [begin, end] = share.of(input.panels());
-          input.multiply(kernels_, lane.input.data(), chunk.rows - count, begin, end, drop);
-          transformer_.multiply_only(share, chunk.rows, lane.workspace);
-          const auto [first, last] = share.of(projection_.panels());
-          projection_.multiply(kernels_, lane.pooled.data(), count, first, last, drop);
-        });
+    for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
+      const int count = static_cast<int>(chunk.sequences.size());
+      const auto [begin, end] = share.of(input.panels());
+      input.multiply(kernels_, lane.input.data(), chunk.rows - count, begin, end, drop);
+      transformer_.multiply_only(share, chunk.rows, lane.workspace);
+      const auto [first, last] = share.of(projection_.panels());
+      projection_.multiply(kernels_, lane.pooled.data(), count, first, last, drop);
+    });
   }
 
  private:
@@ -255,38 +213,23 @@ class Tower {
     AlignedBuffer<Value> input;   // [rows, input_columns]
   };
 
-  /// Calls work(share, chunk, sequences of the chunk, lane) on the team's threads, until all chunks
-  /// are done; sets the sequences' first_row.
+  /// Calls work(share, chunk, lane) on the team's threads, until all chunks are done.
   template <typename Work>
-  void for_each_chunk(ThreadTeam& team, std::vector<Sequence>& sequences, const Work& work) {
-    if (sequences.empty()) return;
-    const Plan plan = make_plan(sequences, team.size());
+  void for_each_chunk(ThreadTeam& team, const BatchPlan& plan, const Work& work) {
     int most_rows = 0;
-    for (const Chunk& chunk : plan.chunks) {
-      int row = 0;
-      for (std::size_t i = chunk.begin; i < chunk.end; ++i) {
-        sequences[i].first_row = row;
-        row += sequences[i].length;
-      }
-      most_rows = std::max(most_rows, row);
-    }
+    for (const Chunk& chunk : plan.chunks) most_rows = std::max(most_rows, chunk.rows);
+    if (most_rows == 0) return;
     reserve(plan.together ? 1 : team.size(), most_rows, team.size());
-
-    const auto run_chunk = [&](const Share& share, const Chunk& chunk, std::size_t lane) {
-      work(share, chunk,
-           std::span<const Sequence>(&sequences[chunk.begin], chunk.end - chunk.begin),
-           lanes_[lane]);
-    };
     if (plan.together) {
       team.run([&](int rank) {
         const Share share{rank, team.size(), team.size() > 1 ? &team : nullptr};
-        for (const Chunk& chunk : plan.chunks) run_chunk(share, chunk, 0);
+        for (const Chunk& chunk : plan.chunks) work(share, chunk, lanes_[0]);
       });
     } else {
       std::atomic<std::size_t> next{0};
       team.run([&](int rank) {
         for (std::size_t i = next++; i < plan.chunks.size(); i = next++) {
-          run_chunk({}, plan.chunks[i], static_cast<std::size_t>(rank));
+          work(Share{}, plan.chunks[i], lanes_[static_cast<std::size_t>(rank)]);
         }
       });
     }
@@ -327,7 +270,7 @@ class Tower {
 
   const Kernels& kernels_;
   const TowerConfig config_;
-  const Transformer<Linear> transformer_;
+  Transformer<Linear> transformer_;
   const NormWeights final_norm_;
   const PackedLinear<float> projection_;
   const std::size_t input_stride_;
@@ -360,9 +303,10 @@ class CpuTowers : public ClipTowers {
   using Value = typename Linear::Value;
 
   CpuTowers(const ClipConfig& config, const ImageProcessor& processor, const Reader& reader,
-            const Kernels& kernels, int threads)
+            std::int32_t start_id, const Kernels& kernels, int threads)
       : config_(config),
         kernels_(kernels),
+        start_id_(start_id),
         team_(threads),
         text_(load_tower(reader, "text_model", config.text.tower, true,
                          "text_model.final_layer_norm", "text_projection.weight", 0)),
@@ -371,6 +315,9 @@ class CpuTowers : public ClipTowers {
                            patch_inputs(config.vision))) {
     load_text_tables(reader);
     load_vision_tables(reader);
+    std::vector<float> start(static_cast<std::size_t>(text_.width()));
+    write_token({start_id, 0}, start.data());
+    text_.learn_start(start);
     for (std::size_t channel = 0; channel < 3; ++channel) {
       for (std::size_t byte = 0; byte < 256; ++byte) {
         pixel_values_[channel][byte] =
@@ -380,23 +327,23 @@ class CpuTowers : public ClipTowers {
   }
 
   bool multiply_as_for_images(int images) override {
-    vision_.multiply_only(team_, image_sequences(static_cast<std::size_t>(images)),
-                          patch_embedding_);
+    vision_.multiply_only(
+        team_, plan_images(static_cast<std::size_t>(images), image_tokens(), team_.size()),
+        patch_embedding_);
     return true;
   }
 
   Matrix encode_images(std::span<const Image> images) override {
-    const int tokens = grid() * grid() + 1;
+    const int tokens = image_tokens();
     const std::size_t stride = row_stride<Value>(patch_embedding_.inputs());
     return vision_.run(
-        team_, image_sequences(images.size()),
-        [&](const Share& share, const Chunk& chunk, std::span<const Sequence>, Value* patches,
-            float* hidden) {
-          const int count = static_cast<int>(chunk.end - chunk.begin);
+        team_, plan_images(images.size(), tokens, team_.size()),
+        [&](const Share& share, const Chunk& chunk, Value* patches, float* hidden) {
+          const int count = static_cast<int>(chunk.sequences.size());
           const int rows = count * (tokens - 1);
           const auto [begin, end] = share.of(rows);
           for (int row = begin; row < end; ++row) {
-            write_patch(images[chunk.begin + static_cast<std::size_t>(row / (tokens - 1))],
+            write_patch(images[chunk.first_sequence + static_cast<std::size_t>(row / (tokens - 1))],
                         row % (tokens - 1), patches + static_cast<std::size_t>(row) * stride);
           }
           share.barrier();
@@ -428,38 +375,27 @@ class CpuTowers : public ClipTowers {
   }
 
   Matrix encode_texts(std::span<const std::vector<std::int32_t>> texts) override {
-    std::vector<Sequence> sequences;
-    sequences.reserve(texts.size());
+    std::vector<std::span<const std::int32_t>> pooled;
+    pooled.reserve(texts.size());
     for (const std::vector<std::int32_t>& ids : texts) {
       // Attention is causal: what follows the pooled token has no influence.
-      const int pooled = pooled_position(ids, config_.text);
-      sequences.push_back({0, pooled + 1, pooled});
+      pooled.push_back(
+          {ids.data(), static_cast<std::size_t>(pooled_position(ids, config_.text)) + 1});
     }
-    const int width = text_.width();
-    return text_.run(
-        team_, std::move(sequences),
-        [&](const Share& share, const Chunk& chunk, std::span<const Sequence> part, Value*,
-            float* hidden) {
-          const auto [begin, end] = share.of(static_cast<int>(part.size()));
-          for (int i = begin; i < end; ++i) {
-            const Sequence& sequence = part[static_cast<std::size_t>(i)];
-            const std::vector<std::int32_t>& ids = texts[chunk.begin + static_cast<std::size_t>(i)];
-            for (int t = 0; t < sequence.length; ++t) {
-              const auto id = static_cast<std::size_t>(ids[static_cast<std::size_t>(t)]);
-              const Value* token = token_embedding_.data() + id * static_cast<std::size_t>(width);
-              float* row =
-                  hidden + static_cast<std::size_t>(sequence.first_row + t) * text_.hidden_stride();
-              if constexpr (std::is_same_v<Value, float>) {
-                std::copy_n(token, width, row);
-              } else {
-                kernels_.from_bf16(token, static_cast<std::size_t>(width), row);
-              }
-              const std::span<const float> position =
-                  text_positions_.row(static_cast<std::size_t>(t));
-              for (int c = 0; c < width; ++c) row[c] += position[static_cast<std::size_t>(c)];
-            }
+    const TextPlan plan = plan_texts(pooled, start_id_, team_.size());
+    const Matrix distinct =
+        text_.run(team_, plan, [&](const Share& share, const Chunk& chunk, Value*, float* hidden) {
+          const auto [begin, end] = share.of(chunk.rows);
+          for (int row = begin; row < end; ++row) {
+            write_token(plan.tokens[static_cast<std::size_t>(chunk.first_row + row)],
+                        hidden + static_cast<std::size_t>(row) * text_.hidden_stride());
           }
         });
+    Matrix embeddings(texts.size(), distinct.cols());
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      std::ranges::copy(distinct.row(plan.sequence[i]), embeddings.row(i).begin());
+    }
+    return embeddings;
   }
 
  private:
@@ -470,9 +406,7 @@ class CpuTowers : public ClipTowers {
     return static_cast<int>(config_.vision.image_size / config_.vision.patch_size);
   }
 
-  std::vector<Sequence> image_sequences(std::size_t images) const {
-    return std::vector<Sequence>(images, Sequence{0, grid() * grid() + 1, 0});
-  }
+  int image_tokens() const { return grid() * grid() + 1; }
 
   Tower<Linear> load_tower(const Reader& reader, const std::string& name, const TowerConfig& tower,
                            bool causal, const std::string& norm, const std::string& projection,
@@ -516,6 +450,20 @@ class CpuTowers : public ClipTowers {
     pre_norm_ = reader.norm("vision_model.pre_layrnorm", vision.tower.width);
   }
 
+  /// The first block's input. out: [width]
+  void write_token(const TextPlan::Token& token, float* out) const {
+    const auto width = static_cast<std::size_t>(text_.width());
+    const Value* embedding = token_embedding_.data() + static_cast<std::size_t>(token.id) * width;
+    if constexpr (std::is_same_v<Value, float>) {
+      std::copy_n(embedding, width, out);
+    } else {
+      kernels_.from_bf16(embedding, width, out);
+    }
+    const std::span<const float> position =
+        text_positions_.row(static_cast<std::size_t>(token.position));
+    for (std::size_t c = 0; c < width; ++c) out[c] += position[c];
+  }
+
   /// The pixel values of one patch: channel, row, column.
   void write_patch(const Image& image, int patch, Value* out) const {
     const auto size = static_cast<std::size_t>(config_.vision.image_size);
@@ -537,6 +485,7 @@ class CpuTowers : public ClipTowers {
 
   const ClipConfig config_;
   const Kernels& kernels_;
+  const std::int32_t start_id_;  // of the token that texts begin with
   ThreadTeam team_;
   Tower<Linear> text_;
   Tower<Linear> vision_;
@@ -554,19 +503,24 @@ class CpuTowers : public ClipTowers {
 
 std::unique_ptr<ClipTowers> make_cpu_towers(const ClipConfig& config,
                                             const ImageProcessor& processor,
-                                            const ReadWeight& read_weight, Precision precision,
-                                            KernelSet kernel_set, int threads) {
+                                            const ReadWeight& read_weight, std::int32_t start_id,
+                                            Precision precision, KernelSet kernel_set,
+                                            int threads) {
+  if (start_id < 0 || start_id >= config.text.vocab_size) {
+    throw internal_error("a start token that is not in the vocabulary");
+  }
   const Reader reader(read_weight);
   const Kernels& set = kernels(kernel_set);
   switch (precision) {
     case Precision::kInt8:
-      return std::make_unique<CpuTowers<QuantizedLinear>>(config, processor, reader, set, threads);
+      return std::make_unique<CpuTowers<QuantizedLinear>>(config, processor, reader, start_id, set,
+                                                          threads);
     case Precision::kBFloat16:
-      return std::make_unique<CpuTowers<PackedLinear<BFloat16>>>(config, processor, reader, set,
-                                                                 threads);
+      return std::make_unique<CpuTowers<PackedLinear<BFloat16>>>(config, processor, reader,
+                                                                 start_id, set, threads);
     case Precision::kFloat32:
-      return std::make_unique<CpuTowers<PackedLinear<float>>>(config, processor, reader, set,
-                                                              threads);
+      return std::make_unique<CpuTowers<PackedLinear<float>>>(config, processor, reader, start_id,
+                                                              set, threads);
     case Precision::kAuto:
       break;
   }

@@ -66,7 +66,8 @@ Transformer<Linear>::Workspace::Workspace(const TowerConfig& config, int rows, i
   query_key_value_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(3 * padded(width))));
   attended_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(width)));
   wide_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(static_cast<int>(config.mlp_width))));
-  const std::size_t scratch = std::max(scratch_size(rows, depth), row_stride<float>(width));
+  // A sequence of all rows may have kStartRow before them.
+  const std::size_t scratch = std::max(scratch_size(rows + 1, depth), row_stride<float>(width));
   for (int i = 0; i < threads; ++i) scratch_.emplace_back(scratch);
 }
 
@@ -136,7 +137,7 @@ void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
                                            Workspace& workspace) const {
   int to = 0;
   for (const Sequence& sequence : sequences) {
-    const int from = sequence.first_row + sequence.pooled;
+    const int from = sequence.pooled;
     if (from != to) {
       float* hidden = workspace.hidden();
       std::copy_n(hidden + at(from, hidden_stride()), width_, hidden + at(to, hidden_stride()));
@@ -153,40 +154,44 @@ void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
 }
 
 template <typename Linear>
-void Transformer<Linear>::attend_head(const Sequence& sequence, int head, int first_query_row,
-                                      int queries, int first_position, Workspace& workspace,
+void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, int head,
+                                      int first_query_row, int queries, Workspace& workspace,
                                       float* scratch) const {
   const std::size_t stride = row_stride<Value>(3 * padded_width_);
   const auto column = static_cast<std::size_t>(head * depth_);
-  const int length = sequence.length;
+  const int length = static_cast<int>(sequence.keys.size());
   const auto keys = static_cast<std::size_t>(padded(length));
   const auto columns = static_cast<std::size_t>(padded(depth_));
-  const auto part = static_cast<std::size_t>(padded_width_);
 
   float* keys_transposed = scratch;                  // [depth, keys]
   float* values = keys_transposed + columns * keys;  // [length, columns]
   float* query = values + keys * columns;            // [queries, columns]
   float* scores = query + kQueryRows * columns;      // [queries, keys]
 
-  const Value* rows = workspace.query_key_value_.data() + at(sequence.first_row, stride) + column;
-  for (int i = 0; i < length; ++i) {
-    convert(kernels_, rows + at(i, stride) + part, depth_, values + at(i, columns));
-  }
+  const Value* rows = workspace.query_key_value_.data();
+  // part: 1 for keys, 2 for values.
+  const auto gather = [&](int part) {
+    float* out = values;
+    for (const int row : sequence.keys) {
+      const Value* source = row == kStartRow ? start_[b].data() : rows + at(row, stride);
+      convert(kernels_, source + at(part, static_cast<std::size_t>(padded_width_)) + column, depth_,
+              out);
+      out += columns;
+    }
+  };
+  gather(1);
   kernels_.transpose(values, columns, length, depth_, keys_transposed, keys);
-  for (int i = 0; i < length; ++i) {
-    convert(kernels_, rows + at(i, stride) + 2 * part, depth_, values + at(i, columns));
-  }
+  gather(2);
   for (int first = 0; first < queries; first += kQueryRows) {
     const int count = std::min(kQueryRows, queries - first);
     for (int i = 0; i < count; ++i) {
-      convert(kernels_,
-              workspace.query_key_value_.data() + at(first_query_row + first + i, stride) + column,
-              depth_, query + at(i, columns));
+      convert(kernels_, rows + at(first_query_row + first + i, stride) + column, depth_,
+              query + at(i, columns));
     }
     kernels_.multiply(query, columns, count, keys_transposed, keys, static_cast<int>(keys), depth_,
                       scores, keys);
     for (int i = 0; i < count; ++i) {
-      const int seen = causal_ ? first_position + first + i + 1 : length;
+      const int seen = causal_ ? length - queries + first + i + 1 : length;
       kernels_.softmax(scores + at(i, keys), seen, static_cast<int>(keys));
     }
     kernels_.multiply(scores, keys, count, values, columns, static_cast<int>(columns), length,
@@ -200,26 +205,48 @@ void Transformer<Linear>::attend_head(const Sequence& sequence, int head, int fi
 }
 
 template <typename Linear>
-void Transformer<Linear>::attend(const Share& share, std::span<const Sequence> sequences,
-                                 bool pooled_only, Workspace& workspace) const {
+void Transformer<Linear>::attend(std::size_t b, const Share& share,
+                                 std::span<const Sequence> sequences, Workspace& workspace) const {
   const int heads = static_cast<int>(config_.heads);
+  const bool pooled_only = b + 1 == blocks_.size();
   float* scratch = workspace.scratch_[static_cast<std::size_t>(share.rank)].data();
   const auto [begin, end] = share.of(static_cast<int>(sequences.size()) * heads);
   for (int i = begin; i < end; ++i) {
     const Sequence& sequence = sequences[static_cast<std::size_t>(i / heads)];
     if (pooled_only) {
       // The queries of the pooled rows stand at the top, in the order of the sequences.
-      attend_head(sequence, i % heads, i / heads, 1, sequence.pooled, workspace, scratch);
+      attend_head(b, sequence, i % heads, i / heads, 1, workspace, scratch);
     } else {
-      attend_head(sequence, i % heads, sequence.first_row, sequence.length, 0, workspace, scratch);
+      attend_head(b, sequence, i % heads, sequence.first_row, sequence.length, workspace, scratch);
     }
+  }
+}
+
+template <typename Linear>
+void Transformer<Linear>::learn_start(Workspace& workspace) {
+  const Sequence alone{.first_row = 0, .length = 1, .keys = {0}, .pooled = 0};
+  for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    run_block(b, {}, {&alone, 1}, workspace);
+    const std::size_t size = row_stride<Value>(3 * padded_width_);
+    start_.emplace_back(size);
+    std::copy_n(workspace.query_key_value_.data(), size, start_[b].data());
   }
 }
 
 template <typename Linear>
 void Transformer<Linear>::run(const Share& share, std::span<const Sequence> sequences,
                               Workspace& workspace) const {
+  for (std::size_t b = 0; b < blocks_.size(); ++b) run_block(b, share, sequences, workspace);
+}
+
+template <typename Linear>
+void Transformer<Linear>::run_block(std::size_t b, const Share& share,
+                                    std::span<const Sequence> sequences,
+                                    Workspace& workspace) const {
+  const BlockWeights<Linear>& block = blocks_[b];
+  const bool last = b + 1 == blocks_.size();
   const int all_rows = sequences.back().first_row + sequences.back().length;
+  const int rows = last ? static_cast<int>(sequences.size()) : all_rows;
   const std::size_t hidden_stride = this->hidden_stride();
   const std::size_t qkv_stride = row_stride<Value>(3 * padded_width_);
   const std::size_t wide_stride = row_stride<Value>(static_cast<int>(config_.mlp_width));
@@ -243,43 +270,37 @@ void Transformer<Linear>::run(const Share& share, std::span<const Sequence> sequ
                              wide + at(row, wide_stride) + column, wide_stride);
   };
 
-  for (std::size_t b = 0; b < blocks_.size(); ++b) {
-    const BlockWeights<Linear>& block = blocks_[b];
-    const bool last = b + 1 == blocks_.size();
-    const int rows = last ? static_cast<int>(sequences.size()) : all_rows;
+  normalise(share, block.norm1, block.query_key_value, all_rows, workspace);
 
-    normalise(share, block.norm1, block.query_key_value, all_rows, workspace);
-
-    const int query_panels = padded_width_ / kPanelColumns;
-    const int panels = block.query_key_value.panels();
-    if (last) {
-      multiply(share, block.query_key_value, workspace.normed_, all_rows, query_panels, panels,
-               workspace, store_query_key_value);
-      share.barrier();
-      if (share.rank == 0) keep_pooled_rows(sequences, workspace);
-      share.barrier();
-      multiply(share, block.query_key_value, workspace.normed_, rows, 0, query_panels, workspace,
-               store_query_key_value);
-    } else {
-      multiply(share, block.query_key_value, workspace.normed_, rows, 0, panels, workspace,
-               store_query_key_value);
-    }
+  const int query_panels = padded_width_ / kPanelColumns;
+  const int panels = block.query_key_value.panels();
+  if (last) {
+    multiply(share, block.query_key_value, workspace.normed_, all_rows, query_panels, panels,
+             workspace, store_query_key_value);
     share.barrier();
-
-    attend(share, sequences, last, workspace);
-    prepare(share, block.out, workspace.attended_, rows, workspace);
-    multiply(share, block.out, workspace.attended_, rows, 0, block.out.panels(), workspace,
-             add_to_hidden);
+    if (share.rank == 0) keep_pooled_rows(sequences, workspace);
     share.barrier();
-
-    normalise(share, block.norm2, block.fc1, rows, workspace);
-    multiply(share, block.fc1, workspace.normed_, rows, 0, block.fc1.panels(), workspace,
-             activate_into_wide);
-    prepare(share, block.fc2, workspace.wide_, rows, workspace);
-    multiply(share, block.fc2, workspace.wide_, rows, 0, block.fc2.panels(), workspace,
-             add_to_hidden);
-    share.barrier();
+    multiply(share, block.query_key_value, workspace.normed_, rows, 0, query_panels, workspace,
+             store_query_key_value);
+  } else {
+    multiply(share, block.query_key_value, workspace.normed_, rows, 0, panels, workspace,
+             store_query_key_value);
   }
+  share.barrier();
+
+  attend(b, share, sequences, workspace);
+  prepare(share, block.out, workspace.attended_, rows, workspace);
+  multiply(share, block.out, workspace.attended_, rows, 0, block.out.panels(), workspace,
+           add_to_hidden);
+  share.barrier();
+
+  normalise(share, block.norm2, block.fc1, rows, workspace);
+  multiply(share, block.fc1, workspace.normed_, rows, 0, block.fc1.panels(), workspace,
+           activate_into_wide);
+  prepare(share, block.fc2, workspace.wide_, rows, workspace);
+  multiply(share, block.fc2, workspace.wide_, rows, 0, block.fc2.panels(), workspace,
+           add_to_hidden);
+  share.barrier();
 }
 
 template <typename Linear>

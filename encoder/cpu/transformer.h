@@ -6,6 +6,7 @@
 
 #include "base/thread_team.h"
 #include "encoder/clip_config.h"
+#include "encoder/cpu/batch_plan.h"
 #include "encoder/cpu/linear.h"
 #include "encoder/cpu/quantized_linear.h"
 
@@ -27,14 +28,6 @@ struct Share {
   }
 };
 
-/// Consecutive rows of a batch that attend to each other: the tokens of a text, the patches of an
-/// image.
-struct Sequence {
-  int first_row = 0;
-  int length = 0;
-  int pooled = 0;  ///< which of them, from 0, the embedding is made of
-};
-
 struct NormWeights {
   std::vector<float> scale;
   std::vector<float> shift;
@@ -53,7 +46,7 @@ struct BlockWeights {
   Linear fc2;
 };
 
-/// A pre-norm transformer, as CLIP's two towers are. Immutable.
+/// A pre-norm transformer, as CLIP's two towers are. Immutable but for learn_start().
 template <typename Linear>
 class Transformer {
  public:
@@ -81,11 +74,16 @@ class Transformer {
     std::vector<AlignedBuffer<float>> scratch_;  // of attention, a thread
   };
 
-  /// causal: a row attends to itself and the rows before it only.
+  /// causal: a row attends to itself and what is before it only.
   Transformer(const Kernels& kernels, const TowerConfig& config, bool causal,
               std::vector<BlockWeights<Linear>> blocks);
 
   std::size_t hidden_stride() const { return row_stride<float>(width_); }
+
+  /// Remembers the keys and values that the first row of workspace.hidden() has in every block as
+  /// those of kStartRow: where every text begins with the same token, they never change. For a
+  /// causal transformer, before the first run().
+  void learn_start(Workspace& workspace);
 
   /// Runs all blocks on workspace.hidden(), whose rows the sequences cover without a gap. Called by
   /// every thread of the share's team. Afterwards row i of hidden() is the pooled row of sequence i
@@ -96,10 +94,13 @@ class Transformer {
   void multiply_only(const Share& share, int rows, const Workspace& workspace) const;
 
  private:
-  void attend(const Share& share, std::span<const Sequence> sequences, bool pooled_only,
+  void run_block(std::size_t b, const Share& share, std::span<const Sequence> sequences,
+                 Workspace& workspace) const;
+  void attend(std::size_t b, const Share& share, std::span<const Sequence> sequences,
               Workspace& workspace) const;
-  void attend_head(const Sequence& sequence, int head, int first_query_row, int queries,
-                   int first_position, Workspace& workspace, float* scratch) const;
+  /// queries: rows from first_query_row on, which stand at the last positions of the sequence's.
+  void attend_head(std::size_t b, const Sequence& sequence, int head, int first_query_row,
+                   int queries, Workspace& workspace, float* scratch) const;
   /// LayerNorm of rows of the residual stream, as `linear` reads them.
   void normalise(const Share& share, const NormWeights& norm, const Linear& linear, int rows,
                  Workspace& workspace) const;
@@ -121,6 +122,7 @@ class Transformer {
   const int depth_;         // of a head
   const int padded_width_;  // of each of queries, keys and values
   const std::vector<BlockWeights<Linear>> blocks_;
+  std::vector<AlignedBuffer<Value>> start_;  // a block's row of queries, keys and values each
 };
 
 }  // namespace vitrine::encoder::cpu

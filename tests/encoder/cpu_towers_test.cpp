@@ -13,6 +13,9 @@
 namespace vitrine::encoder::cpu {
 namespace {
 
+/// Of the token that texts begin with.
+constexpr std::int32_t kStart = 98;
+
 /// A model of random weights, as LibTorch and as the CPU path compute it.
 class RandomModel {
  public:
@@ -32,7 +35,7 @@ class RandomModel {
           ASSERT_EQ(static_cast<std::size_t>(tensor.numel()), values.size()) << name;
           std::copy_n(tensor.data_ptr<float>(), values.size(), values.begin());
         },
-        precision, set, threads);
+        kStart, precision, set, threads);
   }
 
   Matrix reference_images(const std::vector<Image>& images) const {
@@ -185,6 +188,7 @@ TEST(CpuTowers, EncodesTextsOfAnyLengthsAsLibTorchDoes) {
     for (int i = 0; i < 60; ++i) {
       std::vector<std::int32_t> ids(static_cast<std::size_t>(2 + i % (context - 1)));
       for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % 98);
+      if (i % 5 != 0) ids[0] = kStart;
       ids.back() = 99;
       if (i % 7 == 0)
         ids[ids.size() / 2] = 99;  // what stands behind the first end token is ignored
@@ -205,6 +209,32 @@ TEST(CpuTowers, EncodesTextsOfAnyLengthsAsLibTorchDoes) {
   }
 }
 
+TEST(CpuTowers, EncodesATextToTheSameBitsAloneAndAmongOthers) {
+  std::mt19937 random(13);
+  for (const ClipConfig& config : configs()) {
+    const RandomModel random_model(config);
+    const int context = static_cast<int>(config.text.context_length);
+    // Of few tokens, so that many begin alike and some are equal.
+    std::vector<std::vector<std::int32_t>> texts;
+    for (int i = 0; i < 90; ++i) {
+      std::vector<std::int32_t> ids(2 +
+                                    random() % static_cast<unsigned>(i % 4 == 0 ? context - 1 : 7));
+      for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % 3);
+      if (i % 9 != 0) ids[0] = kStart;
+      ids.back() = 99;
+      texts.push_back(std::move(ids));
+    }
+    for (const Way& way : ways()) {
+      const auto model = random_model.on_cpu(way.precision, way.set, way.threads);
+      const Matrix all = model->encode_texts(texts);
+      for (std::size_t i = 0; i < texts.size(); i += 5) {
+        const Matrix one = model->encode_texts({&texts[i], 1});
+        ASSERT_TRUE(std::ranges::equal(one.row(0), all.row(i))) << name_of(way) << ", text " << i;
+      }
+    }
+  }
+}
+
 TEST(CpuTowers, EndsATextAtItsEndTokenWithoutChangingItsEmbedding) {
   std::mt19937 random(11);
   for (const ClipConfig& config : configs()) {
@@ -214,6 +244,7 @@ TEST(CpuTowers, EndsATextAtItsEndTokenWithoutChangingItsEmbedding) {
     for (int length = 2; length < context; ++length) {
       std::vector<std::int32_t> ids(static_cast<std::size_t>(length));
       for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % 98);
+      ids[0] = kStart;
       ids.back() = 99;
       const std::vector<std::vector<std::int32_t>> text{ids};
       const Matrix actual = model->encode_texts(text);

@@ -1,0 +1,142 @@
+#include "encoder/cpu/batch_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace vitrine::encoder::cpu {
+namespace {
+
+constexpr std::int32_t kStart = 7;
+constexpr std::int32_t kEnd = 9;
+
+using Ids = std::vector<std::int32_t>;
+
+TextPlan plan(const std::vector<Ids>& texts, int threads = 1) {
+  const std::vector<std::span<const std::int32_t>> spans(texts.begin(), texts.end());
+  return plan_texts(spans, kStart, threads);
+}
+
+std::size_t rows_of(const BatchPlan& plan) {
+  std::size_t rows = 0;
+  for (const Chunk& chunk : plan.chunks) rows += static_cast<std::size_t>(chunk.rows);
+  return rows;
+}
+
+/// The tokens along a sequence's keys, and that what else the plan says of it is consistent.
+Ids tokens_of(const TextPlan& plan, std::size_t sequence) {
+  for (const Chunk& chunk : plan.chunks) {
+    if (sequence >= chunk.first_sequence + chunk.sequences.size()) continue;
+    const Sequence& found = chunk.sequences[sequence - chunk.first_sequence];
+    Ids ids;
+    for (std::size_t position = 0; position < found.keys.size(); ++position) {
+      const int row = found.keys[position];
+      if (row == kStartRow) {
+        EXPECT_EQ(position, 0U);
+        ids.push_back(kStart);
+        continue;
+      }
+      EXPECT_LT(row, chunk.rows);
+      const TextPlan::Token& token =
+          plan.tokens.at(static_cast<std::size_t>(chunk.first_row + row));
+      EXPECT_EQ(token.position, static_cast<int>(position));
+      ids.push_back(token.id);
+    }
+    EXPECT_EQ(found.pooled, found.keys.back());
+    EXPECT_GE(found.length, 1);
+    for (int i = 0; i < found.length; ++i) {
+      EXPECT_EQ(found.keys[found.keys.size() - static_cast<std::size_t>(found.length - i)],
+                found.first_row + i);
+    }
+    return ids;
+  }
+  ADD_FAILURE() << "no sequence " << sequence;
+  return {};
+}
+
+TEST(TextPlan, ComputesTheStartTokenOfNoText) {
+  const TextPlan two = plan({{kStart, 1, 2, kEnd}, {kStart, 3, kEnd}});
+  EXPECT_EQ(rows_of(two), 5U);
+  EXPECT_EQ(tokens_of(two, two.sequence[0]), (Ids{kStart, 1, 2, kEnd}));
+  EXPECT_EQ(tokens_of(two, two.sequence[1]), (Ids{kStart, 3, kEnd}));
+}
+
+TEST(TextPlan, ComputesWhatTextsBeginWithOnce) {
+  const std::vector<Ids> texts = {{kStart, 1, 2, 3, 4, kEnd},
+                                  {kStart, 5, kEnd},
+                                  {kStart, 1, 2, 3, 5, kEnd},
+                                  {kStart, 1, 2, kEnd}};
+  const TextPlan plan_of_all = plan(texts);
+  EXPECT_EQ(rows_of(plan_of_all), 3U + 2U + 2U + 2U + 1U);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_EQ(tokens_of(plan_of_all, plan_of_all.sequence[i]), texts[i]);
+  }
+}
+
+TEST(TextPlan, EncodesEqualTextsOnce) {
+  const Ids text = {kStart, 1, 2, kEnd};
+  const TextPlan plan_of_all = plan({text, {kStart, 1, kEnd}, text, text});
+  EXPECT_EQ(plan_of_all.sequences(), 2U);
+  EXPECT_EQ(plan_of_all.sequence[0], plan_of_all.sequence[2]);
+  EXPECT_EQ(plan_of_all.sequence[0], plan_of_all.sequence[3]);
+  EXPECT_NE(plan_of_all.sequence[0], plan_of_all.sequence[1]);
+}
+
+TEST(TextPlan, GivesEveryTextARowToBePooled) {
+  const std::vector<Ids> texts = {{kStart}, {kStart, 1}, {kStart, 1, 2}, {1}, {1, 2}, {kEnd}};
+  const TextPlan plan_of_all = plan(texts);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_EQ(tokens_of(plan_of_all, plan_of_all.sequence[i]), texts[i]);
+  }
+}
+
+TEST(TextPlan, HoldsEveryTextHoweverItIsDivided) {
+  std::mt19937 random(1);
+  for (const int threads : {1, 2, 3, 8}) {
+    for (const std::size_t count : {0U, 1U, 5U, 40U, 700U}) {
+      std::vector<Ids> texts(count);
+      for (Ids& ids : texts) {
+        ids.resize(1 + random() % 12);
+        for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % 3);
+        if (random() % 8 != 0) ids[0] = kStart;
+      }
+      const TextPlan plan_of_all = plan(texts, threads);
+      ASSERT_EQ(plan_of_all.sequence.size(), count);
+      for (std::size_t i = 0; i < count; ++i) {
+        EXPECT_EQ(tokens_of(plan_of_all, plan_of_all.sequence[i]), texts[i]);
+      }
+      EXPECT_EQ(plan_of_all.tokens.size(), rows_of(plan_of_all));
+    }
+  }
+}
+
+TEST(TextPlan, GivesManyRowsToTheThreadsInEqualParts) {
+  std::vector<Ids> texts;
+  for (std::int32_t i = 0; i < 200; ++i) texts.push_back({kStart, 10 + i, 1, 2, 3, kEnd});
+  const TextPlan plan_of_all = plan(texts, 4);
+  EXPECT_FALSE(plan_of_all.together);
+  ASSERT_EQ(plan_of_all.chunks.size(), 4U);
+  for (const Chunk& chunk : plan_of_all.chunks) EXPECT_EQ(chunk.rows, 250);
+  EXPECT_TRUE(plan({texts[0], texts[1]}, 4).together);
+}
+
+TEST(ImagePlan, LetsTheRowsOfAnImageAttendToEachOther) {
+  for (const int threads : {1, 2}) {
+    const BatchPlan images = plan_images(11, 50, threads);
+    EXPECT_EQ(images.sequences(), 11U);
+    EXPECT_EQ(rows_of(images), 550U);
+    for (const Chunk& chunk : images.chunks) {
+      int row = 0;
+      for (const Sequence& image : chunk.sequences) {
+        EXPECT_EQ(image.first_row, row);
+        EXPECT_EQ(image.pooled, row);
+        ASSERT_EQ(image.keys.size(), 50U);
+        for (const int key : image.keys) EXPECT_EQ(key, row++);
+      }
+      EXPECT_EQ(chunk.rows, row);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace vitrine::encoder::cpu
