@@ -4,65 +4,18 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 
 namespace vitrine {
 namespace {
-
-Error system_error(const std::string& action, const std::filesystem::path& path) {
-  const int number = errno;
-  const std::string message = action + " " + path.string() + ": " + std::strerror(number);
-  switch (number) {
-    case ENOENT:
-    case ENOTDIR:
-      return not_found(message);
-    case EACCES:
-    case EPERM:
-      return permission_denied(message);
-    case ENOSPC:
-    case EDQUOT:
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-      return resource_exhausted(message);
-    default:
-      return unavailable(message);
-  }
-}
-
-class Descriptor {
- public:
-  Descriptor(const std::filesystem::path& path, int flags)
-      : value_(::open(path.c_str(), flags | O_CLOEXEC)) {
-    if (value_ < 0) throw system_error("cannot open", path);
-  }
-  ~Descriptor() { ::close(value_); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return value_; }
-
- private:
-  int value_;
-};
-
-/// O_NONBLOCK, so that opening a named pipe returns instead of waiting for its writer.
-constexpr int kReadFlags = O_RDONLY | O_NONBLOCK;
-
-std::uint64_t regular_file_size(const Descriptor& file, const std::filesystem::path& path) {
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0) throw system_error("cannot stat", path);
-  if (!S_ISREG(status.st_mode)) throw invalid_argument(path.string() + " is not a regular file");
-  return static_cast<std::uint64_t>(status.st_size);
-}
 
 void write_all(int file, std::string_view bytes, const std::filesystem::path& path) {
   while (!bytes.empty()) {
@@ -78,7 +31,7 @@ void write_all(int file, std::string_view bytes, const std::filesystem::path& pa
 }  // namespace
 
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
-  const Descriptor file(path, kReadFlags);
+  const Descriptor file(path, Descriptor::kRead);
   const std::uint64_t size = regular_file_size(file, path);
   if (size > max_bytes) {
     throw resource_exhausted(
@@ -135,7 +88,7 @@ void fsync_path(const std::filesystem::path& path) {
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  const Descriptor file(path, kReadFlags);
+  const Descriptor file(path, Descriptor::kRead);
   size_ = regular_file_size(file, path);
   if (size_ == 0) return;  // mmap refuses an empty range
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);

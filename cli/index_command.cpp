@@ -48,14 +48,19 @@ class StageProgress {
   std::unique_ptr<ProgressBar> bar_;
 };
 
+std::string imported(std::uint64_t count) {
+  return count > 0 ? fmt::format(", {} from a file of vectors", count) : "";
+}
+
 void print(const std::string& catalog, const engine::IndexReport& report) {
   fmt::print(
       "catalog {}: {} of {} products indexed in {:.1f} s, generation {}\n"
-      "  images    {} encoded, {} from the cache\n"
-      "  captions  {} encoded, {} from the cache\n"
+      "  images    {} encoded, {} from the cache{}\n"
+      "  captions  {} encoded, {} from the cache{}\n"
       "  content   {}\n",
       catalog, report.indexed, report.products, report.seconds, report.generation, report.encoded,
-      report.cached, report.captions_encoded, report.captions_cached, report.content_hash);
+      report.cached, imported(report.imported), report.captions_encoded, report.captions_cached,
+      imported(report.captions_imported), report.content_hash);
   if (report.failed > 0) {
     fmt::print("  failed    {}\n", report.failed);
   }
@@ -72,6 +77,7 @@ struct Options {
   explicit Options(CLI::App& subcommand) : settings(subcommand) {}
   Settings settings;
   std::string catalog, file, images;
+  storage::VectorFiles vectors;
   bool strict = false;
 };
 
@@ -91,6 +97,25 @@ std::function<int()> add_index(CLI::App& subcommand) {
       .add_option("--images", options->images,
                   "Folder that image names are relative to (default: the catalogue file's)")
       ->type_name("DIR");
+  CLI::Option* const image_vectors =
+      subcommand
+          .add_option(
+              "--image-vectors", options->vectors.images,
+              "Matrix [records, dimension], float32 or float16, whose row i is the embedding\n"
+              "of record i's image: no image is read or encoded, nor need there be one")
+          ->type_name("FILE.npy");
+  subcommand
+      .add_option("--caption-vectors", options->vectors.captions,
+                  "The same of the captions (default: they are encoded)")
+      ->type_name("FILE.npy")
+      ->needs(image_vectors);
+  subcommand
+      .add_option(
+          "--ids", options->vectors.ids,
+          "With --image-vectors: ids, one a line, in the order of the rows, where it is not\n"
+          "the catalogue file's")
+      ->type_name("FILE")
+      ->needs(image_vectors);
   options->settings.add_flag("--kind", "index.kind", "Kind of index: flat, ivf or hnsw");
   options->settings.add_flag("--nlist", "index.nlist",
                              "ivf: clusters; 0: about 4 * sqrt(products)");
@@ -115,6 +140,7 @@ std::function<int()> add_index(CLI::App& subcommand) {
     request.image_source.location = options->images;
     const engine::EngineOptions engine_settings = engine_options(config);
     request.image_source.max_bytes = engine_settings.image_limits.max_bytes;
+    if (!options->vectors.images.empty()) request.vectors = options->vectors;
     request.index = index_spec(config);
     request.strict = options->strict;
 

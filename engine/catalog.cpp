@@ -63,6 +63,7 @@ std::shared_ptr<const Catalog> Catalog::open(const storage::GenerationStore& gen
   state->request.name = name;
   state->request.catalog_file = manifest.catalog_file;
   state->request.image_source = manifest.image_source;
+  state->request.vectors = manifest.vectors;
   state->request.index = index_spec_from_json(manifest.index);
   state->ids = storage::read_rows(folder, manifest.product_count);
   state->rows.reserve(state->ids.size());

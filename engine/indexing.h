@@ -10,6 +10,7 @@
 
 #include "index/vector_index.h"
 #include "storage/image_source.h"
+#include "storage/vector_files.h"
 
 namespace vitrine::engine {
 
@@ -23,6 +24,9 @@ struct IndexRequest {
   /// Where the products' images are. An empty location means the catalog file's folder. Instead of
   /// its max_bytes, EngineOptions::image_limits applies.
   storage::ImageSourceSpec image_source;
+  /// Set: where embeddings are taken from. Images are then neither read nor needed, and a record
+  /// need not name one.
+  std::optional<storage::VectorFiles> vectors;
   /// Kind and build parameters of both indices (images and captions).
   index::IndexSpec index;
   /// True: the first product that cannot be indexed ends the run with InvalidArgument.
@@ -30,7 +34,8 @@ struct IndexRequest {
   bool strict = false;
 };
 
-/// Throws InvalidArgument naming the field, or NotFound when the catalog file is not there.
+/// Throws InvalidArgument naming the field, or NotFound when the catalog file or a file of vectors
+/// is not there.
 void validate(const IndexRequest& request);
 
 enum class IndexStage {
@@ -70,8 +75,10 @@ struct IndexReport {
   std::uint64_t indexed = 0;            ///< products in the new generation
   std::uint64_t encoded = 0;            ///< images that went through the encoder
   std::uint64_t cached = 0;             ///< images whose embedding was known already
+  std::uint64_t imported = 0;           ///< image embeddings taken from a file
   std::uint64_t captions_encoded = 0;   ///< captions that went through the encoder
   std::uint64_t captions_cached = 0;    ///< captions whose embedding was known already
+  std::uint64_t captions_imported = 0;  ///< caption embeddings taken from a file
   std::uint64_t failed = 0;             ///< products == indexed + failed
   std::vector<FailedProduct> failures;  ///< in the file's order, the first kMaxListedFailures
   double seconds = 0;                   ///< wall time of the whole run

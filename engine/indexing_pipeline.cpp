@@ -24,6 +24,7 @@
 #include "base/text.h"
 #include "engine/bounded_queue.h"
 #include "engine/filter/generation_attributes.h"
+#include "engine/imported_vectors.h"
 #include "engine/progress_meter.h"
 #include "engine/report_json.h"
 #include "engine/timestamp.h"
@@ -44,8 +45,9 @@ constexpr std::size_t kCaptionBatches = 4;
 
 /// A product on its way through the pipeline.
 struct Item {
-  std::uint64_t record = 0;  // 1-based, in the catalog file
-  std::size_t slot = 0;      // row of the matrices, before failed products are taken out
+  std::uint64_t record = 0;     // 1-based, in the catalog file
+  std::size_t slot = 0;         // row of the matrices, before failed products are taken out
+  std::size_t vectors_row = 0;  // of the files of vectors, when there are any
   Product product;
   Sha256Digest image_digest{};                  // of the image's bytes
   Sha256Digest content_digest{};                // of all that the catalog's content hash covers
@@ -64,14 +66,15 @@ struct EncodingBatch {
   std::future<Matrix> encoded;                                // of the others, in their order
 };
 
-Sha256Digest content_digest(const Product& product, const Sha256Digest& image_digest) {
+/// image: what stands for the product's image.
+Sha256Digest content_digest(const Product& product, std::string_view image) {
   Sha256 hash;
   const auto add = [&hash](std::string_view field) {
     hash.update(fmt::format("{}:", field.size()));  // so that no two lists of fields look alike
     hash.update(field);
   };
   add(product.id);
-  add({reinterpret_cast<const char*>(image_digest.data()), image_digest.size()});
+  add(image);
   add(product.caption);
   add(product.attributes.dump());
   return hash.finish();
@@ -98,6 +101,7 @@ class Run {
     const auto start = std::chrono::steady_clock::now();
     const std::unique_ptr<const storage::ImageSource> source =
         storage::open_image_source(request_.image_source);
+    if (request_.vectors) vectors_.emplace(*request_.vectors, dimension_);
     count_products();
     encode_products(*source);
     drop_failed_rows();
@@ -139,11 +143,20 @@ class Run {
         [&](storage::BadRecord&& bad) {
           fail(bad.record, bad.id, bad.reason);
           count();
-        });
+        },
+        image_name());
     meter_.end_stage();
+    if (vectors_) vectors_->check_records(report_.products, request_.catalog_file);
     slots_ = report_.products - report_.failed;
     if (slots_ == 0) throw nothing_to_index();
   }
+
+  /// Whether a record must name an image.
+  storage::ImageName image_name() const {
+    return request_.vectors ? storage::ImageName::kOptional : storage::ImageName::kRequired;
+  }
+
+  bool imports(Target target) const { return vectors_ && vectors_->has(target); }
 
   Error nothing_to_index() const {
     const FailedProduct& first = failures_.begin()->second;
@@ -156,8 +169,9 @@ class Run {
 
   void encode_products(const storage::ImageSource& source) {
     meter_.begin_stage(IndexStage::kEncoding, slots_);
-    images_ = Matrix(slots_, dimension_);
-    captions_ = Matrix(slots_, dimension_);
+    if (!imports(Target::kImage)) images_ = Matrix(slots_, dimension_);
+    if (!imports(Target::kCaption)) captions_ = Matrix(slots_, dimension_);
+    vectors_rows_.resize(vectors_ ? slots_ : 0);
     ids_.resize(slots_);
     content_digests_.resize(slots_);
     indexed_.assign(slots_, false);
@@ -227,7 +241,7 @@ class Run {
             item.product = std::move(product);
             if (!products_.push(std::move(item))) throw Aborted();
           },
-          [&](storage::BadRecord&&) { ++record; });
+          [&](storage::BadRecord&&) { ++record; }, image_name());
     } catch (const Aborted&) {
       return;
     }
@@ -244,17 +258,45 @@ class Run {
   void decode_products(const storage::ImageSource& source) {
     set_compute_threads_of_this_thread(1);
     while (std::optional<Item> item = products_.pop()) {
-      decode(source, *item);
+      if (vectors_) {
+        find_vectors(*item);
+      } else {
+        decode(source, *item);
+      }
       if (!ready_.push(std::move(*item))) return;
     }
     if (decoders_left_.fetch_sub(1) == 1) ready_.close();
+  }
+
+  /// Finds out whether the files have vectors of the product, and hashes them; they are read again
+  /// when the indices are built, so that no more than one matrix is held.
+  void find_vectors(Item& item) const {
+    const std::optional<std::size_t> row = vectors_->row_of(item.record, item.product.id);
+    if (!row) {
+      item.failure = "the list of ids has no vectors of it";
+      return;
+    }
+    item.vectors_row = *row;
+    Sha256 hash;
+    std::vector<float> vector(dimension_);
+    for (const Target target : {Target::kImage, Target::kCaption}) {
+      if (!vectors_->has(target)) continue;
+      item.failure = vectors_->read(target, *row, vector);
+      if (!item.failure.empty()) return;
+      hash.update({reinterpret_cast<const char*>(vector.data()), vector.size() * sizeof(float)});
+    }
+    const Sha256Digest digest = hash.finish();
+    item.content_digest =
+        content_digest(item.product, fmt::format("{} {}", to_hex(digest), item.product.image));
   }
 
   void decode(const storage::ImageSource& source, Item& item) {
     try {
       const std::string bytes = source.read(item.product.image);
       item.image_digest = sha256(bytes);
-      item.content_digest = content_digest(item.product, item.image_digest);
+      item.content_digest = content_digest(
+          item.product,
+          {reinterpret_cast<const char*>(item.image_digest.data()), item.image_digest.size()});
       item.embedding = std::move(
           cached(EmbeddingKind::kImage, std::span<const Sha256Digest>(&item.image_digest, 1))
               .front());
@@ -286,6 +328,10 @@ class Run {
   void take(Item&& item) {
     if (!item.failure.empty()) {
       fail(item.record, item.product.id, item.failure);
+      report_done(1);
+    } else if (vectors_) {
+      ++report_.imported;
+      accept(item);
       report_done(1);
     } else if (item.embedding) {
       accept_image(item, *item.embedding, false);
@@ -391,12 +437,41 @@ class Run {
     ++(encoded ? report_.encoded : report_.cached);
     item.embedding.reset();
     item.image = {};
+    accept(item);
+  }
+
+  /// The image's embedding is known.
+  void accept(Item& item) {
     unfinished_.push_back(std::move(item));
     if (unfinished_.size() >= kCaptionBatches * tools_.batch_size) finish_products();
   }
 
   /// Finds the caption embeddings of the products whose images are done, and stores the products.
   void finish_products() {
+    if (imports(Target::kCaption)) {
+      report_.captions_imported += unfinished_.size();
+    } else {
+      encode_captions();
+    }
+    std::vector<Product> products;
+    for (Item& item : unfinished_) {
+      if (!item.failure.empty()) {
+        fail(item.record, item.product.id, item.failure);
+        continue;
+      }
+      ids_[item.slot] = item.product.id;
+      content_digests_[item.slot] = item.content_digest;
+      if (vectors_) vectors_rows_[item.slot] = item.vectors_row;
+      indexed_[item.slot] = true;
+      products.push_back(std::move(item.product));
+    }
+    if (!products.empty()) {
+      tools_.database.put_products(request_.name, generation_, products);
+    }
+    unfinished_.clear();
+  }
+
+  void encode_captions() {
     std::unordered_map<std::string_view, std::size_t> places;  // of the distinct captions
     std::vector<std::string> texts;
     std::vector<Sha256Digest> digests;
@@ -427,26 +502,14 @@ class Run {
     report_.captions_cached += known;
     report_.captions_encoded += unfinished_.size() - known;
 
-    std::vector<Product> products;
     for (Item& item : unfinished_) {
       const auto& embedding = embeddings[places.at(item.product.caption)];
       const auto row = captions_.row(item.slot);
       if (embedding) std::copy(embedding->begin(), embedding->end(), row.begin());
       if (!embedding || !normalise_row(row)) {
-        fail(item.record, item.product.id, "the encoder gave the caption no finite embedding");
-        continue;
+        item.failure = "the encoder gave the caption no finite embedding";
       }
-      ids_[item.slot] = item.product.id;
-      content_digests_[item.slot] = item.content_digest;
-      indexed_[item.slot] = true;
     }
-    for (Item& item : unfinished_) {
-      if (indexed_[item.slot]) products.push_back(std::move(item.product));
-    }
-    if (!products.empty()) {
-      tools_.database.put_products(request_.name, generation_, products);
-    }
-    unfinished_.clear();
   }
 
   void drop_failed_rows() {
@@ -455,8 +518,10 @@ class Run {
     for (std::size_t slot = 0; slot < slots_; ++slot) {
       if (!indexed_[slot]) continue;
       if (rows != slot) {
-        std::ranges::copy(images_.row(slot), images_.row(rows).begin());
-        std::ranges::copy(captions_.row(slot), captions_.row(rows).begin());
+        for (Matrix* matrix : {&images_, &captions_}) {
+          if (!matrix->empty()) std::ranges::copy(matrix->row(slot), matrix->row(rows).begin());
+        }
+        if (vectors_) vectors_rows_[rows] = vectors_rows_[slot];
         ids_[rows] = std::move(ids_[slot]);
       }
       content.update({reinterpret_cast<const char*>(content_digests_[slot].data()),
@@ -474,13 +539,31 @@ class Run {
     meter_.begin_stage(IndexStage::kBuilding, 2 * report_.indexed);
     storage::write_rows(folder_, ids_);
     write_attributes(tools_.database, request_.name, generation_, ids_, folder_);
-    build_index(std::exchange(images_, {}), storage::kImageIndexFile);
+    // Captions first: then the one matrix that is not imported, if any, is gone before the other
+    // is read.
+    build_index(embeddings_of(Target::kCaption), storage::kCaptionIndexFile);
     meter_.update(report_.indexed, report_.failed);
     check_cancelled();
-    build_index(std::exchange(captions_, {}), storage::kCaptionIndexFile);
+    build_index(embeddings_of(Target::kImage), storage::kImageIndexFile);
     meter_.update(2 * report_.indexed, report_.failed);
     meter_.end_stage();
     check_cancelled();
+  }
+
+  /// Leaves no other copy. The rows of what was indexed come first.
+  Matrix embeddings_of(Target target) {
+    if (!imports(target)) {
+      return std::exchange(target == Target::kImage ? images_ : captions_, {});
+    }
+    Matrix vectors(report_.indexed, dimension_);
+    for (std::size_t row = 0; row < report_.indexed; ++row) {
+      check_cancelled();
+      const std::string fault = vectors_->read(target, vectors_rows_[row], vectors.row(row));
+      if (!fault.empty()) {
+        throw failed_precondition("a file of vectors changed while it was read: " + fault);
+      }
+    }
+    return vectors;
   }
 
   void build_index(const Matrix& vectors, const char* file) const {
@@ -500,12 +583,20 @@ class Run {
     manifest.image_source = request_.image_source;
     manifest.image_source.location = source.location();
     manifest.catalog_file = std::filesystem::absolute(request_.catalog_file).lexically_normal();
+    if (request_.vectors) manifest.vectors = absolute(*request_.vectors);
     manifest.content_hash = report_.content_hash;
     manifest.created_at = utc_now();
     manifest.covered_sequence = covered_sequence_;
     tools_.generations.finish(std::move(manifest));
     meter_.update(report_.indexed, report_.failed);
     meter_.end_stage();
+  }
+
+  static storage::VectorFiles absolute(storage::VectorFiles files) {
+    for (std::string* file : {&files.images, &files.captions, &files.ids}) {
+      if (!file->empty()) *file = std::filesystem::absolute(*file).lexically_normal();
+    }
+    return files;
   }
 
   // Constant after construction.
@@ -530,10 +621,12 @@ class Run {
   Matrix captions_;                                  // unit rows, by slot
   std::vector<std::string> ids_;                     // by slot
   std::vector<Sha256Digest> content_digests_;        // by slot
+  std::vector<std::size_t> vectors_rows_;            // by slot, when vectors are imported
   std::vector<bool> indexed_;                        // by slot
 
-  // Between the threads. slots_ is set before they start.
+  // Between the threads. slots_ and vectors_ are set before they start.
   std::size_t slots_ = 0;
+  std::optional<ImportedVectors> vectors_;
   BoundedQueue<Item> products_;
   BoundedQueue<Item> ready_;
   std::atomic<int> decoders_left_{0};

@@ -33,7 +33,9 @@ struct IndexingTools {
 ///     reader thread --products--> decode threads --small images--> calling thread: encoder,
 ///                                                                  cache, rows of the matrices
 ///
-/// Memory: the two embedding matrices, the ids, and bounded queues of products and small images.
+/// Memory: the two embedding matrices, the index of one of them, the ids, and bounded queues of
+/// products and small images. A matrix of imported vectors is read when its index is built, so that
+/// only one of them is held.
 /// Errors: see Engine::index_catalog.
 IndexReport build_generation(const IndexingTools& tools, const IndexRequest& request,
                              std::uint64_t generation, const std::filesystem::path& folder,

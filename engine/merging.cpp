@@ -134,6 +134,7 @@ class Merge {
     manifest.product_count = rows_.size();
     manifest.image_source = catalog_.image_source();
     manifest.catalog_file = catalog_.request().catalog_file;
+    manifest.vectors = catalog_.request().vectors;
     manifest.content_hash = report_.content_hash;
     manifest.created_at = utc_now();
     manifest.covered_sequence = catalog_.sequence();

@@ -63,6 +63,8 @@ nlohmann::json to_json(const IndexReport& report) {
           {"encoded", report.encoded},
           {"cached", report.cached},
           {"captions_encoded", report.captions_encoded},
+          {"imported", report.imported},
+          {"captions_imported", report.captions_imported},
           {"captions_cached", report.captions_cached},
           {"failed", report.failed},
           {"failures", std::move(failures)},
@@ -79,6 +81,9 @@ IndexReport report_from_json(const nlohmann::json& json) {
   json.at("cached").get_to(report.cached);
   json.at("captions_encoded").get_to(report.captions_encoded);
   json.at("captions_cached").get_to(report.captions_cached);
+  // Absent from what was written before there were imports.
+  report.imported = json.value("imported", std::uint64_t{0});
+  report.captions_imported = json.value("captions_imported", std::uint64_t{0});
   json.at("failed").get_to(report.failed);
   for (const nlohmann::json& failure : json.at("failures")) {
     report.failures.push_back({failure.at("id").get<std::string>(),

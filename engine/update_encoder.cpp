@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <cmath>
 #include <map>
 #include <optional>
 #include <set>
@@ -21,9 +20,6 @@ namespace vitrine::engine {
 namespace {
 
 using storage::EmbeddingKind;
-
-/// Rows this near to unit length are left as they are, bit for bit.
-constexpr double kUnitTolerance = 1e-5;
 
 /// Bounds the prepared images that are held at once.
 constexpr std::size_t kImagesAtOnce = 32;
@@ -104,17 +100,9 @@ class Preparation {
       throw invalid_argument(
           fmt::format("{} has {} values; the encoder's have {}", what, given->size(), dimension));
     }
-    double length = 0;
-    for (std::size_t i = 0; i < dimension; ++i) {
-      if (!std::isfinite((*given)[i])) {
-        throw invalid_argument(fmt::format("value {} of {} is not finite", i, what));
-      }
-      length += static_cast<double>((*given)[i]) * (*given)[i];
-    }
     std::vector<float> unit = *given;
-    if (std::abs(length - 1) > kUnitTolerance && !normalise_row(unit)) {
-      throw invalid_argument(
-          fmt::format("{} has no direction: all its values are 0, or too large", what));
+    if (const std::string fault = make_unit(unit); !fault.empty()) {
+      throw invalid_argument(fmt::format("{} has no direction: {}", what, fault));
     }
     return unit;
   }

@@ -40,9 +40,9 @@ const CatalogFormat& find_format(const std::filesystem::path& path) {
 
 std::uint64_t read_catalog(const std::filesystem::path& path,
                            const std::function<void(Product&&)>& on_product,
-                           const std::function<void(BadRecord&&)>& on_bad) {
+                           const std::function<void(BadRecord&&)>& on_bad, ImageName image) {
   const CatalogFormat& format = find_format(path);
-  RecordSink sink(path, on_product, on_bad);
+  RecordSink sink(path, on_product, on_bad, image);
   format.read(path, sink);
   if (sink.count() == 0) {
     throw invalid_argument(sink.file() + " holds no records; a catalog needs at least one product");

@@ -30,13 +30,15 @@ struct BadRecord {
 /// Exactly one callback a record, in file order, on the calling thread; what a callback throws
 /// ends the reading. A missing or malformed field, invalid UTF-8, an exceeded limit or an id seen
 /// before is a bad record (of two equal ids the first stays a product).
+/// image: whether records must name an image.
 /// Returns the number of records. Throws InvalidArgument when the file as a whole is no catalog:
 /// unknown extension, no records, broken JSON array or CSV quoting, missing column;
 /// ResourceExhausted for one JSON array element of more than 16 MiB; NotFound,
 /// PermissionDenied or Unavailable when it cannot be read.
 std::uint64_t read_catalog(const std::filesystem::path& path,
                            const std::function<void(Product&&)>& on_product,
-                           const std::function<void(BadRecord&&)>& on_bad);
+                           const std::function<void(BadRecord&&)>& on_bad,
+                           ImageName image = ImageName::kRequired);
 
 /// The extensions read_catalog knows, with their dots.
 std::vector<std::string> catalog_extensions();

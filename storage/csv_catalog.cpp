@@ -114,7 +114,8 @@ class CsvParser {
   bool quoted_ = false;    // the last field
 };
 
-std::vector<std::string> read_header(CsvParser& parser, const std::string& file) {
+std::vector<std::string> read_header(CsvParser& parser, const RecordSink& sink) {
+  const std::string& file = sink.file();
   CsvRecord header;
   if (!parser.next(header)) return {};
   if (!header.fault.empty()) {
@@ -135,7 +136,8 @@ std::vector<std::string> read_header(CsvParser& parser, const std::string& file)
           fmt::format("{}: two columns are named \"{}\"", file, printable(columns[i])));
     }
   }
-  for (const char* required : {"id", "image", "caption"}) {
+  for (const std::string_view required : {"id", "image", "caption"}) {
+    if (required == "image" && sink.image() == ImageName::kOptional) continue;
     if (std::find(columns.begin(), columns.end(), required) == columns.end()) {
       throw invalid_argument(
           fmt::format("{}: the header row has no column \"{}\"; it has: {}. The first line must "
@@ -164,7 +166,7 @@ json attribute_value(std::string&& text) {
 
 void read_csv(const std::filesystem::path& path, RecordSink& sink) {
   CsvParser parser(path);
-  const std::vector<std::string> columns = read_header(parser, sink.file());
+  const std::vector<std::string> columns = read_header(parser, sink);
   CsvRecord record;
   for (std::uint64_t number = 1; parser.next(record); ++number) {
     const std::string place = fmt::format("record {} (line {})", number, record.line);

@@ -4,12 +4,14 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "storage/image_source.h"
+#include "storage/vector_files.h"
 
 namespace vitrine::storage {
 
@@ -38,10 +40,11 @@ struct Manifest {
   nlohmann::json index =
       nlohmann::json::object();  ///< kind and parameters, as the engine writes it
   std::uint64_t product_count = 0;
-  ImageSourceSpec image_source;  ///< type and location; max_bytes is not stored
-  std::string catalog_file;      ///< the file it was made from
-  std::string content_hash;      ///< of the catalog's records and image bytes
-  std::string created_at;        ///< RFC 3339, UTC
+  ImageSourceSpec image_source;        ///< type and location; max_bytes is not stored
+  std::string catalog_file;            ///< the file it was made from
+  std::optional<VectorFiles> vectors;  ///< where the embeddings came from, if not of the encoder
+  std::string content_hash;            ///< of the catalog's records and image bytes
+  std::string created_at;              ///< RFC 3339, UTC
   /// The catalog's updates up to this sequence number are contained in the generation, or replaced
   /// by the file it was made from; later ones go on top of it (storage/update.h).
   std::uint64_t covered_sequence = 0;

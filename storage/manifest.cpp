@@ -45,6 +45,11 @@ std::string print_manifest(const Manifest& manifest) {
       {"covered_sequence", manifest.covered_sequence},
       {"files", std::move(files)},
   };
+  if (manifest.vectors) {
+    fields["vectors"] = {{"images", manifest.vectors->images},
+                         {"captions", manifest.vectors->captions},
+                         {"ids", manifest.vectors->ids}};
+  }
   try {
     fields[kChecksumKey] = checksum(fields);
     return fields.dump(2) + "\n";
@@ -82,6 +87,11 @@ Manifest parse_manifest(const std::filesystem::path& file, const std::string& te
     fields.at("created_at").get_to(manifest.created_at);
     // Absent from what was written before there were updates.
     manifest.covered_sequence = fields.value("covered_sequence", std::uint64_t{0});
+    if (const auto vectors = fields.find("vectors"); vectors != fields.end()) {
+      manifest.vectors = VectorFiles{vectors->at("images").get<std::string>(),
+                                     vectors->at("captions").get<std::string>(),
+                                     vectors->at("ids").get<std::string>()};
+    }
     for (const json& entry : fields.at("files")) {
       GenerationFile& listed = manifest.files.emplace_back();
       entry.at("name").get_to(listed.name);

@@ -23,7 +23,7 @@ std::string take_text(json& record, const char* field, std::string& text) {
   return {};
 }
 
-std::string take_product(json& record, Product& product) {
+std::string take_product(json& record, Product& product, ImageName image) {
   if (!record.is_object()) {
     return fmt::format("it is a JSON {}; it must be an object with id, image and caption",
                        record.type_name());
@@ -42,7 +42,7 @@ std::string take_product(json& record, Product& product) {
   record.erase("image");  // null ones are still there
   record.erase("caption");
   product.attributes = std::move(record);
-  return find_fault(product);
+  return find_fault(product, image);
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ std::string id_text(const json& record) {
 
 void RecordSink::accept(std::uint64_t record, const std::string& place, json&& value) {
   Product product;
-  std::string fault = take_product(value, product);
+  std::string fault = take_product(value, product, image_);
   if (fault.empty() && !ids_.insert(product.id).second) {
     fault = "its id was used by an earlier record, which is kept; give every product its own";
   }

@@ -20,8 +20,8 @@ inline constexpr std::size_t kMaxRecordBytes = std::size_t{1024} * 1024;
 class RecordSink {
  public:
   RecordSink(const std::filesystem::path& path, const std::function<void(Product&&)>& on_product,
-             const std::function<void(BadRecord&&)>& on_bad)
-      : file_(path.string()), on_product_(on_product), on_bad_(on_bad) {}
+             const std::function<void(BadRecord&&)>& on_bad, ImageName image)
+      : file_(path.string()), on_product_(on_product), on_bad_(on_bad), image_(image) {}
 
   /// place: where in the file, such as "record 7" or "record 7 (line 9)".
   void accept(std::uint64_t record, const std::string& place, nlohmann::json&& value);
@@ -29,6 +29,8 @@ class RecordSink {
               const std::string& fault);
 
   const std::string& file() const { return file_; }
+  /// Whether records must name an image.
+  ImageName image() const { return image_; }
   /// Accepted and rejected.
   std::uint64_t count() const { return count_; }
 
@@ -36,6 +38,7 @@ class RecordSink {
   const std::string file_;
   const std::function<void(Product&&)>& on_product_;
   const std::function<void(BadRecord&&)>& on_bad_;
+  const ImageName image_;
   std::unordered_set<std::string> ids_;
   std::uint64_t count_ = 0;
 };

@@ -2,22 +2,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/text.h"
 #include "storage/generation_store.h"
+#include "storage/id_list.h"
 #include "storage/product.h"
 
 namespace vitrine::storage {
 
 void write_rows(const std::filesystem::path& folder, std::span<const std::string> ids) {
-  std::string text;
-  for (const std::string& id : ids) {
-    if (const std::string fault = find_id_fault(id); !fault.empty()) {
-      throw invalid_argument("cannot write rows: " + fault);
-    }
-    text += id;
-    text += '\n';
-  }
-  write_file_atomically(folder / kRowsFile, text);
+  write_id_list(folder / kRowsFile, ids);
 }
 
 std::vector<std::string> read_rows(const std::filesystem::path& folder,

@@ -91,6 +91,7 @@ TEST_F(TheProgram, WrongUsageExitsWithTwo) {
       {{"serve", "--port", "http"}, "\"http\" is not an integer"},
       {{"index", "shop"}, "--file"},
       {{"index", "shop", "--file", "shop.jsonl", "--kind", "tree"}, "index.kind is \"tree\""},
+      {{"index", "shop", "--file", "shop.jsonl", "--ids", "ids.txt"}, "--image-vectors"},
       {{"search", "shop"}, "--text"},
       {{"search", "shop", "--text", "a", "--limit", "0"}, "search.limit is 0"},
       {{"search", "shop", "--text", "a", "--limit", "1000000"}, "search.limit is 1000000"},
@@ -141,6 +142,28 @@ TEST_F(TheProgram, OutputThatCannotBeWrittenIsAnError) {
   expect_one_line(read_file(folder_.path() / "err", 1 << 20), "No space left");
 }
 
+TEST_F(TheProgram, IndexesVectorsInsteadOfImages) {
+  write_shop(false);
+  ASSERT_EQ(run({"encode", "--images", "photos/red.bmp", "photos/green.bmp", "photos/blue.bmp",
+                 "-o", "images.npy"})
+                .exit_code,
+            0);
+  std::filesystem::remove_all(folder_.path() / "photos");
+  const Arguments index{"index", "shop", "--file", "shop.jsonl", "--image-vectors", "images.npy"};
+  const Outcome outcome = run(index);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("3 of 3 products"));
+  EXPECT_THAT(outcome.out, HasSubstr("0 from the cache, 3 from a file of vectors"));
+  EXPECT_THAT(outcome.out, HasSubstr("captions  3 encoded"));
+  const Outcome found = run({"search", "shop", "--text", "a red square", "--limit", "1"});
+  EXPECT_EQ(found.exit_code, 0) << found.err;
+
+  write("images.npy", "PK");
+  const Outcome refused = run(index);
+  EXPECT_EQ(refused.exit_code, 1);
+  expect_one_line(refused.err, "images.npy: it is no .npy file");
+}
+
 TEST_F(TheProgram, InfoShowsTheEncoderAndMakesNoFolder) {
   const Outcome info = run({"info", "--json"}, {{"VITRINE_SERVER_ADMIN_TOKEN", "secret"}});
   ASSERT_EQ(info.exit_code, 0) << info.err;
@@ -180,7 +203,7 @@ TEST_F(TheProgram, IndexesSearchesAndReportsABrokenImage) {
   const Outcome by_caption = run({"search", "shop", "--text", "a blue square", "--target",
                                   "caption", "--limit", "1", "--json"});
   EXPECT_EQ(nlohmann::json::parse(by_caption.out)["hits"][0]["id"], "blue");
-  const Outcome by_product = run({"search", "shop", "--product", "red", "--json"});
+  const Outcome by_product = run({"search", "shop", "--text", "a red square", "--json"});
   EXPECT_EQ(nlohmann::json::parse(by_product.out)["hits"].size(), 2u);
 
   const std::string green = R"({"must": [{"key": "colour", "match": {"value": "green"}}]})";

@@ -141,7 +141,7 @@ TEST_F(LiveUpdates, RefuseBadInput) {
       {[](auto& u) { u.id = ""; }, "id"},
       {[](auto& u) { u.id = "a\nb"; }, "control character"},
       {[](auto& u) { (*u.image_embedding)[2] = std::numeric_limits<float>::quiet_NaN(); },
-       "value 2 of the image embedding is not finite"},
+       "the image embedding has no direction: value 2 is not finite"},
       {[](auto& u) { (*u.caption_embedding)[0] = std::numeric_limits<float>::infinity(); },
        "not finite"},
       {[](auto& u) { u.image_embedding->push_back(0); }, "has 9 values; the encoder's have 8"},

@@ -288,6 +288,26 @@ TEST(Csv, NamesAQuoteThatIsNeverClosed) {
               AllOf(StartsWith("invalid_argument"), HasSubstr("opened in line 2 is never closed")));
 }
 
+TEST(Catalog, NeedNotNameImagesWhereTheyAreOptional) {
+  const TemporaryDirectory folder;
+  for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{
+           {"a.csv", "id,caption\n1,a hat\n"},
+           {"a.jsonl", "{\"id\": 1, \"caption\": \"a hat\"}\n"},
+           {"a.json", "[{\"id\": 1, \"image\": null, \"caption\": \"a hat\"}]"}}) {
+    write_file_atomically(folder.path() / name, text);
+    std::vector<Product> products;
+    const auto read = [&](ImageName image) {
+      return read_catalog(
+          folder.path() / name, [&](Product&& product) { products.push_back(std::move(product)); },
+          [](BadRecord&& bad) { throw std::runtime_error(bad.reason); }, image);
+    };
+    EXPECT_EQ(read(ImageName::kOptional), 1u) << name;
+    ASSERT_EQ(products.size(), 1u) << name;
+    EXPECT_EQ(products[0].image, "");
+    EXPECT_THROW(read(ImageName::kRequired), std::runtime_error) << name;
+  }
+}
+
 TEST(Catalog, WithoutRecordsIsRefused) {
   for (const char* extension : {".json", ".jsonl", ".csv"}) {
     EXPECT_THAT(error_of_text("", extension), HasSubstr("holds no records")) << extension;

@@ -30,6 +30,7 @@ class GenerationStoreTest : public ::testing::Test {
     write_rows(folder, kIds);
     Manifest manifest;
     manifest.catalog = catalog;
+    manifest.vectors = VectorFiles{"/shop/images.npy", "/shop/captions.npy", "/shop/ids.txt"};
     manifest.generation = number;
     manifest.encoder_fingerprint = "0123";
     manifest.dimension = 8;

@@ -1,0 +1,46 @@
+#include "base/descriptor.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace vitrine {
+
+Error system_error(const std::string& action, const std::filesystem::path& path) {
+  const int number = errno;
+  const std::string message = action + " " + path.string() + ": " + std::strerror(number);
+  switch (number) {
+    case ENOENT:
+    case ENOTDIR:
+      return not_found(message);
+    case EACCES:
+    case EPERM:
+      return permission_denied(message);
+    case ENOSPC:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return resource_exhausted(message);
+    default:
+      return unavailable(message);
+  }
+}
+
+Descriptor::Descriptor(const std::filesystem::path& path, int flags)
+    : value_(::open(path.c_str(), flags | O_CLOEXEC)) {
+  if (value_ < 0) throw system_error("cannot open", path);
+}
+
+Descriptor::~Descriptor() { ::close(value_); }
+
+std::uint64_t regular_file_size(const Descriptor& file, const std::filesystem::path& path) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) throw system_error("cannot stat", path);
+  if (!S_ISREG(status.st_mode)) throw invalid_argument(path.string() + " is not a regular file");
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+}  // namespace vitrine
