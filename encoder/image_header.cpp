@@ -167,7 +167,8 @@ void check_bmp(std::string_view bytes, const ImageHeader& header) {
 }
 
 ImageHeader tiff_header(std::string_view bytes) {
-  constexpr std::uint32_t width_tag = 256, height_tag = 257, samples_tag = 277;
+  constexpr std::uint32_t width_tag = 256, height_tag = 257, samples_tag = 277,
+                          strip_rows_tag = 278;
   constexpr std::uint32_t tile_width_tag = 322, tile_height_tag = 323, extra_samples_tag = 338;
   constexpr std::uint32_t type_short = 3, type_long = 4;
   const ImageBytes reader(bytes, bytes[0] == 'M');
@@ -176,12 +177,13 @@ ImageHeader tiff_header(std::string_view bytes) {
   ImageHeader header{ImageFormat::kTiff, 0, 0, 0, false};
   std::uint64_t tile_width = 0;
   std::uint64_t tile_height = 0;
+  std::uint64_t strip_rows = 0;
   for (std::uint32_t i = 0; i < entries; ++i) {
     const std::uint64_t at = directory + 2 + 12ULL * i;
     const std::uint32_t tag = reader.u16(at);
     header.alpha = header.alpha || tag == extra_samples_tag;
-    if (tag != width_tag && tag != height_tag && tag != samples_tag && tag != tile_width_tag &&
-        tag != tile_height_tag) {
+    if (tag != width_tag && tag != height_tag && tag != samples_tag && tag != strip_rows_tag &&
+        tag != tile_width_tag && tag != tile_height_tag) {
       continue;
     }
     const std::uint32_t type = reader.u16(at + 2);
@@ -192,13 +194,15 @@ ImageHeader tiff_header(std::string_view bytes) {
     const std::uint64_t value = type == type_short ? reader.u16(at + 8) : reader.u32(at + 8);
     if (tag == width_tag) header.width = std::max(header.width, value);
     if (tag == height_tag) header.height = std::max(header.height, value);
+    // The largest number stands for "all rows".
+    if (tag == strip_rows_tag && value < 0xffffffff) strip_rows = std::max(strip_rows, value);
     if (tag == tile_width_tag) tile_width = std::max(tile_width, value);
     if (tag == tile_height_tag) tile_height = std::max(tile_height, value);
     if (tag == samples_tag && (value < 1 || value > 4)) {
       throw invalid_argument("a TIFF of more than 4 samples a pixel is not supported");
     }
   }
-  header.pixels = tile_width * tile_height;
+  header.pixels = std::max(tile_width * tile_height, header.width * strip_rows);
   return header;
 }
 

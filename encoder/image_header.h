@@ -11,7 +11,7 @@ struct ImageHeader {
   ImageFormat format = ImageFormat::kJpeg;
   std::uint64_t width = 0;
   std::uint64_t height = 0;
-  /// Pixels a decoder may hold at once: width * height, or a tile where that is larger.
+  /// Pixels a decoder may hold at once: width * height, or a tile or strip where that is larger.
   std::uint64_t pixels = 0;
   /// Pixels may be transparent.
   bool alpha = false;

@@ -310,6 +310,24 @@ TEST(ImageDecoder, AppliesTheLimitsToEverySizeThatATiffGives) {
   }
 }
 
+/// OpenCV makes room for a strip as high as the file says, whatever the height of the picture.
+TEST(ImageDecoder, AppliesTheLimitsToTheStripsOfATiff) {
+  const std::vector<std::uint8_t> stored(2 * 3 * 3, 77);
+  const std::string whole = tiff_of(2, 3, stored, 1);
+  const std::string tag = little_endian(278, 2) + little_endian(3, 2) + little_endian(1, 4);
+  const std::size_t at = whole.find(tag + little_endian(2, 4));
+  ASSERT_NE(at, std::string::npos);
+  const auto with_rows = [&](std::uint32_t type, std::uint32_t rows) {
+    const std::string entry = little_endian(278, 2) + little_endian(type, 2) + little_endian(1, 4) +
+                              little_endian(rows, 4);
+    return std::string(whole).replace(at, entry.size(), entry);
+  };
+  constexpr std::uint32_t as_short = 3, as_long = 4;
+  EXPECT_EQ(decode_image(with_rows(as_short, 100)).rgb, stored);
+  EXPECT_EQ(decode_image(with_rows(as_long, 0xffffffff)).rgb, stored);
+  EXPECT_EQ(refusal_code(with_rows(as_long, 0xfffffffe)), ErrorCode::kResourceExhausted);
+}
+
 /// The next directory of this one is itself: who counts the pages never ends.
 TEST(ImageDecoder, DecodesTheFirstPageOfATiffWhateverFollows) {
   const std::vector<std::uint8_t> stored(2 * 3 * 3, 77);
