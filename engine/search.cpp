@@ -18,6 +18,7 @@
 #include "engine/compute_slots.h"
 #include "engine/engine.h"
 #include "engine/filter/attribute_value.h"
+#include "engine/filter/filter_json.h"
 #include "engine/result_page.h"
 #include "engine/timestamp.h"
 #include "engine/vectors.h"
@@ -127,7 +128,8 @@ Query make_query(const Engine& engine, const Catalog& catalog, const std::vector
   return query;
 }
 
-/// A hash of all that decides which hits there are and in which order.
+/// A hash of all that decides which hits there are and in which order, so that a cursor continues
+/// no search but its own.
 std::uint64_t hash_of(const SearchRequest& request, const std::vector<QueryTerm>& terms) {
   Sha256 hash;
   const auto add = [&hash](std::string_view name, const auto& value) {
@@ -148,6 +150,7 @@ std::uint64_t hash_of(const SearchRequest& request, const std::vector<QueryTerm>
   add("target", request.target == Target::kImage);
   if (request.caption_weight) add("caption_weight", *request.caption_weight);
   add("group_by", request.group_by);
+  if (request.filter) add("filter", filter_json(*request.filter).dump());
   const Sha256Digest digest = hash.finish();
   std::uint64_t number = 0;
   std::memcpy(&number, digest.data(), sizeof(number));

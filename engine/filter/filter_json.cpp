@@ -267,7 +267,57 @@ class Parser {
   std::size_t values_ = 0;
 };
 
+/// The JSON of one test of a condition.
+struct PrintTest {
+  json operator()(const MatchCondition& match) const {
+    json values = json::array();
+    for (const AttributeValue& value : match.values) values.push_back(value_json(value));
+    return {{"key", match.key}, {"match", {{match.except ? "except" : "any", std::move(values)}}}};
+  }
+  json operator()(const RangeCondition& range) const {
+    json bounds = json::object();
+    const auto add = [&bounds](const char* name, const std::optional<double>& bound) {
+      if (bound) bounds[name] = *bound;
+    };
+    add("gt", range.gt);
+    add("gte", range.gte);
+    add("lt", range.lt);
+    add("lte", range.lte);
+    return {{"key", range.key}, {"range", std::move(bounds)}};
+  }
+  json operator()(const EmptyCondition& empty) const {
+    return {{"key", empty.key}, {"is_empty", empty.wanted}};
+  }
+  json operator()(const NullCondition& null) const {
+    return {{"key", null.key}, {"is_null", null.wanted}};
+  }
+  json operator()(const IdCondition& ids) const { return {{"has_id", ids.ids}}; }
+  json operator()(const std::unique_ptr<const Filter>& filter) const {
+    return filter_json(*filter);
+  }
+};
+
+json clause_json(const std::vector<Condition>& conditions) {
+  json list = json::array();
+  for (const Condition& condition : conditions) {
+    list.push_back(std::visit(PrintTest(), condition.test));
+  }
+  return list;
+}
+
 }  // namespace
+
+json filter_json(const Filter& filter) {
+  json clauses = json::object();
+  if (!filter.must.empty()) clauses["must"] = clause_json(filter.must);
+  if (!filter.should.empty()) clauses["should"] = clause_json(filter.should);
+  if (!filter.must_not.empty()) clauses["must_not"] = clause_json(filter.must_not);
+  if (filter.min_count > 0 || !filter.min_should.empty()) {
+    clauses["min_should"] = {{"conditions", clause_json(filter.min_should)},
+                             {"min_count", filter.min_count}};
+  }
+  return clauses;
+}
 
 Filter filter_from_json(const json& json) { return Parser().parse(json, "filter", 1); }
 

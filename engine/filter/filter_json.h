@@ -12,4 +12,8 @@ namespace vitrine::engine {
 /// clause that is one condition is a list of one.
 Filter filter_from_json(const nlohmann::json& json);
 
+/// What filter_from_json() reads as this filter. Equal filters have equal JSON; clauses that are
+/// not there are left out.
+nlohmann::json filter_json(const Filter& filter);
+
 }  // namespace vitrine::engine

@@ -22,6 +22,25 @@ bool passes(const std::string& filter, const json& attributes) {
   return matches(filter_of(filter), {"p1", "p1.png", "a product", attributes});
 }
 
+TEST(FilterJson, PrintsWhatItReadsAsTheSameFilter) {
+  const char* filters[] = {
+      "{}",
+      R"({"must": [{"key": "a", "match": {"any": [true, 3, 2.5, "x"]}}]})",
+      R"({"must_not": [{"key": "a.b", "match": {"except": ["x", "y"]}}]})",
+      R"({"should": [{"key": "a", "range": {"gt": 0.1, "lte": 1e300}}, {"has_id": ["1", "2"]}]})",
+      R"({"must": [{"key": "a", "is_empty": false}, {"key": "b", "is_null": true}]})",
+      R"({"min_should": {"conditions": [{"must": [{"has_id": ["7"]}]}], "min_count": 1}})",
+  };
+  for (const char* filter : filters) {
+    EXPECT_EQ(filter_json(filter_of(filter)), json::parse(filter));
+    EXPECT_EQ(filter_json(filter_from_json(filter_json(filter_of(filter)))), json::parse(filter));
+  }
+  // What means the same is printed the same.
+  EXPECT_EQ(
+      filter_json(filter_of(R"({"must": {"key": "a", "match": {"value": 5}}, "should": []})")),
+      filter_json(filter_of(R"({"must": [{"key": "a", "match": {"any": [5.0, 5]}}]})")));
+}
+
 TEST(FilterJson, NamesThePlaceOfWhatIsWrong) {
   struct Case {
     const char* filter;

@@ -127,6 +127,26 @@ TEST_P(FilteredSearch, HasTheHitsOfBruteForce) {
 INSTANTIATE_TEST_SUITE_P(Kinds, FilteredSearch, ::testing::ValuesIn(index::index_kinds()),
                          [](const auto& kind) { return kind.param; });
 
+TEST(Filters, HavePagesOfTheirOwn) {
+  const TemporaryDirectory data;
+  const PricedCatalog catalog(40);
+  TestEngine engine(data.path());
+  engine->index_catalog(catalog.request());
+  SearchRequest request = text_search("red", 3);
+  request.filter = filter_of({{"must", match("price", 4)}});
+  request.cursor = engine->search(request).next_cursor;
+  ASSERT_TRUE(request.cursor);
+  request.filter = filter_of({{"must", match("price", 4.0)}});  // the same filter, read anew
+  EXPECT_EQ(engine->search(request).hits.size(), 1U);
+  for (const auto& other :
+       {filter_of({{"must", match("price", 5)}}), std::shared_ptr<const Filter>()}) {
+    request.filter = other;
+    const Thrown thrown = thrown_by([&] { engine->search(request); });
+    EXPECT_EQ(thrown.code, ErrorCode::kInvalidArgument);
+    EXPECT_THAT(thrown.message, HasSubstr("another search"));
+  }
+}
+
 TEST(Filters, CountTheValuesOfWhatPasses) {
   const TemporaryDirectory data;
   const PricedCatalog catalog(40);
