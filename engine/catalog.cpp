@@ -34,9 +34,29 @@ struct Catalog::State {
   // out of reach.
   mutable std::mutex mutex;
   mutable std::shared_ptr<const storage::ImageSource> source;  // guarded by mutex
+
+  /// Set by the first who needs it.
+  struct Sample {
+    std::once_flag once;
+    Matrix rows;
+  };
+  mutable Sample image_sample;
+  mutable Sample caption_sample;
 };
 
 namespace {
+
+/// Rows spread over the whole index.
+Matrix sample_rows(const index::VectorIndex& index) {
+  constexpr std::size_t kSample = 512;
+  const std::size_t count = std::min(kSample, index.size());
+  Matrix sample(count, index.dimension());
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto row = static_cast<std::int64_t>(i * index.size() / count);
+    std::ranges::copy(index.vector(row), sample.row(i).begin());
+  }
+  return sample;
+}
 
 std::unique_ptr<const index::VectorIndex> open_checked(const storage::Manifest& manifest,
                                                        const std::filesystem::path& file) {
@@ -260,6 +280,12 @@ std::vector<float> Catalog::vector(Target target, std::size_t row) const {
   id(row);  // checks it
   const std::span<const float> embedding = delta_.vector(target, row - base_rows());
   return {embedding.begin(), embedding.end()};
+}
+
+MatrixView Catalog::sample(Target target) const {
+  State::Sample& sample = target == Target::kImage ? state_->image_sample : state_->caption_sample;
+  std::call_once(sample.once, [&] { sample.rows = sample_rows(index(target)); });
+  return sample.rows;
 }
 
 void Catalog::require_encoder(const std::string& fingerprint) const {

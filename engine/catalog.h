@@ -108,6 +108,9 @@ class Catalog {
                              const index::RowSet* delta_allowed = nullptr) const;
   /// The embedding of a row, dead or alive. Throws InvalidArgument when there is no such row.
   std::vector<float> vector(Target target, std::size_t row) const;
+  /// Embeddings of some 512 rows spread over the generation, fewer when it has fewer; always the
+  /// same ones. The first call reads them, all snapshots of the generation share them.
+  MatrixView sample(Target target) const;
 
   /// Of the generation's products, dead ones included.
   const AttributeIndex& attributes() const;

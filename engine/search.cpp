@@ -61,18 +61,6 @@ Matrix unit_vector(const std::vector<float>& values, std::size_t dimension,
   return matrix;
 }
 
-/// Rows spread over the whole catalog, the same ones every time.
-Matrix sample_rows(const index::VectorIndex& index) {
-  constexpr std::size_t kSample = 512;
-  const std::size_t count = std::min(kSample, index.size());
-  Matrix sample(count, index.dimension());
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto row = static_cast<std::int64_t>(i * index.size() / count);
-    std::ranges::copy(index.vector(row), sample.row(i).begin());
-  }
-  return sample;
-}
-
 /// What a search compares with the catalog.
 struct Query {
   Matrix vector;                   // [1, dimension], unit length
@@ -123,7 +111,7 @@ Query make_query(const Engine& engine, const Catalog& catalog, const std::vector
   } else {
     const bool calibrate = request.calibrate && terms.size() > 1;
     query.vector = combine_terms(embeddings, weights,
-                                 calibrate ? sample_rows(catalog.index(request.target)) : Matrix());
+                                 calibrate ? catalog.sample(request.target) : MatrixView());
   }
   return query;
 }
@@ -171,9 +159,9 @@ std::optional<Cursor> cursor_of(const SearchRequest& request, std::uint64_t quer
 RankRows ranking(const Catalog& catalog, const Matrix& query, const SearchRequest& request,
                  const index::SearchOptions& options, const index::RowSet* delta_allowed) {
   if (request.caption_weight) {
-    const TargetWeights weights = calibrated_weights(query.row(0), *request.caption_weight,
-                                                     sample_rows(catalog.index(Target::kImage)),
-                                                     sample_rows(catalog.index(Target::kCaption)));
+    const TargetWeights weights =
+        calibrated_weights(query.row(0), *request.caption_weight, catalog.sample(Target::kImage),
+                           catalog.sample(Target::kCaption));
     return [&, weights, delta_allowed](std::size_t k) {
       return search_both(catalog, query, k, weights, options, delta_allowed);
     };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fstream>
 #include <numeric>
+#include <thread>
 
 #include "engine/vectors.h"
 #include "support.h"
@@ -183,6 +184,29 @@ TEST_F(Search, KnowsItsProducts) {
   EXPECT_EQ(summaries[0].products, 12U);
   EXPECT_TRUE(summaries[0].searchable);
   EXPECT_EQ(summaries[0].problem, "");
+}
+
+TEST_F(Search, ReadsASampleOfAGenerationOnce) {
+  TestCatalog large(1100);
+  engine_->index_catalog(large.request());
+  const auto catalog = engine_->catalog("shop");
+  std::vector<const float*> seen(8);
+  {
+    std::vector<std::jthread> readers;
+    for (const float*& data : seen) {
+      readers.emplace_back([&] { data = catalog->sample(Target::kCaption).data; });
+    }
+  }
+  EXPECT_THAT(seen, ::testing::Each(seen[0]));
+  const MatrixView sample = catalog->sample(Target::kImage);
+  ASSERT_EQ(sample.rows, 512U);
+  for (const std::size_t i : {0U, 1U, 300U, 511U}) {
+    EXPECT_THAT(sample.row(i),
+                ::testing::ElementsAreArray(catalog->vector(Target::kImage, i * 1100 / 512)));
+  }
+  // An update is another snapshot of the same generation.
+  engine_->delete_products("shop", std::vector<std::string>{"p0"});
+  EXPECT_EQ(engine_->catalog("shop")->sample(Target::kImage).data, sample.data);
 }
 
 TEST_F(Search, AsksTheImageSourceOnlyWhenAnImageIsRead) {
