@@ -21,7 +21,7 @@ struct Options {
   std::vector<std::string> texts, images, products, unlike_texts, unlike_images, unlike_products;
   std::string filter;
   std::vector<std::string> facets;
-  bool exact = false, json = false;
+  bool exact = false, compare = false, json = false;
   float caption_weight = 0.5F;
   std::optional<float> min_score;
   std::string group_by;
@@ -48,6 +48,15 @@ void print_json(const engine::SearchResponse& response) {
     texts.push_back({{"tokens", length.tokens}, {"truncated", length.truncated}});
   }
   answer["texts"] = texts;
+  if (response.comparison) {
+    const engine::ExactComparison& comparison = *response.comparison;
+    answer["comparison"] = {
+        {"recall", comparison.recall},
+        {"exact_hits", comparison.exact_hits},
+        {"missed", comparison.missed},
+        {"timings_ms",
+         {{"approximate", comparison.approximate_ms}, {"exact", comparison.exact_ms}}}};
+  }
   if (response.matching) answer["matching"] = *response.matching;
   for (const engine::Facet& facet : response.facets) {
     nlohmann::json& values = answer["facets"][facet.field] = nlohmann::json::array();
@@ -75,6 +84,14 @@ void print_table(const engine::SearchResponse& response) {
   fmt::print("{} hits, {} index{}; encode {:.1f} ms, search {:.1f} ms, total {:.1f} ms\n",
              response.hits.size(), response.index_kind, response.exact ? ", exact" : "",
              response.timings.encode_ms, response.timings.search_ms, response.timings.total_ms);
+  if (response.comparison) {
+    const engine::ExactComparison& comparison = *response.comparison;
+    fmt::print(
+        "{} of {} exact hits found, recall {:.3f}; found in {:.3f} ms, exactly in {:.3f} ms\n",
+        comparison.exact_hits - comparison.missed.size(), comparison.exact_hits, comparison.recall,
+        comparison.approximate_ms, comparison.exact_ms);
+    for (const std::string& id : comparison.missed) fmt::print("missed {}\n", printable(id));
+  }
 }
 
 void add_terms(std::vector<engine::QueryTerm>& terms, const std::vector<std::string>& texts,
@@ -125,6 +142,8 @@ std::function<int()> add_search(CLI::App& subcommand) {
   options->settings.add_flag("--nprobe", "search.nprobe", "ivf: clusters visited");
   options->settings.add_flag("--ef-search", "search.ef_search", "hnsw: beam width");
   subcommand.add_flag("--exact", options->exact, "Compare with every product, whatever the index");
+  subcommand.add_flag("--compare", options->compare,
+                      "Search exactly as well, and tell which of those hits were missed");
   subcommand.add_option("--target", options->target, "What is compared: image, caption or both")
       ->check(CLI::IsMember({"image", "caption", "both"}))
       ->type_name("image");
@@ -166,6 +185,7 @@ std::function<int()> add_search(CLI::App& subcommand) {
               options->unlike_products, -1, engine_settings.image_limits.max_bytes);
     request.limit = config.search.limit;
     request.exact = options->exact;
+    request.compare = options->compare;
     request.target =
         options->target == "caption" ? engine::Target::kCaption : engine::Target::kImage;
     if (options->target == "both") request.caption_weight = options->caption_weight;

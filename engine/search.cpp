@@ -199,6 +199,22 @@ GroupsOf groups_of(const Catalog& catalog, const std::string& path) {
   };
 }
 
+/// What an answer that has `page` lacks of `exact`, the same page of an exact search.
+ExactComparison compare_pages(const Catalog& catalog, const Page& page, const Page& exact) {
+  std::set<std::size_t> found;
+  for (const RankedRow& hit : page.hits) found.insert(hit.row);
+  ExactComparison comparison;
+  comparison.exact_hits = exact.hits.size();
+  for (const RankedRow& hit : exact.hits) {
+    if (!found.contains(hit.row)) comparison.missed.push_back(catalog.id(hit.row));
+  }
+  if (!exact.hits.empty()) {
+    comparison.recall =
+        1 - static_cast<double>(comparison.missed.size()) / static_cast<double>(exact.hits.size());
+  }
+  return comparison;
+}
+
 }  // namespace
 
 void SearchRequest::validate() const {
@@ -268,9 +284,14 @@ SearchResponse search_catalog(const Engine& engine, const Catalog& catalog, Comp
   page_request.after = after ? &*after : nullptr;
   page_request.generation = catalog.generation();
   page_request.without = std::move(query.own_rows);
-  const RankRows rank =
-      ranking(catalog, query.vector, request, options, allowed ? &allowed->delta : nullptr);
-  const Page page = take_page(page_request, kMaxRank, rank, groups_of(catalog, request.group_by));
+  const GroupsOf groups = groups_of(catalog, request.group_by);
+  const auto find_page = [&](const index::SearchOptions& how) {
+    const RankRows rank =
+        ranking(catalog, query.vector, request, how, allowed ? &allowed->delta : nullptr);
+    return take_page(page_request, kMaxRank, rank, groups);
+  };
+  const Page page = find_page(options);
+  const double approximate_ms = milliseconds_since(search_start);
   std::vector<std::size_t> rows;
   for (const RankedRow& hit : page.hits) rows.push_back(hit.row);
   std::vector<storage::Product> products = catalog.products(rows);
@@ -284,6 +305,15 @@ SearchResponse search_catalog(const Engine& engine, const Catalog& catalog, Comp
             .to_string();
   }
   response.timings.search_ms = milliseconds_since(search_start);
+  if (request.compare) {
+    const auto exact_start = Clock::now();
+    options.exact = true;
+    const Page exact = find_page(options);
+    const double exact_ms = milliseconds_since(exact_start);
+    response.comparison = compare_pages(catalog, page, exact);
+    response.comparison->approximate_ms = approximate_ms;
+    response.comparison->exact_ms = exact_ms;
+  }
   response.timings.total_ms = milliseconds_since(start);
   response.index_kind = catalog.index_kind();
   response.exact = request.exact || response.index_kind == "flat";

@@ -38,6 +38,8 @@ struct SearchRequest {
   bool calibrate = true;
   int limit = 10;      ///< hits wanted, [1, kMaxLimit]
   bool exact = false;  ///< true: compare with every product, whatever the index kind
+  /// Searches exactly as well, and says which of those hits the answer has. Costs an exact search.
+  bool compare = false;
   Target target = Target::kImage;
   /// Set: images and captions are searched together, whatever target is, and captions count this
   /// part, [0, 1], of a hit's score (search_both()).
@@ -70,6 +72,16 @@ struct SearchTimings {
   double total_ms = 0;
 };
 
+/// How the hits of an answer compare with those of the same request with `exact`: the same page,
+/// filter, groups and scores.
+struct ExactComparison {
+  std::size_t exact_hits = 0;       ///< of the exact search's page
+  std::vector<std::string> missed;  ///< ids of those that the answer lacks, best first
+  double recall = 1;                ///< part of them that it has; 1 when there are none
+  double approximate_ms = 0;        ///< ranking rows as the answer has them
+  double exact_ms = 0;              ///< ranking them exactly
+};
+
 struct SearchResponse {
   std::vector<Hit> hits;  ///< best first; fewer than limit when there are no more
   /// Where the next page begins. Absent when no hit follows, or none among the kMaxRank best. Pages
@@ -83,7 +95,8 @@ struct SearchResponse {
   std::vector<TextLength> texts;  ///< of the query, in its order
   /// Products that pass the filter, hits or not; nothing without a filter or facets.
   std::optional<std::size_t> matching;
-  std::vector<Facet> facets;  ///< in the order of the request's
+  std::vector<Facet> facets;                  ///< in the order of the request's
+  std::optional<ExactComparison> comparison;  ///< when asked for; search_ms is without it
 };
 
 /// Answers a valid request from one snapshot of its catalog. engine encodes the query's texts and

@@ -10,9 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-/// Microseconds are as far as the clock can be trusted.
-double rounded_ms(double ms) { return std::round(ms * 1000) / 1000; }
-
 json text_or_null(const std::string& text) { return text.empty() ? json() : json(text); }
 
 json progress_json(const engine::IndexProgress& progress) {
@@ -49,6 +46,8 @@ json report_json(const engine::IndexReport& report) {
 }
 
 }  // namespace
+
+double rounded_ms(double ms) { return std::round(ms * 1000) / 1000; }
 
 json text_length_json(const engine::TextLength& length) {
   return {{"tokens", length.tokens}, {"truncated", length.truncated}};

@@ -8,6 +8,8 @@
 /// How the engine's structs look in answers, where several endpoints show them.
 namespace vitrine::http {
 
+/// Microseconds are as far as the clock can be trusted.
+double rounded_ms(double ms);
 /// tokens and truncated.
 nlohmann::json text_length_json(const engine::TextLength& length);
 nlohmann::json timings_json(const engine::SearchTimings& timings);

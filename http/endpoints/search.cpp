@@ -29,7 +29,7 @@ json form_value(const std::string& name, std::string_view text) {
     throw invalid_argument(
         fmt::format("the form field \"{}\" is not valid UTF-8 at byte {}", name, *offset));
   }
-  if (name == "exact" || name == "calibrate") {
+  if (name == "exact" || name == "calibrate" || name == "compare") {
     if (text == "true") return true;
     if (text == "false") return false;
   }
@@ -145,6 +145,15 @@ json facets_json(std::span<const engine::Facet> facets) {
   return answer;
 }
 
+json comparison_json(const engine::ExactComparison& comparison) {
+  return {{"recall", comparison.recall},
+          {"exact_hits", comparison.exact_hits},
+          {"missed", comparison.missed},
+          {"timings_ms",
+           {{"approximate", rounded_ms(comparison.approximate_ms)},
+            {"exact", rounded_ms(comparison.exact_ms)}}}};
+}
+
 engine::SearchRequest read_request(const Request& request) {
   engine::SearchRequest result;
   result.catalog = request.path_parameter("catalog");
@@ -172,6 +181,7 @@ engine::SearchRequest read_request(const Request& request) {
   result.calibrate = fields.boolean("calibrate").value_or(result.calibrate);
   result.limit = fields.integer("limit", 1, engine::kMaxLimit).value_or(result.limit);
   result.exact = fields.boolean("exact").value_or(result.exact);
+  result.compare = fields.boolean("compare").value_or(result.compare);
   read_target(fields, result);
   result.min_score = fields.number("min_score");
   result.group_by = fields.string("group_by").value_or("");
@@ -211,6 +221,7 @@ Response search(const Services& services, const Request& request) {
                  {"hits", std::move(hits)},   {"timings_ms", timings_json(found.timings)}};
   if (found.matching) answer["matching"] = *found.matching;
   if (!query.facets.empty()) answer["facets"] = facets_json(found.facets);
+  if (found.comparison) answer["comparison"] = comparison_json(*found.comparison);
   if (found.next_cursor) answer["next_cursor"] = *found.next_cursor;
   if (!query.terms.empty()) {
     json texts = json::array();

@@ -147,6 +147,84 @@ TEST(Filters, HavePagesOfTheirOwn) {
   }
 }
 
+TEST_P(FilteredSearch, TellsWhatItMissedOfTheExactHits) {
+  const TemporaryDirectory data;
+  const PricedCatalog catalog(300);
+  TestEngine engine(data.path());
+  engine->index_catalog(catalog.request("shop", GetParam()));
+  std::mt19937 random(5);
+  engine->upsert_products("shop", std::vector<ProductUpdate>{precomputed_update("new", 1, random)});
+
+  SearchRequest plain = text_search("something red", 20);
+  plain.nprobe = 1;
+  plain.ef_search = 1;
+  SearchRequest filtered = plain;
+  filtered.filter = filter_of({{"must", match("price", 4)}});
+  SearchRequest grouped = plain;
+  grouped.group_by = "price";
+  SearchRequest strong = plain;
+  strong.min_score = engine->search(plain).hits[7].score;
+  SearchRequest next = plain;
+  next.cursor = engine->search(plain).next_cursor;
+  SearchRequest both = plain;
+  both.caption_weight = 0.5F;
+  std::size_t missed = 0;
+  for (SearchRequest request : {plain, filtered, grouped, strong, next, both}) {
+    EXPECT_FALSE(engine->search(request).comparison);
+    request.compare = true;
+    const SearchResponse response = engine->search(request);
+    const std::vector<std::string> found = ids_of(response);
+    ASSERT_TRUE(response.comparison);
+
+    // The same from two searches; the page of a cursor belongs to either.
+    request.compare = false;
+    EXPECT_EQ(ids_of(engine->search(request)), found);
+    std::vector<std::string> exact;
+    if (request.cursor) {
+      SearchRequest all = plain;
+      all.exact = true;
+      all.limit = kMaxLimit;
+      const std::string last = ids_of(engine->search(plain)).back();
+      const std::vector<std::string> ids = ids_of(engine->search(all));
+      const auto begin = std::ranges::find(ids, last) + 1;
+      exact.assign(begin, begin + 20);
+    } else {
+      request.exact = true;
+      exact = ids_of(engine->search(request));
+    }
+    std::vector<std::string> lacking;
+    for (const std::string& id : exact) {
+      if (std::ranges::find(found, id) == found.end()) lacking.push_back(id);
+    }
+    EXPECT_EQ(response.comparison->missed, lacking);
+    EXPECT_EQ(response.comparison->exact_hits, exact.size());
+    EXPECT_DOUBLE_EQ(response.comparison->recall,
+                     1 - static_cast<double>(lacking.size()) / static_cast<double>(exact.size()));
+    missed += lacking.size();
+  }
+  if (GetParam() == "flat") {
+    EXPECT_EQ(missed, 0U);
+  }
+  if (GetParam() == "ivf") {
+    EXPECT_GT(missed, 0U);
+  }
+}
+
+TEST(Filters, FindAllOfNothingWhenComparedWithExactHits) {
+  const TemporaryDirectory data;
+  const PricedCatalog catalog(12);
+  TestEngine engine(data.path());
+  engine->index_catalog(catalog.request("shop", "hnsw"));
+  SearchRequest request = text_search("red");
+  request.compare = true;
+  request.min_score = 2;
+  const SearchResponse response = engine->search(request);
+  ASSERT_TRUE(response.comparison);
+  EXPECT_EQ(response.comparison->exact_hits, 0U);
+  EXPECT_EQ(response.comparison->recall, 1);
+  EXPECT_TRUE(response.comparison->missed.empty());
+}
+
 TEST(Filters, CountTheValuesOfWhatPasses) {
   const TemporaryDirectory data;
   const PricedCatalog catalog(40);

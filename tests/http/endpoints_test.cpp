@@ -324,6 +324,29 @@ TEST_F(Endpoints, CombineTheTermsOfAQuery) {
   }
 }
 
+TEST_F(Endpoints, CompareHitsWithTheExactOnes) {
+  const Answer plain = server.post_json("/v1/catalogs/shop/search", {{"text", "red"}});
+  EXPECT_FALSE(plain.json().contains("comparison"));
+  const Answer by_json =
+      server.post_json("/v1/catalogs/shop/search", {{"text", "red"}, {"compare", true}});
+  const Answer by_form =
+      server.request("POST", "/v1/catalogs/shop/search",
+                     multipart_body({{"text", "red"}, {"compare", "true"}}), kForm);
+  for (const Answer& answer : {by_json, by_form}) {
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(answer.json()["hits"], plain.json()["hits"]);
+    const json comparison = answer.json()["comparison"];
+    EXPECT_EQ(comparison["recall"], 1);  // the index is flat
+    EXPECT_EQ(comparison["exact_hits"], plain.json()["hits"].size());
+    EXPECT_EQ(comparison["missed"], json::array());
+    EXPECT_GE(comparison["timings_ms"]["exact"], 0);
+  }
+  EXPECT_THAT(
+      problem_detail(
+          server.post_json("/v1/catalogs/shop/search", {{"text", "red"}, {"compare", "yes"}}), 400),
+      HasSubstr("\"compare\""));
+}
+
 TEST_F(Endpoints, TellWhetherATextWasCut) {
   const auto context = engine::ColourEncoder::kContextLength;
   const std::string long_text = "red " + std::string(context, 'x');
