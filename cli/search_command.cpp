@@ -191,8 +191,8 @@ std::function<int()> add_search(CLI::App& subcommand) {
     if (options->target == "both") request.caption_weight = options->caption_weight;
     request.min_score = options->min_score;
     request.group_by = options->group_by;
-    request.nprobe = config.search.nprobe;
-    request.ef_search = config.search.ef_search;
+    if (config.search.nprobe > 0) request.nprobe = config.search.nprobe;
+    if (config.search.ef_search > 0) request.ef_search = config.search.ef_search;
     if (!options->filter.empty()) {
       request.filter = std::make_shared<const engine::Filter>(
           engine::filter_from_json(parse_json(options->filter, "--filter")));

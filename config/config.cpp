@@ -74,8 +74,8 @@ void IndexConfig::validate() const {
 
 void SearchConfig::validate() const {
   require_between("search.limit", limit, 1, 1000);
-  require_between("search.nprobe", nprobe, 1, 1000000);
-  require_between("search.ef_search", ef_search, 1, 10000);
+  require_between("search.nprobe", nprobe, 0, 1000000);
+  require_between("search.ef_search", ef_search, 0, 10000);
 }
 
 void UpdatesConfig::validate() const {

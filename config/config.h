@@ -80,10 +80,12 @@ struct IndexConfig {
 struct SearchConfig {
   /// Hits an answer holds. Valid: [1, 1000].
   int limit = 10;
-  /// ivf: clusters visited. More: better recall, slower. Valid: [1, 1000000].
-  int nprobe = 16;
-  /// hnsw: beam width. More: better recall, slower. Valid: [1, 10000].
-  int ef_search = 64;
+  /// ivf: clusters visited. More: better recall, slower. 0: as the catalogue was tuned, else 16.
+  /// Valid: [0, 1000000].
+  int nprobe = 0;
+  /// hnsw: beam width. More: better recall, slower. 0: as the catalogue was tuned, else 64. Valid:
+  /// [0, 10000].
+  int ef_search = 0;
 
   void validate() const;
   bool operator==(const SearchConfig&) const = default;

@@ -84,7 +84,7 @@ std::shared_ptr<const Catalog> Catalog::open(const storage::GenerationStore& gen
   state->request.catalog_file = manifest.catalog_file;
   state->request.image_source = manifest.image_source;
   state->request.vectors = manifest.vectors;
-  state->request.index = index_spec_from_json(manifest.index);
+  index_from_json(manifest.index, state->request);
   state->ids = storage::read_rows(folder, manifest.product_count);
   state->rows.reserve(state->ids.size());
   for (std::size_t row = 0; row < state->ids.size(); ++row) {

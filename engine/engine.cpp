@@ -232,14 +232,64 @@ class Engine::Impl {
     return report;
   }
 
-  /// The caller holds the catalog's Claim.
-  IndexReport merge(const std::string& name, const ProgressCallback& progress,
+  /// The right to measure, which one run at a time has: two would spoil each other's timings.
+  class Measuring {
+   public:
+    explicit Measuring(Impl& impl) : impl_(impl) {
+      if (impl_.measuring_.exchange(true)) {
+        throw failed_precondition(
+            "an experiment or a tuning is running already; wait for it, or cancel the job");
+      }
+    }
+    ~Measuring() { impl_.measuring_ = false; }
+    Measuring(const Measuring&) = delete;
+    Measuring& operator=(const Measuring&) = delete;
+
+   private:
+    Impl& impl_;
+  };
+
+  /// The caller holds a Measuring, and has encoded the request's texts.
+  ExperimentReport experiment(const ExperimentRequest& request, const ProgressCallback& progress,
+                              const std::atomic<bool>* cancel) {
+    const std::shared_ptr<const Catalog> snapshot = searchable(request.catalog);
+    // Never published: it is swept with whatever is in it, also after a crash.
+    const std::unique_ptr<CatalogSet::Draft> scratch = catalogs().begin(request.catalog);
+    ExperimentReport report =
+        run_experiment(*snapshot, request, scratch->folder(), encoder_threads(), progress, cancel);
+    spdlog::info("catalog {}: measured {} ways to search in {:.1f} s", request.catalog,
+                 report.measurements.size(), report.seconds);
+    return report;
+  }
+
+  /// The same; to apply the choice, the caller holds the catalog's Claim as well.
+  TuningReport tune(const TuningRequest& request, const ProgressCallback& progress,
                     const std::atomic<bool>* cancel) {
+    const std::string& name = request.experiment.catalog;
+    TuningReport report;
+    {
+      const std::shared_ptr<const Catalog> snapshot = searchable(name);
+      const std::unique_ptr<CatalogSet::Draft> scratch = catalogs().begin(name);
+      report =
+          run_tuning(*snapshot, request, scratch->folder(), encoder_threads(), progress, cancel);
+    }
+    spdlog::info("catalog {}: {}", name, report.choice.reason);
+    if (request.apply && report.choice.chosen) {
+      report.generation = merge(name, progress, cancel, &report).generation;
+    }
+    return report;
+  }
+
+  /// The caller holds the catalog's Claim. tuning: null, or what chose another index.
+  IndexReport merge(const std::string& name, const ProgressCallback& progress,
+                    const std::atomic<bool>* cancel, const TuningReport* tuning = nullptr) {
     std::shared_ptr<const Catalog> snapshot = catalogs().find(name);
     const std::uint64_t covered = snapshot->sequence();
+    const IndexRequest request =
+        tuning == nullptr ? snapshot->request() : tuned(snapshot->request(), *tuning);
     std::unique_ptr<CatalogSet::Draft> draft = catalogs().begin(name);
     IndexReport report =
-        build_merged_generation(storage().database, storage().generations, *snapshot,
+        build_merged_generation(storage().database, storage().generations, *snapshot, request,
                                 draft->generation(), draft->folder(), progress, cancel);
     snapshot.reset();  // lets its generation be swept
     catalogs().publish(*draft, options_.keep_generations);
@@ -414,6 +464,8 @@ class Engine::Impl {
   QueryCache cache_;
   ComputeSlots slots_;
 
+  std::atomic<bool> measuring_{false};
+
   std::mutex mutex_;
   std::set<std::string> indexing_;  // guarded by mutex_
 
@@ -562,6 +614,67 @@ std::string Engine::start_reindex(const std::string& name,
                       set_compute_threads_of_this_thread(impl->encoder_threads());
                       return impl->index(complete, progress, &cancel);
                     });
+}
+
+namespace {
+
+/// The request with its texts encoded.
+ExperimentRequest encoded(const Engine& engine, ExperimentRequest request) {
+  request.validate();
+  if (request.source == QuerySource::kTexts) {
+    request.vectors = engine.encode_texts(request.texts).embeddings;
+  }
+  return request;
+}
+
+}  // namespace
+
+ExperimentReport Engine::experiment(const ExperimentRequest& request,
+                                    const ProgressCallback& progress,
+                                    const std::atomic<bool>* cancel) {
+  const Impl::Measuring measuring(*impl_);
+  return impl_->experiment(encoded(*this, request), progress, cancel);
+}
+
+std::string Engine::start_experiment(const ExperimentRequest& request) {
+  // Too large a grid is refused before there is a job.
+  expand(request.grid, impl_->searchable(request.catalog)->size());
+  const auto measuring = std::make_shared<const Impl::Measuring>(*impl_);
+  return impl_->jobs().start(
+      request.catalog, JobKind::kExperiment,
+      [impl = impl_.get(), measuring, prepared = encoded(*this, request)](
+          const ProgressCallback& progress, const std::atomic<bool>& cancel) {
+        return impl->experiment(prepared, progress, &cancel);
+      });
+}
+
+TuningReport Engine::tune(const TuningRequest& given, const ProgressCallback& progress,
+                          const std::atomic<bool>* cancel) {
+  given.validate();
+  TuningRequest request = given;
+  std::optional<Impl::Claim> claim;
+  if (request.apply) claim.emplace(*impl_, request.experiment.catalog);
+  const Impl::Measuring measuring(*impl_);
+  request.experiment = encoded(*this, std::move(request.experiment));
+  return impl_->tune(request, progress, cancel);
+}
+
+std::string Engine::start_tuning(const TuningRequest& given) {
+  given.validate();
+  TuningRequest request = given;
+  const std::string catalog = request.experiment.catalog;
+  expand(request.experiment.grid, impl_->searchable(catalog)->size());
+  std::shared_ptr<const Impl::Claim> claim;
+  if (request.apply) claim = std::make_shared<const Impl::Claim>(*impl_, catalog);
+  const auto measuring = std::make_shared<const Impl::Measuring>(*impl_);
+  request.experiment = encoded(*this, std::move(request.experiment));
+  return impl_->jobs().start(
+      catalog, JobKind::kTune,
+      [impl = impl_.get(), claim, measuring, request](const ProgressCallback& progress,
+                                                      const std::atomic<bool>& cancel) {
+        set_compute_threads_of_this_thread(impl->encoder_threads());
+        return impl->tune(request, progress, &cancel);
+      });
 }
 
 std::vector<UpdateResult> Engine::upsert_products(const std::string& catalog,

@@ -16,11 +16,13 @@
 #include "engine/allowed_rows.h"
 #include "engine/batching_encoder.h"
 #include "engine/catalog.h"
+#include "engine/experiment.h"
 #include "engine/indexing.h"
 #include "engine/jobs.h"
 #include "engine/query_cache.h"
 #include "engine/search.h"
 #include "engine/text_length.h"
+#include "engine/tuning.h"
 #include "engine/updates.h"
 #include "engine/zero_shot.h"
 
@@ -181,6 +183,24 @@ class Engine {
   /// generation's own is repeated. Throws FailedPrecondition when the catalog is being indexed.
   std::string start_reindex(const std::string& name,
                             const std::optional<IndexRequest>& request = std::nullopt);
+  /// Measures kinds of index and their parameters over a catalog, on the calling thread
+  /// (experiment.h). Nothing of the catalog changes. Throws FailedPrecondition while another
+  /// experiment or tuning runs, whose timings it would spoil, and Cancelled.
+  ExperimentReport experiment(const ExperimentRequest& request,
+                              const ProgressCallback& progress = {},
+                              const std::atomic<bool>* cancel = nullptr);
+  /// The same on a background thread; returns the job's id.
+  std::string start_experiment(const ExperimentRequest& request);
+
+  /// Chooses an index for a catalog by an experiment and, when request.apply is set and something
+  /// meets the goal, makes a generation with it of the current one and the updates on top; nothing
+  /// is encoded. Throws as experiment() does, and FailedPrecondition when the catalog is to change
+  /// and is being indexed or merged.
+  TuningReport tune(const TuningRequest& request, const ProgressCallback& progress = {},
+                    const std::atomic<bool>* cancel = nullptr);
+  /// The same on a background thread; returns the job's id.
+  std::string start_tuning(const TuningRequest& request);
+
   /// Throws NotFound.
   JobStatus job(std::string_view id) const;
   /// Newest first.

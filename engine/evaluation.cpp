@@ -182,7 +182,7 @@ void measure_retrieval(const Engine& engine, const Catalog& catalog,
   report.queries = texts.size();
   if (texts.empty()) return;
 
-  index::SearchOptions options;
+  index::SearchOptions options = catalog.request().search;
   options.exact = request.exact;
   const index::SearchResult found =
       catalog.search(Target::kImage, engine.encode_texts(texts).embeddings, request.k, options);

@@ -39,6 +39,7 @@ void validate(const IndexRequest& request) {
   }
   if (request.vectors) check_files(*request.vectors, request.name);
   request.index.validate();
+  request.search.validate();
   // An empty location stands for the catalog file's folder; the other fields hold all the same.
   storage::ImageSourceSpec source = request.image_source;
   if (source.location.empty()) source.location.assign(1, '.');
@@ -55,6 +56,8 @@ std::string_view to_string(IndexStage stage) {
       return "building";
     case IndexStage::kPublishing:
       return "publishing";
+    case IndexStage::kMeasuring:
+      return "measuring";
   }
   return "unknown";
 }

@@ -29,6 +29,10 @@ struct IndexRequest {
   std::optional<storage::VectorFiles> vectors;
   /// Kind and build parameters of both indices (images and captions).
   index::IndexSpec index;
+  /// What a search uses that does not say; `exact` and `allowed` are not kept.
+  index::SearchOptions search;
+  /// Whether a tuning chose `index` and `search` (tuning.h), which reindexing and merging keep.
+  bool tuned = false;
   /// True: the first product that cannot be indexed ends the run with InvalidArgument.
   /// False: such products are counted and listed in the report.
   bool strict = false;
@@ -43,11 +47,13 @@ enum class IndexStage {
   kEncoding,    ///< images are read, decoded and encoded; captions are encoded
   kBuilding,    ///< the indices are built
   kPublishing,  ///< the generation is written, checked and made current
+  kMeasuring,   ///< indices are built and searched by an experiment
 };
 
-/// "reading", "encoding", "building" or "publishing".
+/// "reading", "encoding", "building", "publishing" or "measuring".
 std::string_view to_string(IndexStage stage);
 
+/// Of an experiment what is counted are indices built and ways to search, not products.
 struct IndexProgress {
   IndexStage stage = IndexStage::kReading;
   std::uint64_t done = 0;              ///< products finished in this stage, failed ones included

@@ -578,7 +578,7 @@ class Run {
     manifest.generation = generation_;
     manifest.encoder_fingerprint = fingerprint_;
     manifest.dimension = static_cast<int>(dimension_);
-    manifest.index = to_json(request_.index);
+    manifest.index = index_to_json(request_);
     manifest.product_count = report_.indexed;
     manifest.image_source = request_.image_source;
     manifest.image_source.location = source.location();

@@ -28,6 +28,14 @@ std::string compact_timestamp(std::chrono::system_clock::time_point time) {
   return text;
 }
 
+/// Puts a report in its place.
+struct KeepReport {
+  JobStatus& status;
+  void operator()(IndexReport&& report) const { status.report = std::move(report); }
+  void operator()(ExperimentReport&& report) const { status.experiment = std::move(report); }
+  void operator()(TuningReport&& report) const { status.tuning = std::move(report); }
+};
+
 }  // namespace
 
 JobRunner::JobRunner(storage::Database& database) : database_(database) {
@@ -91,7 +99,7 @@ void JobRunner::run(Job& job, Work work) {
     job.status.progress = now;
   };
   JobState state = JobState::kFailed;
-  std::optional<IndexReport> report;
+  std::optional<Report> report;
   std::string message;
   try {
     report = work(progress, job.cancel);
@@ -118,7 +126,7 @@ void JobRunner::run(Job& job, Work work) {
     }
     ended = job.status;
     ended.state = state;
-    ended.report = std::move(report);
+    if (report) std::visit(KeepReport{ended}, std::move(*report));
     ended.error = std::move(message);
     ended.finished_at = utc_now();
   }

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "engine/jobs.h"
@@ -16,7 +17,7 @@
 
 namespace vitrine::engine {
 
-/// Runs indexing jobs, one thread each, and remembers them in the database. Thread-safe.
+/// Runs jobs, one thread each, and remembers them in the database. Thread-safe.
 class JobRunner {
  public:
   /// Ended jobs that are remembered; the oldest are forgotten first.
@@ -30,8 +31,9 @@ class JobRunner {
   JobRunner(const JobRunner&) = delete;
   JobRunner& operator=(const JobRunner&) = delete;
 
+  using Report = std::variant<IndexReport, ExperimentReport, TuningReport>;
   /// What a job does: throws Cancelled soon after `cancel` is set.
-  using Work = std::function<IndexReport(const ProgressCallback&, const std::atomic<bool>& cancel)>;
+  using Work = std::function<Report(const ProgressCallback&, const std::atomic<bool>& cancel)>;
   /// Returns the new job's id.
   std::string start(const std::string& catalog, JobKind kind, Work work);
 

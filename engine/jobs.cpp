@@ -8,6 +8,10 @@ std::string_view to_string(JobKind kind) {
       return "reindex";
     case JobKind::kMerge:
       return "merge";
+    case JobKind::kExperiment:
+      return "experiment";
+    case JobKind::kTune:
+      return "tune";
   }
   return "unknown";
 }

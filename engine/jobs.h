@@ -5,7 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include "engine/experiment.h"
 #include "engine/indexing.h"
+#include "engine/tuning.h"
 
 namespace vitrine::engine {
 
@@ -18,11 +20,13 @@ enum class JobState {
 };
 
 enum class JobKind {
-  kReindex,  ///< a generation from the catalog file
-  kMerge,    ///< a generation from the current one and the updates on top of it
+  kReindex,     ///< a generation from the catalog file
+  kMerge,       ///< a generation from the current one and the updates on top of it
+  kExperiment,  ///< kinds of index and their parameters are measured (experiment.h)
+  kTune,        ///< the same, and a generation as was chosen (tuning.h)
 };
 
-/// "reindex" or "merge".
+/// "reindex", "merge", "experiment" or "tune".
 std::string_view to_string(JobKind kind);
 
 /// "running", "succeeded", "failed", "cancelled" or "interrupted".
@@ -36,10 +40,13 @@ struct JobStatus {
   JobKind kind = JobKind::kReindex;
   JobState state = JobState::kRunning;
   IndexProgress progress;
-  std::optional<IndexReport> report;  ///< when succeeded
-  std::string error;                  ///< when failed or interrupted: what went wrong
-  std::string created_at;             ///< ISO 8601, UTC
-  std::string finished_at;            ///< ISO 8601, UTC; empty while running
+  // One of them, when succeeded.
+  std::optional<IndexReport> report;           ///< of a reindex or a merge
+  std::optional<ExperimentReport> experiment;  ///< of an experiment
+  std::optional<TuningReport> tuning;          ///< of a tuning
+  std::string error;                           ///< when failed or interrupted: what went wrong
+  std::string created_at;                      ///< ISO 8601, UTC
+  std::string finished_at;                     ///< ISO 8601, UTC; empty while running
 };
 
 }  // namespace vitrine::engine

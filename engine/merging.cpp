@@ -26,11 +26,12 @@ constexpr std::size_t kBatch = 1024;
 class Merge {
  public:
   Merge(storage::Database& database, storage::GenerationStore& generations, const Catalog& catalog,
-        std::uint64_t generation, const std::filesystem::path& folder,
+        const IndexRequest& request, std::uint64_t generation, const std::filesystem::path& folder,
         const ProgressCallback& progress, const std::atomic<bool>* cancel)
       : database_(database),
         generations_(generations),
         catalog_(catalog),
+        request_(request),
         generation_(generation),
         folder_(folder),
         cancel_(cancel),
@@ -120,7 +121,7 @@ class Merge {
       std::ranges::copy(catalog_.vector(target, rows_[i]), vectors.row(i).begin());
     }
     check_cancelled();
-    index::build_index(vectors, catalog_.request().index)->save(folder_ / file);
+    index::build_index(vectors, request_.index)->save(folder_ / file);
   }
 
   void write_manifest() {
@@ -130,7 +131,7 @@ class Merge {
     manifest.generation = generation_;
     manifest.encoder_fingerprint = catalog_.encoder_fingerprint();
     manifest.dimension = static_cast<int>(catalog_.dimension());
-    manifest.index = to_json(catalog_.request().index);
+    manifest.index = index_to_json(request_);
     manifest.product_count = rows_.size();
     manifest.image_source = catalog_.image_source();
     manifest.catalog_file = catalog_.request().catalog_file;
@@ -147,6 +148,7 @@ class Merge {
   storage::Database& database_;
   storage::GenerationStore& generations_;
   const Catalog& catalog_;
+  const IndexRequest& request_;
   const std::uint64_t generation_;
   const std::filesystem::path& folder_;
   const std::atomic<bool>* const cancel_;
@@ -160,10 +162,11 @@ class Merge {
 
 IndexReport build_merged_generation(storage::Database& database,
                                     storage::GenerationStore& generations, const Catalog& catalog,
-                                    std::uint64_t generation, const std::filesystem::path& folder,
+                                    const IndexRequest& request, std::uint64_t generation,
+                                    const std::filesystem::path& folder,
                                     const ProgressCallback& progress,
                                     const std::atomic<bool>* cancel) {
-  return Merge(database, generations, catalog, generation, folder, progress, cancel).run();
+  return Merge(database, generations, catalog, request, generation, folder, progress, cancel).run();
 }
 
 }  // namespace vitrine::engine

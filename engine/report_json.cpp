@@ -3,13 +3,16 @@
 #include <array>
 
 #include "base/error.h"
+#include "engine/experiment_grid.h"
+#include "engine/experiment_report.h"
 
 namespace vitrine::engine {
 namespace {
 
 constexpr std::array kStages = {IndexStage::kReading, IndexStage::kEncoding, IndexStage::kBuilding,
-                                IndexStage::kPublishing};
-constexpr std::array kKinds = {JobKind::kReindex, JobKind::kMerge};
+                                IndexStage::kPublishing, IndexStage::kMeasuring};
+constexpr std::array kKinds = {JobKind::kReindex, JobKind::kMerge, JobKind::kExperiment,
+                               JobKind::kTune};
 constexpr std::array kStates = {JobState::kRunning, JobState::kSucceeded, JobState::kFailed,
                                 JobState::kCancelled, JobState::kInterrupted};
 
@@ -105,6 +108,8 @@ nlohmann::json to_json(const JobStatus& job) {
           {"state", to_string(job.state)},
           {"progress", to_json(job.progress)},
           {"report", job.report ? to_json(*job.report) : nlohmann::json()},
+          {"experiment", job.experiment ? to_json(*job.experiment) : nlohmann::json()},
+          {"tuning", job.tuning ? to_json(*job.tuning) : nlohmann::json()},
           {"error", job.error},
           {"created_at", job.created_at},
           {"finished_at", job.finished_at}};
@@ -119,6 +124,13 @@ JobStatus job_from_json(const nlohmann::json& json) try {
   job.state = from_name(kStates, json.at("state").get<std::string>());
   job.progress = progress_from_json(json.at("progress"));
   if (!json.at("report").is_null()) job.report = report_from_json(json.at("report"));
+  // Absent from what was written before there were experiments.
+  if (json.contains("experiment") && !json["experiment"].is_null()) {
+    job.experiment = experiment_from_json(json["experiment"]);
+  }
+  if (json.contains("tuning") && !json["tuning"].is_null()) {
+    job.tuning = tuning_from_json(json["tuning"]);
+  }
   json.at("error").get_to(job.error);
   json.at("created_at").get_to(job.created_at);
   json.at("finished_at").get_to(job.finished_at);
@@ -141,6 +153,31 @@ index::IndexSpec index_spec_from_json(const nlohmann::json& json) try {
   json.at("hnsw_m").get_to(spec.hnsw_m);
   json.at("ef_construction").get_to(spec.ef_construction);
   return spec;
+} catch (const nlohmann::json::exception& error) {
+  throw corruption(std::string("a stored index specification is malformed: ") + error.what());
+}
+
+nlohmann::json index_to_json(const IndexRequest& request) {
+  nlohmann::json json = to_json(request.index);
+  if (!request.tuned) return json;
+  for (const GridParameter& parameter : grid_parameters()) {
+    if (parameter.search == nullptr) continue;
+    json["tuned"][std::string(parameter.name)] = request.search.*(parameter.search);
+  }
+  return json;
+}
+
+void index_from_json(const nlohmann::json& json, IndexRequest& request) try {
+  request.index = index_spec_from_json(json);
+  const auto tuned = json.find("tuned");
+  request.tuned = tuned != json.end();
+  if (!request.tuned) return;
+  for (const GridParameter& parameter : grid_parameters()) {
+    if (parameter.search == nullptr) continue;
+    int& value = request.search.*(parameter.search);
+    value = tuned->value(std::string(parameter.name), value);
+  }
+  request.search.validate();
 } catch (const nlohmann::json::exception& error) {
   throw corruption(std::string("a stored index specification is malformed: ") + error.what());
 }

@@ -38,8 +38,10 @@ std::vector<QueryTerm> terms_of(const SearchRequest& request) {
   return one;
 }
 
-index::SearchOptions search_options(const SearchRequest& request) {
-  index::SearchOptions options;
+/// defaults: of the catalog.
+index::SearchOptions search_options(const SearchRequest& request,
+                                    index::SearchOptions defaults = {}) {
+  index::SearchOptions options = defaults;
   options.exact = request.exact;
   if (request.nprobe) options.nprobe = *request.nprobe;
   if (request.ef_search) options.ef_search = *request.ef_search;
@@ -254,7 +256,7 @@ SearchResponse search_catalog(const Engine& engine, const Catalog& catalog, Comp
                               const SearchRequest& request) {
   const auto start = Clock::now();
   const std::vector<QueryTerm> terms = terms_of(request);
-  index::SearchOptions options = search_options(request);
+  index::SearchOptions options = search_options(request, catalog.request().search);
   const std::uint64_t query_hash = hash_of(request, terms);
   const std::optional<Cursor> after = cursor_of(request, query_hash);
 
