@@ -12,6 +12,9 @@ std::span<const Command> commands() {
       Command{"classify", "Tell which of some labels fits an image best (zero-shot)", add_classify},
       Command{"encode", "Write the embeddings of texts or images to a .npy file", add_encode},
       Command{"evaluate", "Measure the checkpoint on a labelled catalogue", add_evaluate},
+      Command{"experiment", "Compare kinds of index and their parameters on a catalogue",
+              add_experiment},
+      Command{"tune", "Choose a catalogue's index for a recall, memory and latency", add_tune},
       Command{"bench", "Measure how fast this machine encodes", add_bench},
       Command{"info", "Show the checkpoint, the catalogues and the configuration", add_info},
   };

@@ -29,6 +29,8 @@ std::function<int()> add_search(CLI::App& subcommand);
 std::function<int()> add_classify(CLI::App& subcommand);
 std::function<int()> add_encode(CLI::App& subcommand);
 std::function<int()> add_evaluate(CLI::App& subcommand);
+std::function<int()> add_experiment(CLI::App& subcommand);
+std::function<int()> add_tune(CLI::App& subcommand);
 std::function<int()> add_bench(CLI::App& subcommand);
 std::function<int()> add_info(CLI::App& subcommand);
 

@@ -12,11 +12,10 @@
 #include "cli/commands.h"
 #include "cli/log.h"
 #include "cli/settings.h"
+#include "cli/text_lines.h"
 
 namespace vitrine::cli {
 namespace {
-
-constexpr std::uint64_t kMaxTextsBytes = 1ull << 30;
 
 struct Options {
   explicit Options(CLI::App& subcommand) : settings(subcommand) {}
@@ -25,29 +24,6 @@ struct Options {
   std::vector<std::string> images;
   bool raw = false;
 };
-
-/// The lines of the file; a last line may lack its newline. Carriage returns at the ends go.
-std::vector<std::string> read_lines(const std::string& path) {
-  const std::string bytes = read_file(path, kMaxTextsBytes);
-  std::vector<std::string> lines;
-  for (std::size_t start = 0; start < bytes.size();) {
-    const std::size_t end = std::min(bytes.find('\n', start), bytes.size());
-    std::string line = bytes.substr(start, end - start);
-    if (!line.empty() && line.back() == '\r') {
-      line.pop_back();
-    }
-    if (find_invalid_utf8(line)) {
-      throw invalid_argument(printable(path, 1000) + ":" + std::to_string(lines.size() + 1) +
-                             ": not UTF-8");
-    }
-    lines.push_back(std::move(line));
-    start = end + 1;
-  }
-  if (lines.empty()) {
-    throw invalid_argument(printable(path, 1000) + " is empty; it must hold a text a line");
-  }
-  return lines;
-}
 
 Matrix encode_lines(const engine::Engine& engine, const std::vector<std::string>& texts,
                     bool normalise) {

@@ -1,52 +1,16 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <csignal>
-#include <iostream>
 #include <memory>
 
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/log.h"
-#include "cli/progress_bar.h"
 #include "cli/settings.h"
+#include "cli/stage_progress.h"
 
 namespace vitrine::cli {
 namespace {
-
-std::atomic<bool> cancel_requested{false};  // set by the signal handler
-static_assert(std::atomic<bool>::is_always_lock_free);
-
-void request_cancel(int /*signal*/) { cancel_requested = true; }
-
-/// One bar a stage that takes time.
-class StageProgress {
- public:
-  explicit StageProgress(bool terminal) : terminal_(terminal) {}
-
-  void update(const engine::IndexProgress& progress) {
-    if (!bar_ || progress.stage != stage_) {
-      finish();
-      stage_ = progress.stage;
-      bar_ = std::make_unique<ProgressBar>(std::cerr, terminal_,
-                                           std::string(engine::to_string(stage_)));
-    }
-    bar_->update(progress.done, progress.total.value_or(0));
-  }
-
-  void finish() {
-    if (bar_) {
-      bar_->finish();
-      bar_.reset();
-    }
-  }
-
- private:
-  const bool terminal_;
-  engine::IndexStage stage_ = engine::IndexStage::kReading;
-  std::unique_ptr<ProgressBar> bar_;
-};
 
 std::string imported(std::uint64_t count) {
   return count > 0 ? fmt::format(", {} from a file of vectors", count) : "";
@@ -70,6 +34,22 @@ void print(const std::string& catalog, const engine::IndexReport& report) {
   }
   if (report.failures.size() < report.failed) {
     fmt::print("    and {} more\n", report.failed - report.failures.size());
+  }
+}
+
+/// Without a word about the index, a catalog that was tuned stays so.
+void keep_tuned_index(const engine::Engine& engine, engine::IndexRequest& request) {
+  for (const engine::CatalogSummary& summary : engine.catalogs()) {
+    if (summary.name != request.name || summary.generation == 0) continue;
+    const engine::IndexRequest before = engine.catalog(request.name)->request();
+    if (!before.tuned) return;
+    request.index = before.index;
+    request.search = before.search;
+    request.tuned = true;
+    fmt::print(
+        stderr,
+        "vitrine: the {} index that was tuned is kept; --kind and its parameters choose another\n",
+        before.index.kind);
   }
 }
 
@@ -145,19 +125,10 @@ std::function<int()> add_index(CLI::App& subcommand) {
     request.strict = options->strict;
 
     engine::Engine engine(engine_settings);
-    std::signal(SIGINT, request_cancel);
-    std::signal(SIGTERM, request_cancel);
-    StageProgress progress(::isatty(STDERR_FILENO) == 1);
-    engine::IndexReport report;
-    try {
-      report = engine.index_catalog(
-          request, [&](const engine::IndexProgress& now) { progress.update(now); },
-          &cancel_requested);
-    } catch (...) {
-      progress.finish();  // the error's line begins at the left
-      throw;
-    }
-    progress.finish();
+    if (!options->settings.is_given("index")) keep_tuned_index(engine, request);
+    const std::atomic<bool>& cancel = cancel_on_signals();
+    const engine::IndexReport report = with_progress(
+        [&](const auto& progress) { return engine.index_catalog(request, progress, &cancel); });
     print(options->catalog, report);
     return 0;
   };

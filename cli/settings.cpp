@@ -1,5 +1,6 @@
 #include "cli/settings.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/error.h"
@@ -63,6 +64,12 @@ std::optional<std::filesystem::path> Settings::file() const {
     return named->second;
   }
   return find_shipped("config/vitrine.toml");
+}
+
+bool Settings::is_given(const std::string& section) const {
+  return std::ranges::any_of(flags_, [&](const auto& flag) {
+    return flag->key.starts_with(section + ".") && subcommand_.count(flag->name) > 0;
+  });
 }
 
 config::Config Settings::load() const {

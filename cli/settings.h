@@ -25,6 +25,9 @@ class Settings {
   /// Adds a flag that sets a key. A bad value is a usage error that names the flag and the key.
   void add_flag(const std::string& flag, const std::string& key, const std::string& help);
 
+  /// Whether a flag was given that sets a key of a section, such as "index".
+  bool is_given(const std::string& section) const;
+
   /// Flags over environment over file over defaults. Reads the file and the environment now.
   config::Config load() const;
 

@@ -276,6 +276,78 @@ TEST_F(TheProgram, WritesEmbeddingsAsNpy) {
   expect_one_line(run({"encode", "--texts-file", "bad.txt", "-o", "e.npy"}).err, "bad.txt:2");
 }
 
+TEST_F(TheProgram, ComparesIndicesAndTunesACatalog) {
+  index_shop();
+  EXPECT_THAT(run({"search", "shop", "--text", "a red square", "--compare"}).out,
+              HasSubstr("3 of 3 exact hits found, recall 1.000"));
+  write("queries.txt", "a red square\na blue square\n");
+  const Arguments what = {"--queries", "queries.txt", "--k", "2",        "--kinds",
+                          "flat,ivf",  "--nlist",     "2",   "--nprobe", "1,2"};
+  Arguments experiment = {"experiment", "shop", "--out", "report"};
+  experiment.insert(experiment.end(), what.begin(), what.end());
+  const Outcome measured = run(experiment);
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  EXPECT_THAT(measured.out, HasSubstr("3 ways to search 3 embeddings"));
+  const auto report =
+      nlohmann::json::parse(read_file(folder_.path() / "report/report.json", 1 << 20));
+  EXPECT_EQ(report["measurements"].size(), 3u);
+  EXPECT_EQ(report["queries"], nlohmann::json::parse(R"([{"name": "texts", "count": 2}])"));
+  EXPECT_THAT(read_file(folder_.path() / "report/report.csv", 1 << 20), StartsWith("kind,nlist,"));
+  EXPECT_THAT(read_file(folder_.path() / "report/report.html", 1 << 20), HasSubstr("<svg"));
+
+  EXPECT_EQ(run({"encode", "--texts-file", "queries.txt", "-o", "queries.npy"}).exit_code, 0);
+  const Outcome by_vectors = run({"experiment", "shop", "--out", "report", "--queries",
+                                  "queries.npy", "--k", "2", "--kinds", "flat"});
+  ASSERT_EQ(by_vectors.exit_code, 0) << by_vectors.err;
+  EXPECT_EQ(nlohmann::json::parse(read_file(folder_.path() / "report/report.json", 1 << 20))
+                .at("queries")[0]["name"],
+            "vectors");
+
+  Arguments tune = {"tune", "shop", "--kinds", "ivf", "--recall", "0.01"};
+  tune.insert(tune.end(), what.begin(), what.begin() + 4);
+  tune.insert(tune.end(), what.begin() + 6, what.end());
+  Arguments dry = tune;
+  dry.emplace_back("--dry-run");
+  EXPECT_THAT(run(dry).out, AllOf(HasSubstr("ivf nlist=2"), HasSubstr("Nothing was changed")));
+  Arguments impossible = tune;
+  impossible.insert(impossible.end(), {"--bytes-per-vector", "1"});
+  const Outcome none = run(impossible);
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.out, HasSubstr("Nothing that was tried meets the goal"));
+  EXPECT_EQ(run({"tune", "shop", "--recall", "2"}).exit_code, 1);
+  const Outcome tuned = run(tune);
+  ASSERT_EQ(tuned.exit_code, 0) << tuned.err;
+  EXPECT_THAT(tuned.out, HasSubstr("generation 2 has this index now"));
+
+  // Indexing again keeps it, unless it says otherwise.
+  const Arguments index = {"index", "shop", "--file", "shop.jsonl", "--images", "photos"};
+  EXPECT_THAT(run(index).err, HasSubstr("the ivf index that was tuned is kept"));
+  EXPECT_THAT(run({"search", "shop", "--text", "a"}).out, HasSubstr("ivf index"));
+  Arguments flat = index;
+  flat.insert(flat.end(), {"--kind", "flat"});
+  EXPECT_EQ(run(flat).exit_code, 0);
+  EXPECT_THAT(run({"search", "shop", "--text", "a"}).out, HasSubstr("flat index"));
+}
+
+TEST_F(TheProgram, RefusesAnExperimentThatCannotBe) {
+  index_shop();
+  const std::vector<std::pair<Arguments, std::string>> cases{
+      {{"--kinds", "tree"}, "\"tree\""},       {{"--queries", "none.txt"}, "none.txt"},
+      {{"--queries", "none.npy"}, "none.npy"}, {{"--nprobe", "0"}, "nprobe is 0"},
+      {{"--out", "shop.jsonl"}, "shop.jsonl"},
+  };
+  for (const auto& [arguments, part] : cases) {
+    Arguments all = {"experiment", "shop"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const Outcome outcome = run(all);
+    EXPECT_EQ(outcome.exit_code, 1);
+    expect_one_line(outcome.err, part);
+  }
+  EXPECT_EQ(run({"experiment", "shop", "--k", "0"}).exit_code, 2);
+  EXPECT_EQ(run({"experiment", "none"}).exit_code, 1);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "none-experiment"));
+}
+
 TEST_F(TheProgram, EvaluatesALabelledCatalog) {
   index_shop();
   const Outcome outcome = run({"evaluate", "shop", "--attribute", "colour=a {} square", "--query",
