@@ -19,6 +19,12 @@ Response put_products(const Services& services, const Request& request);
 Response delete_product(const Services& services, const Request& request);
 Response start_merge(const Services& services, const Request& request);
 Response start_reindex(const Services& services, const Request& request);
+Response start_experiment(const Services& services, const Request& request);
+Response start_tuning(const Services& services, const Request& request);
+Response cancel_job(const Services& services, const Request& request);
+/// What an experiment or a tuning measured, as a page and as CSV.
+Response get_job_page(const Services& services, const Request& request);
+Response get_job_csv(const Services& services, const Request& request);
 Response get_job(const Services& services, const Request& request);
 Response list_jobs(const Services& services, const Request& request);
 Response get_health(const Services& services, const Request& request);

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <filesystem>
 
+#include "engine/experiment_report.h"
+#include "http/json.h"
 #include "http/url.h"
 
 namespace vitrine::http {
@@ -95,7 +97,15 @@ json job_json(const engine::JobStatus& job) {
                  {"created_at", text_or_null(job.created_at)},
                  {"finished_at", text_or_null(job.finished_at)}};
   if (job.report) result["report"] = report_json(*job.report);
+  if (job.experiment) result["report"] = engine::to_json(*job.experiment);
+  if (job.tuning) result["report"] = engine::to_json(*job.tuning);
   return result;
+}
+
+Response job_started(const engine::Engine& engine, const std::string& id) {
+  Response response = json_response(job_json(engine.job(id)), 202);
+  response.headers.emplace_back("Location", "/v1/admin/jobs/" + percent_encode(id));
+  return response;
 }
 
 std::string model_id(const engine::Engine& engine) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/engine.h"
+#include "http/message.h"
 
 /// How the engine's structs look in answers, where several endpoints show them.
 namespace vitrine::http {
@@ -17,6 +18,8 @@ nlohmann::json catalog_json(const engine::CatalogSummary& catalog);
 /// id, caption, attributes and image_url.
 nlohmann::json product_json(const std::string& catalog, const storage::Product& product);
 nlohmann::json job_json(const engine::JobStatus& job);
+/// 202 with the job and its Location.
+Response job_started(const engine::Engine& engine, const std::string& id);
 /// The id clients know the checkpoint by: the name of its folder.
 std::string model_id(const engine::Engine& engine);
 

@@ -9,8 +9,11 @@ Response list_jobs(const Services& services, const Request&) {
   nlohmann::json jobs = nlohmann::json::array();
   for (const engine::JobStatus& job : services.engine.jobs()) {
     nlohmann::json item = job_json(job);
-    // A list of jobs stays small: the failures are in the job itself.
-    if (item["report"].is_object()) item["report"].erase("failures");
+    // A list of jobs stays small: failures and measurements are in the job itself.
+    if (item["report"].is_object()) {
+      item["report"].erase("failures");
+      item["report"].erase("measurements");
+    }
     jobs.push_back(std::move(item));
   }
   return json_response({{"jobs", std::move(jobs)}});

@@ -5,7 +5,6 @@
 #include "http/endpoints/endpoints.h"
 #include "http/endpoints/json_views.h"
 #include "http/json.h"
-#include "http/url.h"
 
 namespace vitrine::http {
 namespace {
@@ -20,6 +19,11 @@ std::optional<engine::IndexRequest> read_overrides(const engine::Engine& engine,
   if (request.body.empty()) return std::nullopt;
   FieldReader fields(parse_json_body(request), "the reindex request");
   engine::IndexRequest result = engine.catalog(name)->request();
+  for (const char* field : {"index", "nlist", "hnsw_m", "ef_construction"}) {
+    if (!fields.has(field)) continue;
+    result.tuned = false;  // another index than the one that was chosen
+    result.search = {};
+  }
   if (const auto kind = fields.string("index")) result.index.kind = *kind;
   result.index.nlist = fields.integer("nlist", 0, kMaxNlist).value_or(result.index.nlist);
   result.index.hnsw_m = fields.integer("hnsw_m", 2, 256).value_or(result.index.hnsw_m);
@@ -36,10 +40,7 @@ std::optional<engine::IndexRequest> read_overrides(const engine::Engine& engine,
 Response start_reindex(const Services& services, const Request& request) {
   const std::string& name = request.path_parameter("catalog");
   const auto overrides = read_overrides(services.engine, name, request);
-  const std::string id = services.engine.start_reindex(name, overrides);
-  Response response = json_response(job_json(services.engine.job(id)), 202);
-  response.headers.emplace_back("Location", "/v1/admin/jobs/" + percent_encode(id));
-  return response;
+  return job_started(services.engine, services.engine.start_reindex(name, overrides));
 }
 
 }  // namespace vitrine::http

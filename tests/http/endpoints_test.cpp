@@ -87,6 +87,17 @@ INSTANTIATE_TEST_SUITE_P(Registry, EveryIndexKind, testing::ValuesIn(index::inde
 
 class Endpoints : public testing::Test {
  protected:
+  /// The job at a path once it has ended.
+  json await_job(const std::string& location) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    json job;
+    do {
+      job = server.get(location).json();
+      std::this_thread::yield();
+    } while (job["state"] == "running" && std::chrono::steady_clock::now() < deadline);
+    return job;
+  }
+
   TestServer server;
 };
 
@@ -537,12 +548,7 @@ TEST_F(Endpoints, ReindexRunsAsAJob) {
   ASSERT_EQ(started.status, 202) << started.body;
   const std::string location = started.header("location");
   EXPECT_EQ(location, "/v1/admin/jobs/" + started.json()["id"].get<std::string>());
-  json job;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  do {
-    job = server.get(location).json();
-    std::this_thread::yield();
-  } while (job["state"] == "running" && std::chrono::steady_clock::now() < deadline);
+  const json job = await_job(location);
   ASSERT_EQ(job["state"], "succeeded") << job;
   EXPECT_EQ(job["report"]["indexed"], 12);
   EXPECT_EQ(job["report"]["cached"], 12);
@@ -554,17 +560,109 @@ TEST_F(Endpoints, ReindexCanChangeTheIndexButNotTheFiles) {
   const Answer started =
       server.post_json("/v1/admin/catalogs/shop/reindex", {{"index", "hnsw"}, {"hnsw_m", 8}});
   ASSERT_EQ(started.status, 202) << started.body;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (server.get(started.header("location")).json()["state"] == "running" &&
-         std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::yield();
-  }
+  await_job(started.header("location"));
   EXPECT_EQ(server.get("/v1/catalogs/shop").json()["index"], "hnsw");
   for (const json& body : {json{{"index", "tree"}}, json{{"catalog_file", "/etc/passwd"}},
                            json{{"hnsw_m", 1}}, json{{"strict", "yes"}}}) {
     problem_detail(server.post_json("/v1/admin/catalogs/shop/reindex", body), 400);
   }
   problem_detail(server.request("POST", "/v1/admin/catalogs/none/reindex"), 404);
+}
+
+/// Small enough for twelve products.
+json small_experiment() {
+  return {{"queries", "images"},
+          {"query_count", 4},
+          {"k", 3},
+          {"kinds", {"flat", "ivf"}},
+          {"parameters", {{"nlist", {2}}, {"nprobe", {1, 2}}}}};
+}
+
+TEST_F(Endpoints, ExperimentsRunAsJobsWithAPageAndCsv) {
+  const Answer started = server.post_json("/v1/admin/catalogs/shop/experiment", small_experiment());
+  ASSERT_EQ(started.status, 202) << started.body;
+  const std::string location = started.header("location");
+  const json job = await_job(location);
+  ASSERT_EQ(job["state"], "succeeded") << job;
+  EXPECT_EQ(job["kind"], "experiment");
+  EXPECT_EQ(job["progress"]["stage"], "measuring");
+  EXPECT_EQ(job["report"]["vectors"], 8);
+  ASSERT_EQ(job["report"]["measurements"].size(), 3U);
+  EXPECT_EQ(job["report"]["measurements"][0]["kind"], "flat");
+  EXPECT_EQ(job["report"]["measurements"][0]["recall"], 1);
+  const json listed = server.get("/v1/admin/jobs").json()["jobs"][0];
+  EXPECT_FALSE(listed["report"].contains("measurements"));
+
+  const Answer page = server.get(location + "/report.html");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.header("content-type"), "text/html; charset=utf-8");
+  EXPECT_THAT(page.header("content-security-policy"), HasSubstr("default-src 'none'"));
+  EXPECT_THAT(page.body, AllOf(HasSubstr("<svg"), HasSubstr("nprobe 2")));
+  const Answer csv = server.get(location + "/report.csv");
+  EXPECT_EQ(csv.header("content-type"), "text/csv; charset=utf-8");
+  EXPECT_EQ(std::ranges::count(csv.body, '\n'), 4);
+
+  const Answer reindex = server.request("POST", "/v1/admin/catalogs/shop/reindex");
+  await_job(reindex.header("location"));
+  EXPECT_THAT(problem_detail(server.get(reindex.header("location") + "/report.html"), 404),
+              HasSubstr("measures nothing"));
+  problem_detail(server.get("/v1/admin/jobs/none/report.csv"), 404);
+}
+
+TEST_F(Endpoints, ExperimentsSayWhatIsWrong) {
+  const auto detail = [&](const json& change, const char* path = "experiment") {
+    json body = small_experiment();
+    body.update(change);
+    return problem_detail(server.post_json(std::string("/v1/admin/catalogs/shop/") + path, body),
+                          400);
+  };
+  EXPECT_THAT(detail({{"k", 0}}), HasSubstr("\"k\""));
+  EXPECT_THAT(detail({{"kinds", {"tree"}}}), HasSubstr("\"tree\""));
+  EXPECT_THAT(detail({{"queries", "dreams"}}), HasSubstr("\"dreams\""));
+  EXPECT_THAT(detail({{"texts", {"red"}}}), HasSubstr("exclude each other"));
+  EXPECT_THAT(detail({{"parameters", {{"nprobe", {0}}}}}), HasSubstr("nprobe is 0"));
+  EXPECT_THAT(detail({{"parameters", {{"nprobe", {1e18}}}}}), HasSubstr("integers"));
+  EXPECT_THAT(detail({{"parameters", {{"nprobe", 7}}}}), HasSubstr("list of integers"));
+  EXPECT_THAT(detail({{"parameters", {{"speed", {7}}}}}), HasSubstr("\"speed\""));
+  EXPECT_THAT(detail({{"recall", 0.9}}), HasSubstr("\"recall\""));
+  EXPECT_THAT(detail({{"recall", 1.5}}, "tune"), HasSubstr("recall is 1.5"));
+  EXPECT_THAT(detail({{"memory_mb", -1}}, "tune"), HasSubstr("memory_mb is -1"));
+  problem_detail(server.post_json("/v1/admin/catalogs/none/experiment", small_experiment()), 404);
+  problem_detail(server.post_json("/v1/admin/catalogs/none/tune", small_experiment()), 404);
+}
+
+TEST_F(Endpoints, TuningAppliesItsChoiceUnlessItIsDry) {
+  json body = small_experiment();
+  body.update({{"kinds", {"ivf"}}, {"recall", 0.01}, {"dry_run", true}});
+  const Answer dry = server.post_json("/v1/admin/catalogs/shop/tune", body);
+  ASSERT_EQ(dry.status, 202) << dry.body;
+  json job = await_job(dry.header("location"));
+  ASSERT_EQ(job["state"], "succeeded") << job;
+  EXPECT_EQ(job["report"]["choice"]["chosen"], 0);
+  EXPECT_EQ(job["report"]["goal"]["recall"], 0.01);
+  EXPECT_TRUE(job["report"]["applied_generation"].is_null());
+  EXPECT_EQ(server.get("/v1/catalogs/shop").json()["index"], "flat");
+
+  body["dry_run"] = false;
+  job = await_job(server.post_json("/v1/admin/catalogs/shop/tune", body).header("location"));
+  ASSERT_EQ(job["state"], "succeeded") << job;
+  const json catalog = server.get("/v1/catalogs/shop").json();
+  EXPECT_EQ(catalog["index"], "ivf");
+  EXPECT_EQ(catalog["generation"], job["report"]["applied_generation"]);
+  EXPECT_THAT(server.get("/v1/admin/jobs/" + job["id"].get<std::string>() + "/report.html").body,
+              HasSubstr("The choice"));
+}
+
+TEST_F(Endpoints, JobsCanBeCancelled) {
+  json body = small_experiment();
+  body["parameters"]["nprobe"] = json::array();
+  for (int nprobe = 1; nprobe <= 1900; ++nprobe) body["parameters"]["nprobe"].push_back(nprobe);
+  const Answer started = server.post_json("/v1/admin/catalogs/shop/experiment", body);
+  ASSERT_EQ(started.status, 202) << started.body;
+  const Answer cancelled = server.request("POST", started.header("location") + "/cancel");
+  EXPECT_EQ(cancelled.status, 202);
+  EXPECT_EQ(await_job(started.header("location"))["state"], "cancelled");
+  problem_detail(server.request("POST", "/v1/admin/jobs/none/cancel"), 404);
 }
 
 TEST_F(Endpoints, AdminRefusesForeignPages) {
