@@ -16,21 +16,23 @@ namespace {
 
 constexpr float kLargestCode = 127;
 constexpr int kCodeOfZero = 128;
+/// What the upper half of a code stands for is 16 times it less this: the lower half is 8 at a
+/// mean.
+constexpr int kUpperOfZero = 120;
 /// Adding it to a float of few bits drops what is behind the point, rounding to the nearest.
 constexpr float kRounder = 1.5F * (1 << 23);
 /// Lengths below it have squares that vanish.
 constexpr double kLeastSquareRoot = 1e-15;
 /// 127 in the upper byte of a query's 16 bits.
-constexpr double kLargestStep = 127.0 * 256.0;
+constexpr float kLargestStep = 127.0F * 256.0F;
 /// Vectors of a sample that is centre enough for all.
 constexpr std::size_t kMeanSample = 20'000;
 constexpr std::size_t kRowsATask = 1024;
 
 /// Half a unit in the last place of 1.
 const double kUnit = std::ldexp(1.0, -24);
-/// Lengths are 1 within 1e-3 (VectorIndex), so that a vector is at most this long, and at most
-/// twice this far from the mean.
-constexpr double kMostLength = 1.001;
+/// Lengths are 1 within 1e-3 (VectorIndex), or less. A little more, for what measuring them lost.
+constexpr double kMostLength = 1.0015;
 
 float rounded_up(double value) {
   return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
@@ -52,6 +54,12 @@ std::vector<float> mean_of_sample(const VectorTable& vectors) {
   return mean;
 }
 
+double length_of(const std::vector<float>& vector) {
+  double squares = 0;
+  for (const float value : vector) squares += static_cast<double>(value) * value;
+  return std::sqrt(squares);
+}
+
 float largest_magnitude(const float* values, std::size_t count) {
   constexpr std::size_t kLanes = 8;  // one chain of comparisons would wait for each
   float largest[kLanes] = {};
@@ -66,65 +74,108 @@ float largest_magnitude(const float* values, std::size_t count) {
   return *std::max_element(largest, largest + kLanes);
 }
 
-std::size_t padded(std::size_t size) {
-  return (size + kCodeAlignment - 1) / kCodeAlignment * kCodeAlignment;
+std::size_t padded(std::size_t size, std::size_t unit = kCodeAlignment) {
+  return (size + unit - 1) / unit * unit;
+}
+
+/// The length of a vector at most, from the float32 sum of its squares: the sum of so many errs by
+/// a part in 2^24 for each, and each element by one part of the largest one, whose scale it had.
+float length_at_most(float squares, std::size_t count, float largest) {
+  const auto elements = static_cast<double>(count);
+  const double length = std::sqrt(static_cast<double>(squares) * (1 + (elements + 2) * kUnit));
+  const double rounding =
+      2 * kUnit * static_cast<double>(largest) * std::sqrt(elements) + kLeastSquareRoot;
+  return rounded_up(length + rounding);
+}
+
+/// Splits codes in halves. codes: [2 * width]. upper, lower: [width].
+void split(const std::uint8_t* codes, std::size_t width, std::uint8_t* upper, std::uint8_t* lower) {
+  for (std::size_t i = 0; i < width; i += kCodeAlignment, codes += kCodeBlock) {
+    for (std::size_t j = 0; j < kCodeAlignment; ++j) {
+      const unsigned first = codes[j];
+      const unsigned second = codes[kCodeAlignment + j];
+      upper[i + j] = static_cast<std::uint8_t>(first >> 4 | (second & 0xf0));
+      lower[i + j] = static_cast<std::uint8_t>((first & 0x0f) | (second << 4));
+    }
+  }
 }
 
 }  // namespace
 
+/// For one row at a time.
+struct CodeTable::Scratch {
+  Scratch(std::size_t dimension, std::size_t width)
+      : rotated(dimension), lost(dimension), codes(2 * width, kCodeOfZero) {}
+
+  std::vector<float> rotated;
+  std::vector<float> lost;
+  std::vector<std::uint8_t> codes;  // those beyond the dimension stay kCodeOfZero
+};
+
 struct CodeTable::Arrays {
-  LargeArray<std::uint8_t> codes;
+  LargeArray<std::uint8_t> upper;
+  LargeArray<std::uint8_t> lower;
   LargeArray<float> scales;
   LargeArray<float> errors;
+  LargeArray<float> rough_errors;
 };
 
 CodeTable::CodeTable(const VectorTable& vectors)
     : dimension_(vectors.dimension()),
-      width_(padded(vectors.dimension())),
+      width_(padded(vectors.dimension(), kCodeBlock) / 2),
       rotation_(vectors.dimension()),
       mean_(mean_of_sample(vectors)),
+      mean_length_(length_of(mean_) * 1.000001),
       size_(vectors.size()) {
   const auto arrays = std::make_shared<Arrays>();
-  arrays->codes = LargeArray<std::uint8_t>(size_ * width_);
+  arrays->upper = LargeArray<std::uint8_t>(size_ * width_);
+  arrays->lower = LargeArray<std::uint8_t>(size_ * width_);
   arrays->scales = LargeArray<float>(size_);
   arrays->errors = LargeArray<float>(size_);
+  arrays->rough_errors = LargeArray<float>(size_);
   const std::size_t tasks = (vectors.size() + kRowsATask - 1) / kRowsATask;
   parallel_for(tasks, threads_for(vectors.size() * dimension_ * 16), [&](std::size_t task) {
-    std::vector<float> rotated(dimension_);
+    Scratch scratch(dimension_, width_);
     const std::size_t last = std::min(vectors.size(), (task + 1) * kRowsATask);
     for (std::size_t place = task * kRowsATask; place < last; ++place) {
-      encode_row(vectors.at(place), place, *arrays, rotated.data());
+      encode_row(vectors.at(place), place, *arrays, scratch);
     }
   });
-  codes_ = arrays->codes.data();
+  upper_ = arrays->upper.data();
+  lower_ = arrays->lower.data();
   scales_ = arrays->scales.data();
   errors_ = arrays->errors.data();
+  rough_errors_ = arrays->rough_errors.data();
   owner_ = arrays;
 }
 
 CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimension,
                      std::shared_ptr<const void> owner)
     : dimension_(dimension),
-      width_(padded(dimension)),
+      width_(padded(dimension, kCodeBlock) / 2),
       rotation_(dimension),
       mean_(dimension),
       size_(size),
       owner_(std::move(owner)) {
   const std::size_t mean_bytes = padded(dimension * sizeof(float));
   const std::size_t number_bytes = padded(size * sizeof(float));
-  if (bytes.size() != mean_bytes + 2 * number_bytes + size * width_) {
+  if (bytes.size() != mean_bytes + 3 * number_bytes + 2 * size * width_) {
     throw corruption("its codes do not fit its vectors");
   }
   std::memcpy(mean_.data(), bytes.data(), dimension * sizeof(float));
+  mean_length_ = length_of(mean_) * 1.000001;
   const char* at = bytes.data() + mean_bytes;
   scales_ = reinterpret_cast<const float*>(at);
   errors_ = reinterpret_cast<const float*>(at + number_bytes);
-  codes_ = reinterpret_cast<const std::uint8_t*>(at + 2 * number_bytes);
+  rough_errors_ = reinterpret_cast<const float*>(at + 2 * number_bytes);
+  upper_ = reinterpret_cast<const std::uint8_t*>(at + 3 * number_bytes);
+  lower_ = upper_ + size * width_;
   // Whatever else a file says, scores are then finite: they are sorted.
   const auto possible = [](float value) { return std::abs(value) <= 4.0F; };
   if (!std::all_of(mean_.begin(), mean_.end(), possible) ||
       !std::all_of(scales_, scales_ + size_, possible) ||
-      !std::all_of(errors_, errors_ + size_, possible)) {
+      !std::all_of(errors_, errors_ + size_, possible) ||
+      !std::all_of(rough_errors_, rough_errors_ + size_, possible)) {
     throw corruption("its codes are not those of unit vectors");
   }
 }
@@ -137,79 +188,97 @@ void CodeTable::write_to(const std::function<void(std::string_view)>& write) con
   write_padded(mean_.data(), dimension_ * sizeof(float));
   write_padded(scales_, size_ * sizeof(float));
   write_padded(errors_, size_ * sizeof(float));
-  write_padded(codes_, size_ * width_);
+  write_padded(rough_errors_, size_ * sizeof(float));
+  write_padded(upper_, size_ * width_);
+  write_padded(lower_, size_ * width_);
 }
 
 void CodeTable::encode_row(const float* vector, std::size_t place, Arrays& arrays,
-                           float* rotated) const {
+                           Scratch& scratch) const {
+  float* rotated = scratch.rotated.data();
   for (std::size_t i = 0; i < dimension_; ++i) rotated[i] = vector[i] - mean_[i];
   rotation_.apply(rotated);
   const float largest = largest_magnitude(rotated, dimension_);
   const float scale = largest / kLargestCode;
   const float steps = largest > 0 ? kLargestCode / largest : 0.0F;
-  std::uint8_t* code = arrays.codes.data() + place * width_;
+  std::uint8_t* codes = scratch.codes.data();
+  float* lost = scratch.lost.data();
+  float* roughly_lost = rotated;
   for (std::size_t i = 0; i < dimension_; ++i) {
     const float nearest = (rotated[i] * steps + kRounder) - kRounder;
-    code[i] = static_cast<std::uint8_t>(static_cast<int>(nearest) + kCodeOfZero);
-    rotated[i] -= scale * nearest;  // what is lost
+    const int code = static_cast<int>(nearest) + kCodeOfZero;
+    codes[i] = static_cast<std::uint8_t>(code);
+    lost[i] = rotated[i] - scale * nearest;
+    roughly_lost[i] = rotated[i] - scale * static_cast<float>((code & ~15) - kUpperOfZero);
   }
-  const float squares = inner_product_kernel().pair(rotated, rotated, dimension_);
-  std::fill(code + dimension_, code + width_, static_cast<std::uint8_t>(kCodeOfZero));
+  split(codes, width_, arrays.upper.data() + place * width_, arrays.lower.data() + place * width_);
+  const InnerProductKernel& kernel = inner_product_kernel();
   arrays.scales[place] = scale;
-  // The sum of so many squares errs by a part in 2^24 for each, and each element lost by one part
-  // of the largest element.
-  const auto count = static_cast<double>(dimension_);
-  const double length = std::sqrt(static_cast<double>(squares) * (1 + (count + 2) * kUnit));
-  const double rounding =
-      2 * kUnit * static_cast<double>(largest) * std::sqrt(count) + kLeastSquareRoot;
-  arrays.errors[place] = rounded_up(length + rounding);
+  arrays.errors[place] = length_at_most(kernel.pair(lost, lost, dimension_), dimension_, largest);
+  arrays.rough_errors[place] =
+      length_at_most(kernel.pair(roughly_lost, roughly_lost, dimension_), dimension_, largest);
+}
+
+void CodeTable::unpack(std::size_t place, std::int8_t* out) const {
+  const auto less_128 = [](unsigned code) { return static_cast<std::int8_t>(code ^ 0x80U); };
+  const std::uint8_t* upper = upper_ + place * width_;
+  const std::uint8_t* lower = lower_ + place * width_;
+  for (std::size_t i = 0; i < width_; i += kCodeAlignment, out += kCodeBlock) {
+    for (std::size_t j = 0; j < kCodeAlignment; ++j) {
+      const unsigned high = upper[i + j];
+      const unsigned low = lower[i + j];
+      out[j] = less_128((high << 4 & 0xf0) | (low & 0x0f));
+      out[kCodeAlignment + j] = less_128((high & 0xf0) | low >> 4);
+    }
+  }
 }
 
 QueryCode CodeTable::encode_query(const float* query) const {
+  const InnerProductKernel& kernel = inner_product_kernel();
   QueryCode code;
-  code.high.assign(width_, 0);
-  code.low.assign(width_, 0);
-  double base = 0;
-  for (std::size_t i = 0; i < dimension_; ++i) {
-    base += static_cast<double>(query[i]) * static_cast<double>(mean_[i]);
-  }
-  code.base = static_cast<float>(base);
+  code.high.assign(2 * width_, 0);
+  code.low.assign(2 * width_, 0);
+  code.base = kernel.pair(query, mean_.data(), dimension_);
 
   std::vector<float> rotated(query, query + dimension_);
   rotation_.apply(rotated.data());
-  const double largest = largest_magnitude(rotated.data(), dimension_);
-  const auto step = static_cast<float>(largest / kLargestStep);
-  code.step = step;
-  const double inverse = step > 0 ? 1.0 / static_cast<double>(step) : 0.0;
-  double squares = 0;
-  double lost_squares = 0;
-  std::int32_t sum_high = 0;
-  std::int32_t sum_low = 0;
+  const float largest = largest_magnitude(rotated.data(), dimension_);
+  code.step = largest / kLargestStep;
+  const float inverse = largest > 0 ? kLargestStep / largest : 0.0F;
+  std::vector<float> lost(dimension_);
+  std::vector<float> roughly_lost(dimension_);
   for (std::size_t i = 0; i < dimension_; ++i) {
-    const double value = rotated[i];
-    const int steps = static_cast<int>(value * inverse + (value < 0 ? -0.5 : 0.5));
-    const int high = std::clamp((steps + 128) >> 8, -127, 127);
-    const int low = std::clamp(steps - 256 * high, -128, 127);
+    const auto steps = static_cast<int>((rotated[i] * inverse + kRounder) - kRounder);
+    const int high = (steps + 128) >> 8;  // of at most 127 * 256 + 1
+    const int low = steps - 256 * high;
     code.high[i] = static_cast<std::int8_t>(high);
     code.low[i] = static_cast<std::int8_t>(low);
-    sum_high += high;
-    sum_low += low;
-    const double lost = value - static_cast<double>(step) * (256 * high + low);
-    squares += value * value;
-    lost_squares += lost * lost;
+    code.high_sum += high;
+    code.low_sum += low;
+    lost[i] = rotated[i] - code.step * static_cast<float>(steps);
+    roughly_lost[i] = rotated[i] - code.step * static_cast<float>(256 * high);
   }
-  code.high_offset = kCodeOfZero * sum_high;
-  code.low_offset = kCodeOfZero * sum_low;
+  const auto bound_of = [&](const std::vector<float>& vector) -> double {
+    return length_at_most(kernel.pair(vector.data(), vector.data(), dimension_), dimension_,
+                          largest);
+  };
 
   // What rounding adds, in the words of CodeTable's bound.
-  const double length = std::sqrt(squares);
-  const double radius = 2 * kMostLength * 1.01;  // |scale * (code - 128)|, |R (x - mean)|
-  const double of_query = std::sqrt(lost_squares) * radius;
+  const double radius = kMostLength + mean_length_;  // |R (x - mean)|
   const double of_rotation = 2 * (rotation_.rounding() + kUnit) * radius * kMostLength;
-  const double of_score = 8 * kUnit * (radius * kMostLength + std::abs(base));
-  const double of_kernel = static_cast<double>(dimension_ + 16) * kUnit * kMostLength * kMostLength;
-  code.length = rounded_up(length * 1.000001);
-  code.slack = rounded_up((of_query + of_rotation + of_score + of_kernel) * 1.01);
+  const double of_score =
+      16 * kUnit * (radius * kMostLength + std::abs(static_cast<double>(code.base)));
+  const double of_kernels =  // query . x and query . mean
+      2 * static_cast<double>(dimension_ + 16) * kUnit * kMostLength * kMostLength;
+  const double of_rounding = of_rotation + of_score + of_kernels;
+  const double length = bound_of(rotated) * 1.000001;
+  const double lost_length = bound_of(lost);
+  const double roughly_lost_length = bound_of(roughly_lost);
+  // |x' - mean| <= |x - mean| + |x - x'|
+  code.length = rounded_up(length + lost_length);
+  code.slack = rounded_up((lost_length * radius + of_rounding) * 1.01);
+  code.rough_length = rounded_up(length + roughly_lost_length);
+  code.rough_slack = rounded_up((roughly_lost_length * radius + of_rounding) * 1.01);
   return code;
 }
 

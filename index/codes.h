@@ -12,28 +12,34 @@
 
 namespace vitrine::index {
 
-/// A query for comparison with codes. See CodeTable.
+/// A query for comparison with codes, in 16 bits an element. See CodeTable.
 struct QueryCode {
-  std::vector<std::int8_t> high;  ///< [width]: the query's elements / 256 steps, to the nearest
-  std::vector<std::int8_t> low;   ///< [width]: what is left, in steps
-  std::int32_t high_offset = 0;   ///< 128 times the sum of high, to be taken from a product
-  std::int32_t low_offset = 0;    ///< the same of low
-  float base = 0;                 ///< query . mean
+  std::vector<std::int8_t> high;  ///< [2 * width]: the query's elements / 256 steps, to the nearest
+  std::vector<std::int8_t> low;   ///< [2 * width]: what is left, in steps
+  std::int32_t high_sum = 0;      ///< of all elements of high
+  std::int32_t low_sum = 0;
+  float base = 0;  ///< query . mean
   float step = 0;
-  /// |query . x - score(x)| <= length * error(x) + slack, where query . x is what any kernel of
-  /// inner_product.h says.
+  /// With query . x being what any kernel of inner_product.h says,
+  ///   |query . x - score(x)| <= length * error(x) + slack
+  ///   |query . x - rough_score(x)| <= rough_length * rough_error(x) + rough_slack
   float length = 0;
   float slack = 0;
+  float rough_length = 0;
+  float rough_slack = 0;
 
-  /// What 16 bits of the query say. dot_high, dot_low: products of code_dot.h.
-  float score(float scale, std::int32_t dot_high, std::int32_t dot_low) const {
-    const auto high_part = static_cast<float>(dot_high - high_offset);
-    const auto low_part = static_cast<float>(dot_low - low_offset);
-    return base + scale * step * (256.0F * high_part + low_part);
+  /// What the upper bytes of the query and the upper halves of a code say. upper_high: their
+  /// product.
+  float rough_score(float scale, std::int32_t upper_high) const {
+    return base + scale * step * 2048.0F * static_cast<float>(2 * upper_high - 15 * high_sum);
   }
-  /// What its upper 8 bits say: enough to walk a graph by.
-  float score(float scale, std::int32_t dot_high) const {
-    return base + scale * step * 256.0F * static_cast<float>(dot_high - high_offset);
+  /// What all bits say. upper_high, lower_high, ...: products of a half of the code and a byte of
+  /// the query.
+  float score(float scale, std::int32_t upper_high, std::int32_t lower_high, std::int32_t upper_low,
+              std::int32_t lower_low) const {
+    const auto high_part = static_cast<float>(16 * upper_high + lower_high - 128 * high_sum);
+    const auto low_part = static_cast<float>(16 * upper_low + lower_low - 128 * low_sum);
+    return base + scale * step * (256.0F * high_part + low_part);
   }
 };
 
@@ -44,12 +50,16 @@ struct QueryCode {
 /// query q' = R^T (step * (256 high + low)) Cauchy and Schwarz give
 ///   |<q, x> - <q', x'>| <= |q| |x - x'| + |q - q'| |x' - mean|
 /// and rounding (of the rotation, of score() and of the float32 kernel itself) is bounded in turn.
+///
+/// A code is 16 * upper + lower. The two halves lie apart, so that whoever is content with the
+/// upper one, which stands for x'' = mean + R^T (scale * (16 upper - 120)) and has a rough_error
+/// of its own, reads half a byte an element.
 /// Immutable; any thread may read.
 class CodeTable {
  public:
   CodeTable() = default;
-  /// vectors: of unit length within 1e-3. Uses the OpenMP threads of the calling thread; the codes
-  /// do not depend on their number.
+  /// vectors: at least one, none longer than 1.001. Uses the OpenMP threads of the calling thread;
+  /// the codes do not depend on their number.
   explicit CodeTable(const VectorTable& vectors);
 
   /// What write_to() wrote, not copied: bytes must start at a multiple of kCodeAlignment in memory,
@@ -59,41 +69,56 @@ class CodeTable {
   /// Hands the codes to write, piece by piece.
   void write_to(const std::function<void(std::string_view)>& write) const;
 
-  /// Bytes of a code: the dimension, rounded up to a multiple of kCodeAlignment.
+  /// Bytes of half a code: the dimension, rounded up to a multiple of kCodeBlock, / 2.
   std::size_t width() const { return width_; }
   std::size_t size() const { return size_; }
+  /// [size(), width()], rows of a CodeDotKernel.
+  const std::uint8_t* upper() const { return upper_; }
   /// [size(), width()]
-  const std::uint8_t* codes() const { return codes_; }
+  const std::uint8_t* lower() const { return lower_; }
   /// [dimension]
   const std::vector<float>& mean() const { return mean_; }
   /// [size()]
   const float* scales() const { return scales_; }
   /// [size()]
   const float* errors() const { return errors_; }
+  /// [size()]
+  const float* rough_errors() const { return rough_errors_; }
 
-  /// Makes a code likely to be near the CPU soon.
-  void prefetch(std::size_t place) const {
-    const std::uint8_t* code = codes_ + place * width_;
-    for (std::size_t i = 0; i < width_; i += 64) __builtin_prefetch(code + i);
+  /// A code less 128, put together again, as the query of a CodeDotKernel. out: [2 * width()].
+  void unpack(std::size_t place, std::int8_t* out) const;
+
+  /// Makes the upper half of a code, and its scale, likely to be near the CPU soon.
+  void prefetch_upper(std::size_t place) const {
+    prefetch(upper_ + place * width_);
+    __builtin_prefetch(scales_ + place);
   }
+  void prefetch_lower(std::size_t place) const { prefetch(lower_ + place * width_); }
 
   /// query: [dimension], of unit length within 1e-3.
   QueryCode encode_query(const float* query) const;
 
  private:
   struct Arrays;
+  struct Scratch;
 
-  void encode_row(const float* vector, std::size_t place, Arrays& arrays, float* rotated) const;
+  void encode_row(const float* vector, std::size_t place, Arrays& arrays, Scratch& scratch) const;
+  void prefetch(const std::uint8_t* row) const {
+    for (std::size_t i = 0; i < width_; i += 64) __builtin_prefetch(row + i);
+  }
 
   std::size_t dimension_ = 0;
   std::size_t width_ = 0;
   Rotation rotation_{1};
   std::vector<float> mean_;  // [dimension], of a sample
+  double mean_length_ = 0;   // at least
   std::size_t size_ = 0;
-  const std::uint8_t* codes_ = nullptr;
+  const std::uint8_t* upper_ = nullptr;
+  const std::uint8_t* lower_ = nullptr;
   const float* scales_ = nullptr;
   const float* errors_ = nullptr;
-  std::shared_ptr<const void> owner_;  // of what the three point to
+  const float* rough_errors_ = nullptr;
+  std::shared_ptr<const void> owner_;  // of what the five point to
 };
 
 }  // namespace vitrine::index

@@ -68,6 +68,32 @@ class alignas(64) Candidates {
   std::size_t next_pruning_ = kFirstPruning;
 };
 
+/// Offers places by all bits of their codes, and of the query. upper_high: the products of the
+/// codes' upper halves with the query's upper bytes. places: at most kMostTilePlaces.
+void offer_places(const CodeTable& codes, const QueryCode& query,
+                  std::span<const std::int32_t> places, const std::int32_t* upper_high,
+                  Candidates& candidates) {
+  const CodeDotKernel& kernel = code_dot_kernel();
+  std::int32_t lower_high[kMostTilePlaces];
+  std::int32_t upper_low[kMostTilePlaces];
+  std::int32_t lower_low[kMostTilePlaces];
+  const auto multiply = [&](const std::vector<std::int8_t>& weights, const std::uint8_t* halves,
+                            std::int32_t* products) {
+    kernel.gathered(weights.data(), halves, places.data(), places.size(), codes.width(), products);
+  };
+  multiply(query.low, codes.upper(), upper_low);
+  multiply(query.high, codes.lower(), lower_high);
+  multiply(query.low, codes.lower(), lower_low);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const auto place = static_cast<std::size_t>(places[i]);
+    const float score = query.score(codes.scales()[place], upper_high[i], lower_high[i],
+                                    upper_low[i], lower_low[i]);
+    const float error = query.length * codes.errors()[place] + query.slack;
+    if (score + error < candidates.enough()) continue;
+    candidates.offer(score - error, score + error, places[i]);
+  }
+}
+
 /// Places [first, first + count), or those of them that are listed.
 struct Tile {
   std::size_t first = 0;
@@ -94,6 +120,7 @@ void for_each_tile(const SearchTables& tables, std::span<const PlaceRange> range
   }
   tile.all = false;
   const auto add = [&](std::size_t place) {
+    tables.codes->prefetch_upper(place);
     tile.places[tile.count++] = static_cast<std::int32_t>(place);
     if (tile.count < most) return;
     visit(std::as_const(tile));
@@ -112,41 +139,42 @@ void for_each_tile(const SearchTables& tables, std::span<const PlaceRange> range
   if (tile.count > 0) visit(std::as_const(tile));
 }
 
+/// Offers the tile's vectors whose rough scores leave it open whether they are among the k best.
 void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
                Candidates& candidates) {
   const CodeDotKernel& kernel = code_dot_kernel();
   const std::size_t width = codes.width();
-  std::int32_t high[kMostTilePlaces];
-  std::int32_t low[kMostTilePlaces];
+  const float* scales = codes.scales();
+  const float* errors = codes.rough_errors();
+  std::int32_t products[kMostTilePlaces];
+  float most[kMostTilePlaces];
   if (tile.all) {
-    const std::uint8_t* first = codes.codes() + tile.first * width;
-    kernel.contiguous(query.high.data(), query.low.data(), first, tile.count, width, high, low);
-  } else {
-    kernel.gathered(query.high.data(), codes.codes(), tile.places, tile.count, width, high);
-    kernel.gathered(query.low.data(), codes.codes(), tile.places, tile.count, width, low);
-  }
-  float scores[kMostTilePlaces];
-  float errors[kMostTilePlaces];
-  if (tile.all) {
-    const float* tile_scales = codes.scales() + tile.first;
-    const float* tile_errors = codes.errors() + tile.first;
+    kernel.contiguous(query.high.data(), codes.upper() + tile.first * width, tile.count, width,
+                      products);
+    scales += tile.first;
+    errors += tile.first;
     for (std::size_t i = 0; i < tile.count; ++i) {
-      scores[i] = query.score(tile_scales[i], high[i], low[i]);
-      errors[i] = query.length * tile_errors[i] + query.slack;
+      most[i] = query.rough_score(scales[i], products[i]) +
+                (query.rough_length * errors[i] + query.rough_slack);
     }
   } else {
+    kernel.gathered(query.high.data(), codes.upper(), tile.places, tile.count, width, products);
     for (std::size_t i = 0; i < tile.count; ++i) {
       const auto place = static_cast<std::size_t>(tile.places[i]);
-      scores[i] = query.score(codes.scales()[place], high[i], low[i]);
-      errors[i] = query.length * codes.errors()[place] + query.slack;
+      most[i] = query.rough_score(scales[place], products[i]) +
+                (query.rough_length * errors[place] + query.rough_slack);
     }
   }
+  std::int32_t places[kMostTilePlaces];
+  std::size_t open = 0;
   for (std::size_t i = 0; i < tile.count; ++i) {
-    if (scores[i] + errors[i] < candidates.enough()) continue;
-    const std::int32_t place =
-        tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
-    candidates.offer(scores[i] - errors[i], scores[i] + errors[i], place);
+    if (most[i] < candidates.enough()) continue;
+    places[open] = tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
+    products[open] = products[i];
+    codes.prefetch_lower(static_cast<std::size_t>(places[open]));
+    ++open;
   }
+  if (open > 0) offer_places(codes, query, {places, open}, products, candidates);
 }
 
 /// Compares in float32 what is left, likeliest first, until nothing more can be a hit.
@@ -239,6 +267,22 @@ std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
   Candidates candidates(k);
   for_each_tile(tables, ranges, filter,
                 [&](const Tile& tile) { scan_tile(*tables.codes, code, tile, candidates); });
+  return settle(tables, query, candidates.take(), k);
+}
+
+std::vector<Hit> best_of_places(const SearchTables& tables, const float* query,
+                                const QueryCode& code, std::span<const std::int32_t> places,
+                                std::size_t k) {
+  const CodeTable& codes = *tables.codes;
+  Candidates candidates(k);
+  std::int32_t upper_high[kMostTilePlaces];
+  for (const std::int32_t place : places) codes.prefetch_lower(static_cast<std::size_t>(place));
+  for (std::size_t first = 0; first < places.size(); first += kMostTilePlaces) {
+    const auto some = places.subspan(first, std::min(kMostTilePlaces, places.size() - first));
+    code_dot_kernel().gathered(code.high.data(), codes.upper(), some.data(), some.size(),
+                               codes.width(), upper_high);
+    offer_places(codes, code, some, upper_high, candidates);
+  }
   return settle(tables, query, candidates.take(), k);
 }
 

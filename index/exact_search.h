@@ -42,10 +42,17 @@ SearchResult make_result(std::size_t queries, std::size_t k);
 /// Writes the hits, best first, as the answer to a query; hits beyond k are dropped.
 void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result);
 
+/// The k best of the places, each of which comes once: as comparing all of them in float32 finds
+/// them, of which few are compared. query: [dimension]. code: of the query.
+std::vector<Hit> best_of_places(const SearchTables& tables, const float* query,
+                                const QueryCode& code, std::span<const std::int32_t> places,
+                                std::size_t k);
+
 /// The k best vectors of the ranges that the filter lets through: the same rows in the same order,
-/// with the same scores, as comparing each of them in float32. Reads a byte an element:
-/// scans the codes, and compares in float32 only vectors whose codes leave it open whether they are
-/// among the k best. On the calling thread. query: [dimension].
+/// with the same scores, as comparing each of them in float32. Reads half a byte
+/// an element: scans the upper halves of the codes, reads the lower ones only of vectors that are
+/// then still in the race for the k best places, and compares in float32 only those that both
+/// halves leave there. On the calling thread. query: [dimension].
 std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
                                 std::span<const PlaceRange> ranges, const Filter& filter,
                                 std::size_t k);

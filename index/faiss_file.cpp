@@ -19,7 +19,7 @@
 namespace vitrine::index {
 namespace {
 
-constexpr std::string_view kMagic = "VITRINE-INDEX-2\n";
+constexpr std::string_view kMagic = "VITRINE-INDEX-3\n";
 constexpr std::size_t kSizeBytes = 8;
 constexpr std::size_t kDigestBytes = sizeof(Sha256Digest);
 constexpr std::size_t kTrailerBytes = kMagic.size() + 3 * kSizeBytes + kDigestBytes;

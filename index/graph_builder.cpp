@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <numeric>
-#include <queue>
+#include <optional>
 #include <thread>
 
+#include "index/beam.h"
 #include "index/kernels/code_dot.h"
 #include "index/kernels/inner_product.h"
 #include "index/large_array.h"
@@ -22,11 +23,6 @@ using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
 
 /// Nodes a thread links between two reports.
 constexpr std::size_t kNodesATask = 256;
-
-/// Of candidates to walk on from, the best is on top.
-struct WorseFirst {
-  bool operator()(const Hit& a, const Hit& b) const { return better(b, a); }
-};
 
 /// Held for the time of copying or changing one node's links.
 class NodeLocks {
@@ -56,19 +52,14 @@ class NodeLocks {
 class CodePairs {
  public:
   CodePairs(const VectorTable& vectors, const CodeTable& codes)
-      : codes_(codes), with_mean_(vectors.size()), offsets_(vectors.size()) {
+      : codes_(codes), with_mean_(vectors.size()) {
     const std::size_t dimension = vectors.dimension();
     const InnerProductKernel& kernel = inner_product_kernel();
-    const std::vector<std::int8_t> ones(codes.width(), 1);
     const std::size_t tasks = (vectors.size() + kNodesATask - 1) / kNodesATask;
     parallel_for(tasks, threads_for(vectors.size() * dimension), [&](std::size_t task) {
       const std::size_t last = std::min(vectors.size(), (task + 1) * kNodesATask);
       for (std::size_t place = task * kNodesATask; place < last; ++place) {
         with_mean_[place] = kernel.pair(codes.mean().data(), vectors.at(place), dimension);
-        const auto node = static_cast<std::int32_t>(place);
-        std::int32_t sum = 0;
-        code_dot_kernel().gathered(ones.data(), codes.codes(), &node, 1, codes.width(), &sum);
-        offsets_[place] = 128 * (sum - 128 * static_cast<std::int32_t>(codes.width()));
       }
     });
   }
@@ -76,46 +67,61 @@ class CodePairs {
   /// A node that others are compared with.
   class Query {
    public:
-    explicit Query(const CodePairs& pairs) : pairs_(pairs), code_(pairs.codes_.width()) {}
+    explicit Query(const CodePairs& pairs) : pairs_(pairs), code_(2 * pairs.codes_.width()) {}
 
     void set(Node node) {
       const auto place = static_cast<std::size_t>(node);
-      const std::size_t width = code_.size();
-      const std::uint8_t* code = pairs_.codes_.codes() + place * width;
-      for (std::size_t i = 0; i < width; ++i) code_[i] = static_cast<std::int8_t>(code[i] ^ 0x80U);
+      pairs_.codes_.unpack(place, code_.data());
+      sum_ = std::accumulate(code_.begin(), code_.end(), std::int32_t{0});
       scale_ = pairs_.codes_.scales()[place];
-      offset_ = pairs_.offsets_[place];
       with_mean_ = pairs_.with_mean_[place];
     }
 
-    /// scores[i]: of nodes[i] with the node that was set.
-    void compare(const Node* nodes, std::size_t count, float* scores) {
-      products_.resize(count);
-      const CodeTable& codes = pairs_.codes_;
-      code_dot_kernel().gathered(code_.data(), codes.codes(), nodes, count, code_.size(),
-                                 products_.data());
+    /// scores[i]: of nodes[i] with the node that was set, by the upper halves of their codes.
+    void compare_roughly(const Node* nodes, std::size_t count, float* scores) {
+      multiply(pairs_.codes_.upper(), nodes, count, products_);
       for (std::size_t i = 0; i < count; ++i) {
-        const auto place = static_cast<std::size_t>(nodes[i]);
-        scores[i] = with_mean_ + pairs_.with_mean_[place] +
-                    scale_ * codes.scales()[place] * static_cast<float>(products_[i] - offset_);
+        scores[i] = score(nodes[i], 8 * (2 * products_[i] - 15 * sum_));
+      }
+    }
+
+    /// The same by whole codes.
+    void compare(const Node* nodes, std::size_t count, float* scores) {
+      multiply(pairs_.codes_.upper(), nodes, count, products_);
+      multiply(pairs_.codes_.lower(), nodes, count, lower_products_);
+      for (std::size_t i = 0; i < count; ++i) {
+        scores[i] = score(nodes[i], 16 * products_[i] + lower_products_[i] - 128 * sum_);
       }
     }
 
    private:
+    void multiply(const std::uint8_t* halves, const Node* nodes, std::size_t count,
+                  std::vector<std::int32_t>& products) {
+      products.resize(count);
+      code_dot_kernel().gathered(code_.data(), halves, nodes, count, pairs_.codes_.width(),
+                                 products.data());
+    }
+
+    float score(Node node, std::int32_t product) const {
+      const auto place = static_cast<std::size_t>(node);
+      return with_mean_ + pairs_.with_mean_[place] +
+             scale_ * pairs_.codes_.scales()[place] * static_cast<float>(product);
+    }
+
     const CodePairs& pairs_;
     std::vector<std::int8_t> code_;
     float scale_ = 0;
-    std::int32_t offset_ = 0;
+    std::int32_t sum_ = 0;  // of code_
     float with_mean_ = 0;
     std::vector<std::int32_t> products_;
+    std::vector<std::int32_t> lower_products_;
   };
 
-  void prefetch(Node node) const { codes_.prefetch(static_cast<std::size_t>(node)); }
+  void prefetch(Node node) const { codes_.prefetch_upper(static_cast<std::size_t>(node)); }
 
  private:
   const CodeTable& codes_;
-  LargeArray<float> with_mean_;       // [places] <mean, x>
-  LargeArray<std::int32_t> offsets_;  // [places] 128 times the sum of a code's elements
+  LargeArray<float> with_mean_;  // [places] <mean, x>
 };
 
 class Builder {
@@ -157,7 +163,8 @@ class Builder {
           visited_(builder.visited_.borrow()),
           query_(builder.pairs_),
           owner_(builder.pairs_),
-          other_(builder.pairs_) {}
+          other_(builder.pairs_),
+          beam_(static_cast<std::size_t>(graph_.efConstruction)) {}
 
     void link(Node node) {
       const int top = graph_.levels[static_cast<std::size_t>(node)] - 1;
@@ -180,7 +187,7 @@ class Builder {
     }
 
    private:
-    void compare_one(Node node, float& score) { query_.compare(&node, 1, &score); }
+    void compare_one(Node node, float& score) { query_.compare_roughly(&node, 1, &score); }
 
     /// Copies the node's links at a level, up to the first that is not set.
     void copy_links(Node node, int level, std::vector<Node>& links) {
@@ -199,7 +206,7 @@ class Builder {
         moved = false;
         copy_links(static_cast<Node>(nearest.row), level, links_);
         scores_.resize(links_.size());
-        query_.compare(links_.data(), links_.size(), scores_.data());
+        query_.compare_roughly(links_.data(), links_.size(), scores_.data());
         for (std::size_t i = 0; i < links_.size(); ++i) {
           if (!better({scores_[i], links_[i]}, nearest)) continue;
           nearest = {scores_[i], links_[i]};
@@ -213,30 +220,30 @@ class Builder {
       visited_->forget_all();
       visited_->visit(static_cast<std::size_t>(self));
       visited_->visit(static_cast<std::size_t>(start.row));
-      std::priority_queue<Hit, std::vector<Hit>, WorseFirst> candidates;
-      TopK best(static_cast<std::size_t>(graph_.efConstruction));
-      candidates.push(start);
-      best.offer(start);
-      while (!candidates.empty()) {
-        const Hit candidate = candidates.top();
-        if (best.full() && better(best.worst(), candidate)) break;
-        candidates.pop();
-        copy_links(static_cast<Node>(candidate.row), level, links_);
-        std::erase_if(links_, [&](Node node) {
-          if (!visited_->visit(static_cast<std::size_t>(node))) return true;
-          builder_.pairs_.prefetch(node);
+      beam_.clear();
+      beam_.offer(start);
+      while (const std::optional<Hit> node = beam_.next()) {
+        copy_links(static_cast<Node>(node->row), level, links_);
+        std::erase_if(links_, [&](Node link) {
+          if (!visited_->visit(static_cast<std::size_t>(link))) return true;
+          builder_.pairs_.prefetch(link);
           return false;
         });
         scores_.resize(links_.size());
-        query_.compare(links_.data(), links_.size(), scores_.data());
-        for (std::size_t i = 0; i < links_.size(); ++i) {
-          const Hit hit{scores_[i], links_[i]};
-          if (best.full() && !better(hit, best.worst())) continue;
-          candidates.push(hit);
-          best.offer(hit);
-        }
+        query_.compare_roughly(links_.data(), links_.size(), scores_.data());
+        for (std::size_t i = 0; i < links_.size(); ++i) beam_.offer({scores_[i], links_[i]});
       }
-      return best.take();
+      // The walk goes by half the codes; among its best, all of them decide.
+      links_.clear();
+      for (std::size_t i = 0; i < beam_.size(); ++i) {
+        links_.push_back(static_cast<Node>(beam_[i].row));
+      }
+      scores_.resize(links_.size());
+      query_.compare(links_.data(), links_.size(), scores_.data());
+      std::vector<Hit> found;
+      for (std::size_t i = 0; i < links_.size(); ++i) found.push_back({scores_[i], links_[i]});
+      std::sort(found.begin(), found.end(), Better());
+      return found;
     }
 
     /// Keeps at most so many of the nodes, which come best first: those that are nearer to the node
@@ -309,6 +316,7 @@ class Builder {
     CodePairs::Query query_;
     CodePairs::Query owner_;
     CodePairs::Query other_;
+    Beam beam_;
     std::vector<Node> links_;
     std::vector<Node> kept_;
     std::vector<Hit> crowd_;

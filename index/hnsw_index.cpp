@@ -4,15 +4,16 @@
 #include <faiss/IndexHNSW.h>
 
 #include <algorithm>
+#include <optional>
 #include <queue>
 #include <utility>
 
 #include "base/error.h"
+#include "index/beam.h"
 #include "index/checked_index.h"
 #include "index/exact_search.h"
 #include "index/graph_builder.h"
 #include "index/kernels/code_dot.h"
-#include "index/kernels/inner_product.h"
 #include "index/kinds.h"
 #include "index/large_array.h"
 #include "index/parallel.h"
@@ -23,10 +24,10 @@ namespace {
 
 using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
 
-/// Hits re-scored in float32 for each one wanted: codes place a vector among the best, but not in
-/// the right order.
-constexpr std::size_t kRescoredAHit = 2;
-constexpr std::size_t kRescoredAtLeast = 8;
+/// A walk under a filter may compare one node for so many allowed rows, so that one that gives up
+/// has cost little beside the comparison of all of them: a step to a node, which may lie anywhere,
+/// takes about as long as comparing eight rows one after another.
+constexpr std::size_t kFilteredShare = 64;
 
 /// Of candidates to walk on from, the best is on top.
 struct WorseFirst {
@@ -67,121 +68,150 @@ class HnswIndex : public CheckedIndex {
     const double nodes =
         static_cast<double>(beam) * static_cast<double>(size()) / static_cast<double>(rows);
     const double walked = nodes * static_cast<double>(links) / 2;
-    if (beam >= rows || (allowed != nullptr && walked >= static_cast<double>(rows))) {
+    // A query that is alone is compared with all allowed rows on all threads.
+    const std::size_t threads = threads_for(rows * dimension() / 4);
+    const std::size_t most =
+        rows / kFilteredShare / std::max<std::size_t>(1, threads / queries.rows);
+    if (beam >= rows || (allowed != nullptr && walked >= static_cast<double>(most))) {
       return search_exact(queries, k, allowed);
     }
     SearchResult result = make_result(queries.rows, k);
-    parallel_for(queries.rows,
-                 threads_for(queries.rows * static_cast<std::size_t>(walked) * dimension()),
-                 [&](std::size_t query) {
-                   put_hits(walk(queries.row(query).data(), beam, k, allowed, rows), query, result);
-                 });
+    parallel_for(
+        queries.rows, threads_for(queries.rows * static_cast<std::size_t>(walked) * dimension()),
+        [&](std::size_t query) {
+          put_hits(walk(queries.row(query).data(), beam, k, {allowed, rows, most}), query, result);
+        });
     return result;
   }
 
  private:
-  /// At least k hits, best first; fewer where `rows`, the number of allowed ones, is less. The walk
-  /// goes through every node, and stops when the `beam` best allowed ones are better than any node
-  /// left to go on from: the rarer allowed rows are, the farther it goes. Where they lie far from
-  /// the query it would go through most of the graph; after as many comparisons as there are
-  /// allowed rows it gives up and compares those.
-  std::vector<Hit> walk(const float* query, std::size_t beam, std::size_t k, const RowSet* allowed,
-                        std::size_t rows) const {
-    const faiss::HNSW& graph = index_->hnsw;
+  /// What a walk may find.
+  struct Allowed {
+    const RowSet* rows;         ///< null: all
+    std::size_t count;          ///< of them
+    std::size_t most_compared;  ///< nodes, before a walk under a filter gives up
+  };
+
+  /// At least k hits, best first; fewer where fewer are allowed. The walk goes through every node,
+  /// and stops when the `beam` best allowed ones are better than any node left to go on from: the
+  /// rarer allowed rows are, the farther it goes. Where they lie far from the query it would go
+  /// through most of the graph; it gives up in time and compares all allowed rows.
+  std::vector<Hit> walk(const float* query, std::size_t beam_width, std::size_t k,
+                        const Allowed& allowed) const {
     const QueryCode code = codes_.encode_query(query);
-    Hit nearest{0, graph.entry_point};
-    compare(code, &graph.entry_point, 1, &nearest.score);
-    std::vector<Node> links;
-    std::vector<float> scores;
+    Walk walk{code, visited_.borrow(), {}, {}, {}};
+    const Hit start = descend(walk);
+    walk.visited->visit(static_cast<std::size_t>(start.row));
+    const std::vector<Node> found = allowed.rows == nullptr
+                                        ? nearest(walk, start, beam_width)
+                                        : nearest_allowed(walk, start, beam_width, allowed);
+    // Many equal vectors can cut a graph in pieces, too few of whose nodes are in reach.
+    if (found.size() < std::min(k, allowed.count)) {
+      const PlaceRange all{0, size()};
+      return search_exactly(tables(), query, {&all, 1}, {allowed.rows}, k);
+    }
+    return best_of_places(tables(), query, code, found, k);
+  }
+
+  /// What a walk needs.
+  struct Walk {
+    const QueryCode& code;
+    VisitedRowsPool::Lease visited;
+    std::vector<Node> links;  // of the node it is at, those not visited before
+    std::vector<std::int32_t> products;
+    std::vector<float> scores;  // of the links
+  };
+
+  /// The nearest node of the lowest level but one, by going to the nearest link of each.
+  Hit descend(Walk& walk) const {
+    const faiss::HNSW& graph = index_->hnsw;
+    walk.links.assign(1, graph.entry_point);
+    compare(walk);
+    Hit nearest{walk.scores[0], graph.entry_point};
     for (int level = graph.max_level; level > 0; --level) {
       for (bool moved = true; moved;) {
         moved = false;
-        links.clear();
-        for_each_link(nearest.row, level, [&](Node node) { links.push_back(node); });
-        compare(code, links, scores);
-        for (std::size_t i = 0; i < links.size(); ++i) {
-          if (!better({scores[i], links[i]}, nearest)) continue;
-          nearest = {scores[i], links[i]};
+        walk.links.clear();
+        for_each_link(nearest.row, level, [&](Node node) {
+          codes_.prefetch_upper(static_cast<std::size_t>(node));
+          walk.links.push_back(node);
+        });
+        compare(walk);
+        for (std::size_t i = 0; i < walk.links.size(); ++i) {
+          if (!better({walk.scores[i], walk.links[i]}, nearest)) continue;
+          nearest = {walk.scores[i], walk.links[i]};
           moved = true;
         }
       }
     }
+    return nearest;
+  }
 
-    VisitedRowsPool::Lease visited = visited_.borrow();
-    std::priority_queue<Hit, std::vector<Hit>, WorseFirst> candidates;
-    TopK best(beam);
-    const auto offer = [&](const Hit& hit) {
-      if (allowed == nullptr || allowed->contains(static_cast<std::size_t>(hit.row))) {
-        best.offer(hit);
+  /// Compares the links of a node on the lowest level that were not visited before.
+  void go_to(std::int64_t node, Walk& walk) const {
+    walk.links.clear();
+    for_each_link(node, 0, [&](Node link) {
+      if (!walk.visited->visit(static_cast<std::size_t>(link))) return;
+      codes_.prefetch_upper(static_cast<std::size_t>(link));
+      walk.links.push_back(link);
+    });
+    compare(walk);
+  }
+
+  std::vector<Node> nearest(Walk& walk, const Hit& start, std::size_t beam_width) const {
+    Beam beam(beam_width);
+    beam.offer(start);
+    while (const std::optional<Hit> node = beam.next()) {
+      if (const std::optional<Hit> likely_next = beam.peek()) prefetch_links(likely_next->row);
+      go_to(node->row, walk);
+      for (std::size_t i = 0; i < walk.links.size(); ++i) {
+        if (!beam.offer({walk.scores[i], walk.links[i]})) continue;
+        __builtin_prefetch(index_->hnsw.offsets.data() + walk.links[i]);
       }
+    }
+    std::vector<Node> found(beam.size());
+    for (std::size_t i = 0; i < found.size(); ++i) found[i] = static_cast<Node>(beam[i].row);
+    return found;
+  }
+
+  /// None when it gave up.
+  std::vector<Node> nearest_allowed(Walk& walk, const Hit& start, std::size_t beam_width,
+                                    const Allowed& allowed) const {
+    std::priority_queue<Hit, std::vector<Hit>, WorseFirst> candidates;
+    TopK best(beam_width);
+    const auto offer = [&](const Hit& hit) {
+      if (best.full() && !better(hit, best.worst())) return;
+      candidates.push(hit);
+      if (allowed.rows->contains(static_cast<std::size_t>(hit.row))) best.offer(hit);
     };
-    visited->visit(static_cast<std::size_t>(nearest.row));
-    candidates.push(nearest);
-    offer(nearest);
-    std::size_t compared = 0;
-    bool gave_up = false;
-    while (!candidates.empty()) {
+    offer(start);
+    for (std::size_t compared = 0; !candidates.empty();) {
       const Hit candidate = candidates.top();
       if (best.full() && better(best.worst(), candidate)) break;
       candidates.pop();
       if (!candidates.empty()) prefetch_links(candidates.top().row);  // most likely the next
-      links.clear();
-      for_each_link(candidate.row, 0, [&](Node node) {
-        if (!visited->visit(static_cast<std::size_t>(node))) return;
-        codes_.prefetch(static_cast<std::size_t>(node));
-        links.push_back(node);
-      });
-      compare(code, links, scores);
-      compared += links.size();
-      gave_up = allowed != nullptr && compared >= rows;
-      if (gave_up) break;
-      for (std::size_t i = 0; i < links.size(); ++i) {
-        const Hit hit{scores[i], links[i]};
-        if (best.full() && !better(hit, best.worst())) continue;
-        candidates.push(hit);
-        offer(hit);
+      go_to(candidate.row, walk);
+      compared += walk.links.size();
+      if (compared >= allowed.most_compared) return {};
+      for (std::size_t i = 0; i < walk.links.size(); ++i) {
+        offer({walk.scores[i], walk.links[i]});
       }
     }
-    // Many equal vectors can cut a graph in pieces, too few of whose nodes are in reach.
-    if (gave_up || best.size() < std::min(k, rows)) {
-      const PlaceRange all{0, size()};
-      return search_exactly(tables(), query, {&all, 1}, {allowed}, k);
-    }
-    return rescore(query, best.take(), k);
+    std::vector<Node> found;
+    for (const Hit& hit : best.take()) found.push_back(static_cast<Node>(hit.row));
+    return found;
   }
 
-  /// The k best of what is most likely to hold them.
-  std::vector<Hit> rescore(const float* query, std::vector<Hit> hits, std::size_t k) const {
-    const InnerProductKernel& kernel = inner_product_kernel();
-    hits.resize(std::min(hits.size(), kRescoredAHit * k + kRescoredAtLeast));
-    for (const Hit& hit : hits) __builtin_prefetch(vectors_.at(static_cast<std::size_t>(hit.row)));
-    TopK best(k);
-    for (const Hit& hit : hits) {
-      best.offer({kernel.pair(query, vectors_.at(static_cast<std::size_t>(hit.row)), dimension()),
-                  hit.row});
+  /// Fills the scores of the links.
+  void compare(Walk& walk) const {
+    walk.products.resize(walk.links.size());
+    walk.scores.resize(walk.links.size());
+    code_dot_kernel().gathered(walk.code.high.data(), codes_.upper(), walk.links.data(),
+                               walk.links.size(), codes_.width(), walk.products.data());
+    for (std::size_t i = 0; i < walk.links.size(); ++i) {
+      const auto place = static_cast<std::size_t>(walk.links[i]);
+      walk.scores[i] = walk.code.rough_score(codes_.scales()[place], walk.products[i]);
     }
-    return best.take();
-  }
-
-  /// scores[i]: of the code of nodes[i]
-  void compare(const QueryCode& query, const Node* nodes, std::size_t count, float* scores) const {
-    constexpr std::size_t kAtATime = 64;
-    std::int32_t products[kAtATime];
-    for (std::size_t first = 0; first < count; first += kAtATime) {
-      const std::size_t some = std::min(kAtATime, count - first);
-      code_dot_kernel().gathered(query.high.data(), codes_.codes(), nodes + first, some,
-                                 codes_.width(), products);
-      for (std::size_t i = 0; i < some; ++i) {
-        const auto place = static_cast<std::size_t>(nodes[first + i]);
-        scores[first + i] = query.score(codes_.scales()[place], products[i]);
-      }
-    }
-  }
-
-  void compare(const QueryCode& query, const std::vector<Node>& links,
-               std::vector<float>& scores) const {
-    scores.resize(links.size());
-    compare(query, links.data(), links.size(), scores.data());
   }
 
   void prefetch_links(std::int64_t row) const {

@@ -21,13 +21,17 @@ namespace {
 
 /// More vectors a centroid than this slow training down without moving the centroids.
 constexpr int kTrainingVectorsAList = 128;
+/// Allowed rows compared under a filter for each row compared without one. Their lists are not
+/// those made for them: the best allowed ones are spread over more.
+constexpr std::size_t kFilteredEffort = 8;
 
 class IvfIndex : public CheckedIndex {
  public:
   /// Throws Corruption when the lists do not hold each row once. Without a file the codes are made.
   IvfIndex(std::unique_ptr<faiss::IndexIVFFlat> ivf, const IndexFile* file)
       : ivf_(std::move(ivf)),
-        centroids_(dynamic_cast<const faiss::IndexFlat&>(*ivf_->quantizer).get_xb()),
+        centroids_(centroids_of(*ivf_)),
+        centroid_codes_(centroids_),
         vectors_(static_cast<std::size_t>(ivf_->d)),
         places_(static_cast<std::size_t>(ivf_->ntotal), -1) {
     const faiss::InvertedLists& lists = *ivf_->invlists;
@@ -71,27 +75,28 @@ class IvfIndex : public CheckedIndex {
 
   SearchResult search_approximate(MatrixView queries, std::size_t k,
                                   const SearchOptions& options) const override {
-    const std::size_t nprobe = static_cast<std::size_t>(options.nprobe);
+    const auto nprobe = static_cast<std::size_t>(options.nprobe);
     const RowSet* allowed = options.allowed;
     const std::size_t rows = allowed == nullptr ? size() : allowed->count();
-    // The rows to compare with are as many as without a filter, from as many lists as hold them.
-    const std::size_t scanned = lists_.size() + size() / lists_.size() * nprobe;
-    if (nprobe >= lists_.size() || (allowed != nullptr && scanned >= rows)) {
+    const std::size_t factor = allowed == nullptr ? 1 : kFilteredEffort;
+    const std::size_t compared = size() / lists_.size() * nprobe * factor;
+    if (nprobe >= lists_.size() || (allowed != nullptr && lists_.size() + 2 * compared >= rows)) {
       return search_exact(queries, k, allowed);
     }
-    const std::size_t wanted = std::min(k, rows);
-    const std::size_t lists = std::min(lists_.size(), nprobe * size() / rows);
+    const auto lists_for = [&](const float* query) {
+      return allowed == nullptr
+                 ? nearest_lists(query, nprobe, std::min(k, rows), nullptr, rows)
+                 : nearest_lists(query, 1, std::min(rows, std::max(k, compared)), allowed, rows);
+    };
     if (queries.rows == 1) {
-      return search_exactly(tables(), queries, nearest_lists(queries.data, lists, wanted, allowed),
-                            {allowed}, k);
+      return search_exactly(tables(), queries, lists_for(queries.data), {allowed}, k);
     }
     SearchResult result = make_result(queries.rows, k);
     parallel_for(
-        queries.rows, threads_for(queries.rows * scanned * dimension()), [&](std::size_t query) {
+        queries.rows, threads_for(queries.rows * (lists_.size() + compared) * dimension() / 4),
+        [&](std::size_t query) {
           const float* data = queries.row(query).data();
-          put_hits(search_exactly(tables(), data, nearest_lists(data, lists, wanted, allowed),
-                                  {allowed}, k),
-                   query, result);
+          put_hits(search_exactly(tables(), data, lists_for(data), {allowed}, k), query, result);
         });
     return result;
   }
@@ -102,25 +107,24 @@ class IvfIndex : public CheckedIndex {
 
  private:
   /// The nprobe lists nearest to the query, and as many more as it takes to see so many wanted
-  /// rows.
+  /// rows of those that may be hits.
   std::vector<PlaceRange> nearest_lists(const float* query, std::size_t nprobe, std::size_t wanted,
-                                        const RowSet* allowed) const {
-    std::vector<float> scores(lists_.size());
-    inner_product_kernel().contiguous(query, centroids_, scores.size(), dimension(), scores.data());
-    std::vector<Hit> order(scores.size());
-    for (std::size_t list = 0; list < order.size(); ++list) {
-      order[list] = {scores[list], static_cast<std::int64_t>(list)};
-    }
-    const auto middle = order.begin() + static_cast<std::ptrdiff_t>(nprobe);
-    std::partial_sort(order.begin(), middle, order.end(), better);
+                                        const RowSet* allowed, std::size_t rows) const {
+    const SearchTables tables{&centroid_codes_, &centroids_};
+    const PlaceRange all{0, lists_.size()};
     std::vector<PlaceRange> nearest;
-    std::size_t vectors = 0;
-    for (std::size_t i = 0; i < order.size() && (i < nprobe || vectors < wanted); ++i) {
-      if (i == nprobe) std::sort(middle, order.end(), better);
-      nearest.push_back(lists_[static_cast<std::size_t>(order[i].row)]);
-      if (vectors < wanted) vectors += allowed_in(nearest.back(), allowed);
+    std::size_t seen = 0;
+    // As many as hold the wanted rows if those lie anywhere; more are sought where they do not.
+    std::size_t most = std::max(nprobe, wanted * lists_.size() / rows + 1);
+    for (;; most *= 2) {
+      most = std::min(most, lists_.size());
+      const std::vector<Hit> order = search_exactly(tables, query, {&all, 1}, {}, most);
+      for (std::size_t i = nearest.size(); i < most && (i < nprobe || seen < wanted); ++i) {
+        nearest.push_back(lists_[static_cast<std::size_t>(order[i].row)]);
+        if (seen < wanted) seen += allowed_in(nearest.back(), allowed);
+      }
+      if (seen >= wanted || most == lists_.size()) return nearest;
     }
-    return nearest;
   }
 
   std::size_t allowed_in(const PlaceRange& list, const RowSet* allowed) const {
@@ -131,8 +135,14 @@ class IvfIndex : public CheckedIndex {
         [&](std::int32_t row) { return allowed->contains(static_cast<std::size_t>(row)); }));
   }
 
+  static VectorTable centroids_of(const faiss::IndexIVFFlat& ivf) {
+    const auto& centroids = dynamic_cast<const faiss::IndexFlat&>(*ivf.quantizer);
+    return one_block(centroids.get_xb(), ivf.nlist, static_cast<std::size_t>(ivf.d));
+  }
+
   std::unique_ptr<faiss::IndexIVFFlat> ivf_;
-  const float* centroids_;            // [lists, dimension], of ivf_
+  VectorTable centroids_;             // of ivf_, by list
+  CodeTable centroid_codes_;          // shorter than unit vectors, which codes take as well
   VectorTable vectors_;               // of ivf_
   std::vector<PlaceRange> lists_;     // the places of each list
   std::vector<std::int32_t> rows_;    // [size()], place -> row
@@ -182,6 +192,14 @@ std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
       static_cast<std::size_t>(quantizer->ntotal) != ivf->nlist ||
       quantizer->codes.size() != ivf->nlist * code_size) {
     throw corruption("its centroids do not fit its lists");
+  }
+  for (std::size_t list = 0; list < ivf->nlist; ++list) {
+    const auto columns = static_cast<std::size_t>(ivf->d);
+    const float* centroid = quantizer->get_xb() + list * columns;
+    // Means of unit vectors; NaN is not below anything.
+    if (!(inner_product_kernel().pair(centroid, centroid, columns) < 1.003F)) {
+      throw corruption("its centroids are not means of unit vectors");
+    }
   }
   if (dynamic_cast<const faiss::ArrayInvertedLists*>(ivf->invlists) == nullptr ||
       ivf->invlists->nlist != ivf->nlist || ivf->invlists->code_size != code_size ||

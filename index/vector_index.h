@@ -53,9 +53,8 @@ struct SearchOptions {
   /// slower. Valid: [1, 10000].
   int ef_search = 64;
   /// Only these rows are hits; null: all. Its size must be the index's; it is not owned. Under it
-  /// an ivf search scans as many lists, and an hnsw search walks as far, as it takes to compare as
-  /// many allowed rows as it would without; where comparing every allowed row is cheaper, it does
-  /// that.
+  /// an ivf search compares more rows than without, and an hnsw search walks as far as it takes to
+  /// meet as many allowed ones; where comparing every allowed row is cheaper, either does that.
   const RowSet* allowed = nullptr;
 
   /// Throws InvalidArgument naming the field.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,25 +9,34 @@
 
 namespace vitrine::index {
 
-/// The set of rows one walk has seen; forgetting them all is one addition, not a pass over memory.
+/// The set of rows one walk has seen: a bit a row, so that it stays near the CPU, and a list of
+/// them, so that forgetting them costs no pass over all.
 class VisitedRows {
  public:
-  explicit VisitedRows(std::size_t rows) : marks_(rows, 0) {}
+  explicit VisitedRows(std::size_t rows) : words_((rows + kWordBits - 1) / kWordBits, 0) {}
 
   void forget_all() {
-    if (++mark_ != 0) return;
-    std::fill(marks_.begin(), marks_.end(), 0);
-    mark_ = 1;
+    for (const std::uint32_t word : touched_) words_[word] = 0;
+    touched_.clear();
   }
   /// False when the row was visited since forget_all().
-  bool visit(std::size_t row) { return std::exchange(marks_[row], mark_) != mark_; }
+  bool visit(std::size_t row) {
+    std::uint64_t& word = words_[row / kWordBits];
+    const std::uint64_t bit = std::uint64_t{1} << row % kWordBits;
+    if ((word & bit) != 0) return false;
+    if (word == 0) touched_.push_back(static_cast<std::uint32_t>(row / kWordBits));
+    word |= bit;
+    return true;
+  }
 
  private:
-  std::vector<std::uint16_t> marks_;
-  std::uint16_t mark_ = 0;
+  static constexpr std::size_t kWordBits = 64;
+
+  std::vector<std::uint64_t> words_;
+  std::vector<std::uint32_t> touched_;  // words that are not 0
 };
 
-/// Lends each walk a VisitedRows of its own and keeps it for the next. Thread-safe. Holds 2 bytes a
+/// Lends each walk a VisitedRows of its own and keeps it for the next. Thread-safe. Holds a bit a
 /// row for each walk that ever ran at the same time.
 class VisitedRowsPool {
  public:

@@ -13,19 +13,21 @@ namespace {
 /// keep the CPU from fetching ahead, at less than half the speed.
 constexpr std::size_t kRowsAtATime = 4;
 
-// Each instruction set has dot_*<kRows, kQueries>(queries, rows, width, outs), for 4 rows and 1.
+// Each instruction set has dot_*<kRows>(query, rows, width, out), for 4 rows and 1.
 
-template <std::size_t kRows, std::size_t kQueries>
-void dot_portable(const std::int8_t* const* queries, const std::uint8_t* const* rows,
-                  std::size_t width, std::int32_t* const* outs) {
+template <std::size_t kRows>
+void dot_portable(const std::int8_t* query, const std::uint8_t* const* rows, std::size_t width,
+                  std::int32_t* out) {
   for (std::size_t r = 0; r < kRows; ++r) {
-    for (std::size_t q = 0; q < kQueries; ++q) {
-      const std::int8_t* query = queries[q];
-      const std::uint8_t* row = rows[r];
-      std::int32_t sum = 0;
-      for (std::size_t i = 0; i < width; ++i) sum += query[i] * row[i];
-      outs[q][r] = sum;
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < width; i += kCodeAlignment) {
+      const std::int8_t* weights = query + 2 * i;
+      for (std::size_t j = 0; j < kCodeAlignment; ++j) {
+        const std::uint8_t both = rows[r][i + j];
+        sum += weights[j] * (both & 15) + weights[kCodeAlignment + j] * (both >> 4);
+      }
     }
+    out[r] = sum;
   }
 }
 
@@ -52,115 +54,110 @@ VITRINE_AVX2 inline void store_sums(const __m128i* lanes, std::int32_t* out) {
   }
 }
 
-template <std::size_t kRows, std::size_t kQueries>
-VITRINE_AVX2 void dot_avx2(const std::int8_t* const* queries, const std::uint8_t* const* rows,
-                           std::size_t width, std::int32_t* const* outs) {
-  __m128i lanes[kQueries][kRows];
-  for (std::size_t r = 0; r < kRows; ++r) {
-    __m256i sums[kQueries];
-    for (__m256i& sum : sums) sum = _mm256_setzero_si256();
-    for (std::size_t i = 0; i < width; i += 16) {
-      const __m256i codes =
-          _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + i)));
-      for (std::size_t q = 0; q < kQueries; ++q) {
-        const __m256i weights =
-            _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(queries[q] + i)));
-        sums[q] = _mm256_add_epi32(sums[q], _mm256_madd_epi16(codes, weights));
-      }
-    }
-    for (std::size_t q = 0; q < kQueries; ++q) lanes[q][r] = sum_of_halves(sums[q]);
-  }
-  for (std::size_t q = 0; q < kQueries; ++q) store_sums<kRows>(lanes[q], outs[q]);
+VITRINE_AVX2 inline __m256i load_avx2(const void* at) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(at));
 }
 
-template <std::size_t kRows, std::size_t kQueries>
-VITRINE_VNNI void dot_vnni(const std::int8_t* const* queries, const std::uint8_t* const* rows,
-                           std::size_t width, std::int32_t* const* outs) {
-  __m128i lanes[kQueries][kRows];
+template <std::size_t kRows>
+VITRINE_AVX2 void dot_avx2(const std::int8_t* query, const std::uint8_t* const* rows,
+                           std::size_t width, std::int32_t* out) {
+  const __m256i four_bits = _mm256_set1_epi8(15);
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m128i lanes[kRows];
   for (std::size_t r = 0; r < kRows; ++r) {
-    __m512i sums[kQueries];
-    for (__m512i& sum : sums) sum = _mm512_setzero_si512();
-    for (std::size_t i = 0; i < width; i += 64) {
-      const __m512i codes = _mm512_loadu_si512(rows[r] + i);
-      for (std::size_t q = 0; q < kQueries; ++q) {
-        sums[q] = _mm512_dpbusd_epi32(sums[q], codes, _mm512_loadu_si512(queries[q] + i));
+    __m256i sum = _mm256_setzero_si256();
+    for (std::size_t i = 0; i < width; i += kCodeAlignment) {
+      // Eight products of at most 15 * 128 fit 16 bits.
+      __m256i pairs = _mm256_setzero_si256();
+      for (std::size_t half = 0; half < kCodeAlignment; half += 32) {
+        const std::int8_t* weights = query + 2 * i + half;
+        const __m256i both = load_avx2(rows[r] + i + half);
+        const __m256i first = _mm256_and_si256(both, four_bits);
+        const __m256i second = _mm256_and_si256(_mm256_srli_epi16(both, 4), four_bits);
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(first, load_avx2(weights)));
+        pairs = _mm256_add_epi16(pairs,
+                                 _mm256_maddubs_epi16(second, load_avx2(weights + kCodeAlignment)));
       }
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
     }
-    for (std::size_t q = 0; q < kQueries; ++q) {
-      // Not the plain extraction: GCC 12 warns of an undefined register in its own header.
-      lanes[q][r] =
-          sum_of_halves(_mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xff, sums[q], 0),
-                                         _mm512_maskz_extracti64x4_epi64(0xff, sums[q], 1)));
-    }
+    lanes[r] = sum_of_halves(sum);
   }
-  for (std::size_t q = 0; q < kQueries; ++q) store_sums<kRows>(lanes[q], outs[q]);
+  store_sums<kRows>(lanes, out);
+}
+
+template <std::size_t kRows>
+VITRINE_VNNI void dot_vnni(const std::int8_t* query, const std::uint8_t* const* rows,
+                           std::size_t width, std::int32_t* out) {
+  const __m512i four_bits = _mm512_set1_epi8(15);
+  __m128i lanes[kRows];
+  for (std::size_t r = 0; r < kRows; ++r) {
+    __m512i first_sum = _mm512_setzero_si512();
+    __m512i second_sum = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < width; i += kCodeAlignment) {
+      const __m512i both = _mm512_loadu_si512(rows[r] + i);
+      const __m512i first = _mm512_and_si512(both, four_bits);
+      const __m512i second = _mm512_and_si512(_mm512_srli_epi16(both, 4), four_bits);
+      first_sum = _mm512_dpbusd_epi32(first_sum, first, _mm512_loadu_si512(query + 2 * i));
+      second_sum = _mm512_dpbusd_epi32(second_sum, second,
+                                       _mm512_loadu_si512(query + 2 * i + kCodeAlignment));
+    }
+    const __m512i sum = _mm512_add_epi32(first_sum, second_sum);
+    // Not the plain extraction: GCC 12 warns of an undefined register in its own header.
+    lanes[r] = sum_of_halves(_mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xff, sum, 0),
+                                              _mm512_maskz_extracti64x4_epi64(0xff, sum, 1)));
+  }
+  store_sums<kRows>(lanes, out);
 }
 #endif
 
-using Dot = void (*)(const std::int8_t* const*, const std::uint8_t* const*, std::size_t,
-                     std::int32_t* const*);
+using Dot = void (*)(const std::int8_t*, const std::uint8_t* const*, std::size_t, std::int32_t*);
 
-/// The loops every instruction set shares, around its dots of four rows and of one with two queries
-/// and with one.
-template <Dot kFourByTwo, Dot kOneByTwo, Dot kFourByOne, Dot kOneByOne>
+/// The loops every instruction set shares, around its dots of four rows and of one.
+template <Dot kDotFour, Dot kDotOne>
 struct Loops {
-  static void contiguous(const std::int8_t* high, const std::int8_t* low, const std::uint8_t* rows,
-                         std::size_t count, std::size_t width, std::int32_t* high_out,
-                         std::int32_t* low_out) {
-    const std::int8_t* queries[] = {high, low};
-    std::int32_t* outs[] = {high_out, low_out};
-    over_rows<kFourByTwo, kOneByTwo>(queries, outs, count, width,
-                                     [=](std::size_t i) { return rows + i * width; });
+  static void contiguous(const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
+                         std::size_t width, std::int32_t* out) {
+    over_rows(query, count, width, out, [=](std::size_t i) { return rows + i * width; });
   }
 
   static void gathered(const std::int8_t* query, const std::uint8_t* base,
                        const std::int32_t* places, std::size_t count, std::size_t width,
                        std::int32_t* out) {
-    const std::int8_t* queries[] = {query};
-    std::int32_t* outs[] = {out};
-    over_rows<kFourByOne, kOneByOne>(queries, outs, count, width, [=](std::size_t i) {
-      return base + static_cast<std::size_t>(places[i]) * width;
-    });
+    over_rows(query, count, width, out,
+              [=](std::size_t i) { return base + static_cast<std::size_t>(places[i]) * width; });
   }
 
  private:
-  template <Dot kFour, Dot kOne, std::size_t kQueries, class RowAt>
-  static void over_rows(const std::int8_t* const (&queries)[kQueries],
-                        std::int32_t* (&outs)[kQueries], std::size_t count, std::size_t width,
-                        RowAt row_at) {
+  template <class RowAt>
+  static void over_rows(const std::int8_t* query, std::size_t count, std::size_t width,
+                        std::int32_t* out, RowAt row_at) {
     std::size_t i = 0;
     for (; i + kRowsAtATime <= count; i += kRowsAtATime) {
       const std::uint8_t* rows[kRowsAtATime] = {row_at(i), row_at(i + 1), row_at(i + 2),
                                                 row_at(i + 3)};
-      kFour(queries, rows, width, outs);
-      for (std::int32_t*& out : outs) out += kRowsAtATime;
+      kDotFour(query, rows, width, out + i);
     }
     for (; i < count; ++i) {
       const std::uint8_t* row = row_at(i);
-      kOne(queries, &row, width, outs);
-      for (std::int32_t*& out : outs) ++out;
+      kDotOne(query, &row, width, out + i);
     }
   }
 };
 
-template <Dot kFourByTwo, Dot kOneByTwo, Dot kFourByOne, Dot kOneByOne>
+template <Dot kDotFour, Dot kDotOne>
 constexpr CodeDotKernel make_kernel(std::string_view name) {
-  using Kernel = Loops<kFourByTwo, kOneByTwo, kFourByOne, kOneByOne>;
+  using Kernel = Loops<kDotFour, kDotOne>;
   return {name, Kernel::contiguous, Kernel::gathered};
 }
 
 std::vector<CodeDotKernel> find_supported() {
-  std::vector<CodeDotKernel> kernels = {
-      make_kernel<dot_portable<4, 2>, dot_portable<1, 2>, dot_portable<4, 1>, dot_portable<1, 1>>(
-          "portable")};
+  std::vector<CodeDotKernel> kernels = {make_kernel<dot_portable<4>, dot_portable<1>>("portable")};
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2")) {
-    kernels.push_back(
-        make_kernel<dot_avx2<4, 2>, dot_avx2<1, 2>, dot_avx2<4, 1>, dot_avx2<1, 1>>("avx2"));
+    kernels.push_back(make_kernel<dot_avx2<4>, dot_avx2<1>>("avx2"));
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vnni")) {
-      kernels.push_back(make_kernel<dot_vnni<4, 2>, dot_vnni<1, 2>, dot_vnni<4, 1>, dot_vnni<1, 1>>(
-          "avx512_vnni"));
+      kernels.push_back(make_kernel<dot_vnni<4>, dot_vnni<1>>("avx512_vnni"));
     }
   }
 #endif

@@ -59,27 +59,79 @@ TEST(CodeTable, SaysHowFarItsScoresAreFromTheKernels) {
       const CodeTable table(one_block(vectors.data(), vectors.rows(), dimension));
       ASSERT_EQ(table.size(), vectors.rows());
       double largest_error = 0;
+      double largest_rough_error = 0;
       for (std::size_t query = 0; query < queries.rows(); ++query) {
         const QueryCode code = table.encode_query(queries.row(query).data());
         for (std::size_t place = 0; place < vectors.rows(); ++place) {
-          const std::uint8_t* row = table.codes() + place * table.width();
-          std::int32_t high = 0;
-          std::int32_t low = 0;
-          code_dot_kernel().contiguous(code.high.data(), code.low.data(), row, 1, table.width(),
-                                       &high, &low);
+          const auto product = [&](const std::vector<std::int8_t>& weights,
+                                   const std::uint8_t* halves) {
+            std::int32_t sum = 0;
+            code_dot_kernel().contiguous(weights.data(), halves + place * table.width(), 1,
+                                         table.width(), &sum);
+            return sum;
+          };
+          const std::int32_t upper_high = product(code.high, table.upper());
+          const float scale = table.scales()[place];
           const double bound = code.length * table.errors()[place] + code.slack;
-          const double score = code.score(table.scales()[place], high, low);
+          const double score =
+              code.score(scale, upper_high, product(code.high, table.lower()),
+                         product(code.low, table.upper()), product(code.low, table.lower()));
+          const double rough_bound =
+              code.rough_length * table.rough_errors()[place] + code.rough_slack;
+          const double rough_score = code.rough_score(scale, upper_high);
           for (const InstructionSet each : supported_instruction_sets()) {
             const double expected = inner_product_kernel(each).pair(
                 queries.row(query).data(), vectors.row(place).data(), dimension);
             ASSERT_LE(std::abs(score - expected), bound) << dimension << ' ' << place;
+            ASSERT_LE(std::abs(rough_score - expected), rough_bound) << dimension << ' ' << place;
           }
-          EXPECT_NEAR(code.score(table.scales()[place], high), score, 0.05);
           largest_error = std::max(largest_error, bound);
+          largest_rough_error = std::max(largest_rough_error, rough_bound);
         }
       }
       // Loose bounds would be right as well, and of no use.
       EXPECT_LE(largest_error, 0.02) << dimension;
+      EXPECT_LE(largest_rough_error, 0.25) << dimension;
+    }
+  }
+}
+
+TEST(CodeTable, PutsCodesTogetherAgain) {
+  for (const std::size_t dimension : {1, 64, 100, 128, 300}) {
+    const Matrix vectors = clustered_vectors(20, dimension, 1);
+    const CodeTable table(one_block(vectors.data(), vectors.rows(), dimension));
+    const Rotation rotation(dimension);
+    for (std::size_t place = 0; place < vectors.rows(); ++place) {
+      std::vector<float> rotated(vectors.row(place).begin(), vectors.row(place).end());
+      for (std::size_t i = 0; i < dimension; ++i) rotated[i] -= table.mean()[i];
+      rotation.apply(rotated.data());
+      std::vector<std::int8_t> code(2 * table.width());
+      table.unpack(place, code.data());
+      for (std::size_t i = 0; i < code.size(); ++i) {
+        const float expected = i < dimension ? rotated[i] / table.scales()[place] : 0.0F;
+        ASSERT_NEAR(code[i], expected, 0.501) << dimension << ' ' << i;
+      }
+    }
+  }
+}
+
+TEST(CodeTable, ComparesQueriesWithVectorsShorterThanThey) {
+  Matrix vectors = clustered_vectors(50, 96, 1);
+  for (std::size_t i = 0; i < vectors.rows(); ++i) {
+    for (float& value : vectors.row(i)) value *= static_cast<float>(i) / 50;
+  }
+  const VectorTable vector_table = one_block(vectors.data(), 50, 96);
+  const CodeTable table(vector_table);
+  const Matrix queries = clustered_vectors(5, 96, 2);
+  for (std::size_t query = 0; query < queries.rows(); ++query) {
+    const QueryCode code = table.encode_query(queries.row(query).data());
+    for (std::size_t place = 0; place < vectors.rows(); ++place) {
+      std::int32_t product = 0;
+      code_dot_kernel().contiguous(code.high.data(), table.upper() + place * table.width(), 1,
+                                   table.width(), &product);
+      EXPECT_LE(std::abs(code.rough_score(table.scales()[place], product) -
+                         exact_product(queries.row(query), vectors.row(place))),
+                code.rough_length * table.rough_errors()[place] + code.rough_slack);
     }
   }
 }

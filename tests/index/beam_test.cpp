@@ -1,0 +1,56 @@
+#include "index/beam.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+namespace vitrine::index {
+namespace {
+
+TEST(Beam, KeepsTheBestInOrderEqualScoresByRow) {
+  std::mt19937 random(1);
+  for (const std::size_t width : {1, 2, 7, 50, 300}) {
+    Beam beam(width);
+    std::vector<Hit> hits;
+    for (std::int64_t row = 0; row < 200; ++row) {
+      hits.push_back({static_cast<float>(random() % 40), row});
+    }
+    std::shuffle(hits.begin(), hits.end(), random);
+    for (const Hit& hit : hits) beam.offer(hit);
+    std::sort(hits.begin(), hits.end(), better);
+    ASSERT_EQ(beam.size(), std::min<std::size_t>(width, 200));
+    for (std::size_t i = 0; i < beam.size(); ++i) EXPECT_EQ(beam[i].row, hits[i].row);
+  }
+}
+
+TEST(Beam, TellsWhatGotIn) {
+  Beam beam(2);
+  EXPECT_TRUE(beam.offer({1, 1}));
+  EXPECT_TRUE(beam.offer({2, 2}));
+  EXPECT_FALSE(beam.offer({0, 3}));
+  EXPECT_FALSE(beam.offer({1, 4}));
+  EXPECT_TRUE(beam.offer({1, 0}));
+}
+
+TEST(Beam, GoesOnFromEachNodeOnceTheBestFirst) {
+  Beam beam(3);
+  EXPECT_FALSE(beam.next().has_value());
+  beam.offer({5, 50});
+  beam.offer({3, 30});
+  EXPECT_EQ(beam.next()->row, 50);
+  EXPECT_EQ(beam.peek()->row, 30);
+  beam.offer({4, 40});
+  EXPECT_EQ(beam.next()->row, 40);
+  beam.offer({6, 60});  // 30 falls out
+  EXPECT_EQ(beam.next()->row, 60);
+  EXPECT_FALSE(beam.peek().has_value());
+  EXPECT_FALSE(beam.next().has_value());
+  beam.clear();
+  EXPECT_EQ(beam.size(), 0U);
+  beam.offer({1, 10});
+  EXPECT_EQ(beam.next()->row, 10);
+}
+
+}  // namespace
+}  // namespace vitrine::index
