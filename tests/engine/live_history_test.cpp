@@ -1,11 +1,14 @@
-// Random histories of updates, merges, reindexes and restarts, against a list that is scanned.
+// Random histories of updates, merges, reindexes and restarts, searched with and without filters,
+// against a list that is scanned.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <limits>
+#include <functional>
 #include <memory>
 #include <random>
 
+#include "engine/allowed_rows.h"
+#include "engine/filter/filter_json.h"
 #include "index/vector_index.h"
 #include "live_support.h"
 
@@ -14,6 +17,91 @@ namespace {
 
 constexpr int kIndexed = 40;
 constexpr int kSteps = 150;
+
+using nlohmann::json;
+
+/// What products have, which fields of them differing with the number.
+json attributes_of(int number) {
+  static const std::vector<std::string> kColours = {"red", "green", "blue"};
+  static const std::vector<std::string> kSizes = {"S", "M", "L"};
+  json attributes = {{"v", number}, {"stock", {{"count", number % 10}, {"city", "Ulm"}}}};
+  if (number % 5 != 0) attributes["colour"] = kColours[static_cast<std::size_t>(number) % 3];
+  attributes["sizes"] = json::array();
+  for (int i = 0; i < number % 4; ++i) {
+    attributes["sizes"].push_back(kSizes[static_cast<std::size_t>(i)]);
+  }
+  if (number % 7 == 0) attributes["sale"] = number % 2 == 0;
+  return attributes;
+}
+
+struct HistoryCatalog : TestCatalog {
+  HistoryCatalog() : TestCatalog(0) {
+    for (int i = 0; i < kIndexed; ++i) {
+      const std::string id = "p" + std::to_string(i);
+      const std::string& colour = colours()[static_cast<std::size_t>(i) % colours().size()];
+      put(id, colour, i);
+      remove(id);  // but not its image
+      json record = attributes_of(i);
+      record.update({{"id", id}, {"image", id + ".png"}, {"caption", "a " + colour + " shirt"}});
+      append(record);
+    }
+    write();
+  }
+};
+
+/// A filter, and what it means in other words.
+struct FilterCase {
+  json filter;
+  std::function<bool(const storage::Product&)> passes;
+};
+
+json match(const std::string& key, const json& value) {
+  return {{"key", key}, {"match", {{"value", value}}}};
+}
+json range(const std::string& key, const std::string& bound, double number) {
+  return {{"key", key}, {"range", {{bound, number}}}};
+}
+bool is(const storage::Product& product, const char* key, const json& value) {
+  return product.attributes.contains(key) && product.attributes[key] == value;
+}
+bool has_size(const storage::Product& product, const std::string& size) {
+  const json sizes = product.attributes.value("sizes", json::array());
+  return std::ranges::find(sizes, json(size)) != sizes.end();
+}
+/// -1: it has none.
+int stock(const storage::Product& product) {
+  return product.attributes.contains("stock") ? product.attributes["stock"].value("count", -1) : -1;
+}
+
+/// From everything to nothing.
+const std::vector<FilterCase>& filter_cases() {
+  using P = const storage::Product&;
+  static const std::vector<FilterCase> kCases = {
+      {json::object(), [](P) { return true; }},
+      {{{"must", range("v", "gte", 0)}}, [](P p) { return p.attributes.contains("v"); }},
+      {{{"must_not", match("colour", "red")}}, [](P p) { return !is(p, "colour", "red"); }},
+      {{{"must", {{{"key", "sizes"}, {"match", {{"any", {"M", "L"}}}}}}}},
+       [](P p) { return has_size(p, "M") || has_size(p, "L"); }},
+      {{{"should", {match("colour", "green"), range("stock.count", "lt", 3)}}},
+       [](P p) { return is(p, "colour", "green") || (stock(p) >= 0 && stock(p) < 3); }},
+      {{{"must", match("colour", "blue")},
+        {"must_not", {match("sizes", "S"), match("sale", true)}}},
+       [](P p) { return is(p, "colour", "blue") && !has_size(p, "S") && !is(p, "sale", true); }},
+      {{{"must",
+         {{{"should",
+            {{{"must", {match("colour", "red"), range("stock.count", "gt", 5)}}},
+             {{"must", {{{"key", "colour"}, {"is_empty", true}}, match("sizes", "L")}}}}}}}}},
+       [](P p) {
+         return (is(p, "colour", "red") && stock(p) > 5) ||
+                (!p.attributes.contains("colour") && has_size(p, "L"));
+       }},
+      {{{"must", {{{"has_id", {"p3", "new7", "p11", "nobody"}}}}}},
+       [](P p) { return p.id == "p3" || p.id == "new7" || p.id == "p11"; }},
+      {{{"must", match("v", 17)}}, [](P p) { return is(p, "v", 17); }},
+      {{{"must", range("v", "lt", 0)}}, [](P) { return false; }},
+  };
+  return kCases;
+}
 
 struct Entry {
   storage::Product product;
@@ -61,14 +149,20 @@ double cosine(const std::vector<float>& a, std::span<const float> b) {
   return sum;
 }
 
-/// A search answers what a scan of the model gives. exhaustive: nothing may be missed.
+/// A search answers what a scan of the model gives. exhaustive: nothing may be missed. allowed:
+/// null, or what the catalog makes of the filter.
 void expect_search_agrees(const Catalog& catalog, const Model& model, Target target,
-                          const std::vector<float>& query, int k,
-                          const index::SearchOptions& options, bool exhaustive) {
+                          const std::vector<float>& query, int k, index::SearchOptions options,
+                          bool exhaustive, const FilterCase& filter = filter_cases().front(),
+                          const AllowedRows* allowed = nullptr) {
   constexpr double kRounding = 1e-5;
+  if (allowed != nullptr) options.allowed = &allowed->base;
   const index::SearchResult found =
-      catalog.search(target, MatrixView{query.data(), 1, query.size()}, k, options);
-  const std::size_t wanted = std::min(static_cast<std::size_t>(k), model.entries().size());
+      catalog.search(target, MatrixView{query.data(), 1, query.size()}, k, options,
+                     allowed != nullptr ? &allowed->delta : nullptr);
+  const auto passing = static_cast<std::size_t>(std::ranges::count_if(
+      model.entries(), [&](const Entry& entry) { return filter.passes(entry.product); }));
+  const std::size_t wanted = std::min(static_cast<std::size_t>(k), passing);
   std::vector<bool> hit(model.entries().size(), false);
   double worst = 2;
   std::ptrdiff_t last_place = -1;
@@ -78,12 +172,13 @@ void expect_search_agrees(const Catalog& catalog, const Model& model, Target tar
       continue;
     }
     ASSERT_NE(found.rows[rank], index::kNoRow) << rank << " of " << wanted;
-    const std::string& id = catalog.id(static_cast<std::size_t>(found.rows[rank]));
+    const std::string id(catalog.id(static_cast<std::size_t>(found.rows[rank])));
     const Entry* entry = model.find(id);
     ASSERT_NE(entry, nullptr) << id << " should be gone";
     EXPECT_EQ(catalog.row_of(id), static_cast<std::size_t>(found.rows[rank])) << "a dead row";
     const std::ptrdiff_t place = entry - model.entries().data();
     EXPECT_FALSE(hit[place]) << id << " twice";
+    EXPECT_TRUE(filter.passes(entry->product)) << id << " should not pass";
     hit[place] = true;
     const auto& vector = target == Target::kImage ? entry->image : entry->caption;
     EXPECT_NEAR(found.scores[rank], cosine(vector, query), kRounding) << id;
@@ -100,7 +195,7 @@ void expect_search_agrees(const Catalog& catalog, const Model& model, Target tar
   for (std::size_t i = 0; i < hit.size(); ++i) {
     const Entry& entry = model.entries()[i];
     const auto& vector = target == Target::kImage ? entry.image : entry.caption;
-    if (!hit[i]) {
+    if (!hit[i] && filter.passes(entry.product)) {
       EXPECT_LE(cosine(vector, query), worst + kRounding) << entry.product.id << " was missed";
     }
   }
@@ -141,6 +236,39 @@ class LiveHistory : public testing::TestWithParam<std::string> {
         expect_search_agrees(*catalog, *model_, target, query, k, {}, GetParam() == "flat");
       }
     }
+    for (const FilterCase& filter : filter_cases()) expect_filtered_agreement(*catalog, filter);
+  }
+
+  void expect_filtered_agreement(const Catalog& catalog, const FilterCase& filter) {
+    SCOPED_TRACE(filter.filter.dump());
+    AllowedRows allowed;
+    try {
+      allowed = allowed_rows(catalog, filter_from_json(filter.filter));
+    } catch (const Error& error) {
+      // A field that no product has is a mistake; the message names it.
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument) << error.what();
+      const std::string message = error.what();
+      const std::size_t name = message.find(" a field \"") + 10;
+      std::string path = "/" + message.substr(name, message.find('"', name) - name);
+      std::ranges::replace(path, '.', '/');
+      for (const Entry& entry : model_->entries()) {
+        EXPECT_FALSE(entry.product.attributes.contains(json::json_pointer(path))) << message;
+      }
+      return;
+    }
+    EXPECT_EQ(allowed.count,
+              static_cast<std::size_t>(std::ranges::count_if(
+                  model_->entries(), [&](const Entry& e) { return filter.passes(e.product); })));
+    index::SearchOptions exact;
+    exact.exact = true;
+    const std::vector<float> query = random_unit_vector(random_);
+    for (const Target target : {Target::kImage, Target::kCaption}) {
+      for (const int k : {3, 200}) {
+        expect_search_agrees(catalog, *model_, target, query, k, exact, true, filter, &allowed);
+        expect_search_agrees(catalog, *model_, target, query, k, {}, GetParam() == "flat", filter,
+                             &allowed);
+      }
+    }
   }
 
   bool chance(unsigned one_in) { return random_() % one_in == 0; }
@@ -151,7 +279,7 @@ class LiveHistory : public testing::TestWithParam<std::string> {
     const bool exists = model_->find(update.id) != nullptr;
     ++version_;
     if (!exists || chance(2)) update.caption = "version " + std::to_string(version_);
-    if (chance(2)) update.attributes = nlohmann::json{{"v", version_}};
+    if (!exists || chance(2)) update.attributes = attributes_of(version_);
     // A few directions come again and again, for equal scores.
     if (!exists || chance(2)) update.image_embedding = pool_[random_() % pool_.size()];
     if (update.caption) update.caption_embedding = random_unit_vector(random_);
@@ -166,6 +294,7 @@ class LiveHistory : public testing::TestWithParam<std::string> {
     std::vector<ProductUpdate> updates;
     for (std::size_t i = random_() % 3; i < ids_.size(); i += 5) {
       updates.push_back(precomputed_update(ids_[i], ++version_, random_));
+      updates.back().attributes = attributes_of(version_);
     }
     sequence_ = engine().upsert_products("shop", updates).back().sequence;
     for (const ProductUpdate& update : updates) model_->apply(update);
@@ -206,7 +335,7 @@ class LiveHistory : public testing::TestWithParam<std::string> {
   }
 
   const TemporaryDirectory data_;
-  const TestCatalog file_{kIndexed};
+  const HistoryCatalog file_;
   std::mt19937 random_{20240229};
   std::unique_ptr<TestEngine> engine_;
   std::unique_ptr<Model> model_;
