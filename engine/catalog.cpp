@@ -6,7 +6,6 @@
 #include <mutex>
 #include <numeric>
 #include <random>
-#include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
@@ -15,6 +14,7 @@
 #include "engine/report_json.h"
 #include "storage/database.h"
 #include "storage/generation_store.h"
+#include "storage/product_ids.h"
 
 namespace vitrine::engine {
 
@@ -24,8 +24,7 @@ struct Catalog::State {
   const storage::Database* database = nullptr;
   storage::Manifest manifest;
   IndexRequest request;
-  std::vector<std::string> ids;                            // by row
-  std::unordered_map<std::string_view, std::size_t> rows;  // views into ids
+  std::optional<storage::ProductIds> ids;
   std::unique_ptr<const index::VectorIndex> images;
   std::unique_ptr<const index::VectorIndex> captions;
   std::optional<AttributeIndex> attributes;
@@ -85,18 +84,11 @@ std::shared_ptr<const Catalog> Catalog::open(const storage::GenerationStore& gen
   state->request.image_source = manifest.image_source;
   state->request.vectors = manifest.vectors;
   index_from_json(manifest.index, state->request);
-  state->ids = storage::read_rows(folder, manifest.product_count);
-  state->rows.reserve(state->ids.size());
-  for (std::size_t row = 0; row < state->ids.size(); ++row) {
-    if (!state->rows.emplace(state->ids[row], row).second) {
-      throw corruption(fmt::format("generation {} of catalog {} lists the product {} twice",
-                                   generation, name, printable(state->ids[row])));
-    }
-  }
+  state->ids.emplace(folder, manifest.product_count);
   state->images = open_checked(manifest, folder / storage::kImageIndexFile);
   state->captions = open_checked(manifest, folder / storage::kCaptionIndexFile);
-  state->attributes = open_attributes(database, manifest, state->ids, folder);
-  Delta none(state->ids.size(), state->images->dimension(), manifest.covered_sequence);
+  state->attributes = open_attributes(database, manifest, *state->ids, folder);
+  Delta none(state->ids->size(), state->images->dimension(), manifest.covered_sequence);
   return std::shared_ptr<const Catalog>(new Catalog(std::move(state), std::move(none)));
 }
 
@@ -111,7 +103,7 @@ Catalog::~Catalog() = default;
 const std::string& Catalog::name() const { return state_->manifest.catalog; }
 std::uint64_t Catalog::generation() const { return state_->manifest.generation; }
 std::size_t Catalog::size() const { return base_rows() - delta_.tombstones() + delta_.live_rows(); }
-std::size_t Catalog::base_rows() const { return state_->ids.size(); }
+std::size_t Catalog::base_rows() const { return state_->ids->size(); }
 std::size_t Catalog::dimension() const { return state_->images->dimension(); }
 const std::string& Catalog::content_hash() const { return state_->manifest.content_hash; }
 const std::string& Catalog::encoder_fingerprint() const {
@@ -138,12 +130,13 @@ std::vector<std::size_t> Catalog::live_rows() const {
   return live;
 }
 
-const std::string& Catalog::id(std::size_t row) const {
+std::string_view Catalog::id(std::size_t row) const {
   if (row >= rows()) {
     throw invalid_argument(
         fmt::format("row {} of catalog {}: rows are 0 to {}", row, name(), rows() - 1));
   }
-  return row < base_rows() ? state_->ids[row] : delta_.product(row - base_rows()).id;
+  if (row < base_rows()) return state_->ids->at(row);
+  return delta_.product(row - base_rows()).id;
 }
 
 std::size_t Catalog::require_row(std::string_view id) const {
@@ -155,9 +148,7 @@ std::size_t Catalog::require_row(std::string_view id) const {
 }
 
 std::optional<std::size_t> Catalog::base_row_of(std::string_view id) const {
-  const auto found = state_->rows.find(id);
-  if (found == state_->rows.end()) return std::nullopt;
-  return found->second;
+  return state_->ids->find(id);
 }
 
 std::optional<std::size_t> Catalog::row_of(std::string_view id) const {
@@ -175,7 +166,7 @@ std::optional<storage::Product> Catalog::product(std::string_view id) const {
 std::vector<storage::Product> Catalog::products(std::span<const std::size_t> rows) const {
   std::vector<std::string> ids;  // of the generation's
   for (const std::size_t row : rows) {
-    if (row < base_rows()) ids.push_back(id(row));
+    if (row < base_rows()) ids.emplace_back(id(row));
   }
   std::vector<std::optional<storage::Product>> found =
       state_->database->get_products(name(), generation(), ids);

@@ -80,7 +80,7 @@ class Catalog {
   const IndexRequest& request() const;
 
   /// Of a dead row, too: the product that it was.
-  const std::string& id(std::size_t row) const;
+  std::string_view id(std::size_t row) const;
   /// The live row.
   std::optional<std::size_t> row_of(std::string_view id) const;
   /// The same; throws NotFound when there is no such product.

@@ -31,6 +31,7 @@
 #include "engine/vectors.h"
 #include "index/vector_index.h"
 #include "storage/catalog_reader.h"
+#include "storage/product_ids.h"
 
 namespace vitrine::engine {
 namespace {
@@ -587,7 +588,7 @@ class Run {
     manifest.content_hash = report_.content_hash;
     manifest.created_at = utc_now();
     manifest.covered_sequence = covered_sequence_;
-    tools_.generations.finish(std::move(manifest));
+    tools_.generations.finish(std::move(manifest), storage::kIndexFiles);
     meter_.update(report_.indexed, report_.failed);
     meter_.end_stage();
   }

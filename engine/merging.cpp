@@ -9,13 +9,16 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/matrix.h"
 #include "base/sha256.h"
-#include "engine/filter/generation_attributes.h"
+#include "engine/filter/attribute_index.h"
+#include "engine/filter/attribute_index_builder.h"
 #include "engine/progress_meter.h"
 #include "engine/report_json.h"
 #include "engine/timestamp.h"
 #include "index/vector_index.h"
+#include "storage/product_ids.h"
 
 namespace vitrine::engine {
 namespace {
@@ -69,6 +72,7 @@ class Merge {
     content.update(catalog_.content_hash());
     std::vector<std::string> ids;
     ids.reserve(rows_.size());
+    AttributeIndexBuilder attributes(rows_.size());
     for (std::size_t begin = 0; begin < rows_.size(); begin += kBatch) {
       check_cancelled();
       const auto part = std::span(rows_).subspan(begin, std::min(kBatch, rows_.size() - begin));
@@ -76,6 +80,7 @@ class Merge {
       for (std::size_t i = 0; i < part.size(); ++i) {
         if (part[i] >= catalog_.base_rows()) add_to_hash(products[i], part[i], content);
         ids.push_back(products[i].id);
+        attributes.add(products[i].attributes);
       }
       database_.put_products(catalog_.name(), generation_, products);
       meter_.update(begin + part.size(), 0);
@@ -85,7 +90,7 @@ class Merge {
     }
     report_.content_hash = to_hex(content.finish());
     storage::write_rows(folder_, ids);
-    write_attributes(database_, catalog_.name(), generation_, ids, folder_);
+    write_file_atomically(folder_ / kAttributesFile, attributes.finish());
     meter_.end_stage();
   }
 
@@ -139,7 +144,7 @@ class Merge {
     manifest.content_hash = report_.content_hash;
     manifest.created_at = utc_now();
     manifest.covered_sequence = catalog_.sequence();
-    generations_.finish(std::move(manifest));
+    generations_.finish(std::move(manifest), storage::kIndexFiles);
     meter_.update(rows_.size(), 0);
     meter_.end_stage();
   }

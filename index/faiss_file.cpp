@@ -12,8 +12,8 @@
 #include <string>
 #include <utility>
 
+#include "base/checksum.h"
 #include "base/error.h"
-#include "index/checksum.h"
 #include "index/kernels/code_dot.h"
 
 namespace vitrine::index {

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <optional>
 #include <system_error>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
@@ -57,6 +59,27 @@ bool is_catalog_name(const std::string& name) {
   }
 }
 
+/// The digest of a whole file, as hexadecimal digits. Throws Corruption for a file that has none.
+std::string digest_of_file(const fs::path& file, DigestKind kind) {
+  switch (kind) {
+    case DigestKind::kSha256:
+      return to_hex(sha256_file(file));
+    case DigestKind::kPieces:
+      return to_hex(digest_of(MappedFile(file).bytes()));
+    case DigestKind::kOwn: {
+      const MappedFile map(file);
+      Sha256Digest digest;
+      if (map.bytes().size() < digest.size()) {
+        throw corruption(file.string() + " is too short to end with a digest");
+      }
+      std::memcpy(digest.data(), map.bytes().data() + map.bytes().size() - digest.size(),
+                  digest.size());
+      return to_hex(digest);
+    }
+  }
+  throw internal_error("no kind of digest");
+}
+
 void verify(const fs::path& folder, const GenerationFile& listed) {
   const fs::path file = folder / listed.name;
   std::error_code code;
@@ -71,9 +94,9 @@ void verify(const fs::path& folder, const GenerationFile& listed) {
                     "reindex",
                     file.string(), size, listed.size));
   }
-  if (to_hex(sha256_file(file)) != listed.sha256) {
+  if (digest_of_file(file, listed.kind) != listed.digest) {
     throw corruption(file.string() +
-                     " is damaged: its SHA-256 is not the manifest's; roll back, or reindex");
+                     " is damaged: its digest is not the manifest's; roll back, or reindex");
   }
 }
 
@@ -107,7 +130,8 @@ GenerationStore::NewGeneration GenerationStore::begin(const std::string& catalog
   return {number, folder(catalog, number)};
 }
 
-Manifest GenerationStore::finish(Manifest manifest) {
+Manifest GenerationStore::finish(Manifest manifest,
+                                 std::span<const std::string_view> self_verifying) {
   const fs::path target = folder(manifest.catalog, manifest.generation);
   manifest.files.clear();
   manifest.image_source.max_bytes = ImageSourceSpec().max_bytes;  // as open() returns it
@@ -124,7 +148,9 @@ Manifest GenerationStore::finish(Manifest manifest) {
     fsync_path(entry.path());
     const std::uint64_t size = entry.file_size(code);
     throw_if_error(code, "cannot stat", entry.path());
-    manifest.files.push_back({name, size, to_hex(sha256_file(entry.path()))});
+    const bool own = std::ranges::find(self_verifying, name) != self_verifying.end();
+    const DigestKind kind = own ? DigestKind::kOwn : DigestKind::kPieces;
+    manifest.files.push_back({name, size, kind, digest_of_file(entry.path(), kind)});
   }
   if (manifest.files.empty()) {
     throw failed_precondition(target.string() + " has no files; write the indices and rows first");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -8,6 +9,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "storage/image_source.h"
@@ -23,10 +25,22 @@ inline constexpr const char* kCaptionIndexFile = "captions.faiss";  ///< of the 
 inline constexpr const char* kRowsFile = "rows";                    ///< row -> product id
 inline constexpr const char* kManifestFile = "manifest.json";
 
+/// The files that end with a digest of their own, which whoever opens them verifies
+/// (index/vector_index.h).
+inline constexpr std::array<std::string_view, 2> kIndexFiles = {kImageIndexFile, kCaptionIndexFile};
+
+/// What the digest of a file in a manifest is.
+enum class DigestKind : std::uint8_t {
+  kSha256,  ///< SHA-256 of the file; only of generations written by older versions
+  kPieces,  ///< digest_of() the file (base/checksum.h)
+  kOwn,     ///< the last 32 bytes of the file, by which it verifies itself
+};
+
 struct GenerationFile {
   std::string name;
   std::uint64_t size = 0;  ///< bytes
-  std::string sha256;      ///< 64 hexadecimal digits
+  DigestKind kind = DigestKind::kPieces;
+  std::string digest;  ///< 64 hexadecimal digits
 
   bool operator==(const GenerationFile&) const = default;
 };
@@ -69,12 +83,15 @@ class GenerationStore {
   /// pointer's generation). Until published it counts as a crash's leftover and may be swept.
   NewGeneration begin(const std::string& catalog, std::uint64_t newer_than = 0);
 
-  /// Call with every file written: lists the folder's files in the manifest with size and SHA-256,
+  /// Call with every file written: lists the folder's files in the manifest with size and digest,
   /// and makes all of it survive a power cut. manifest.catalog and .generation say which folder.
+  /// Files in self_verifying end with a digest of all before it; they are not read.
   /// Returns the manifest as stored. Publish afterwards.
-  Manifest finish(Manifest manifest);
+  Manifest finish(Manifest manifest, std::span<const std::string_view> self_verifying = {});
 
-  /// Reads the manifest and verifies every file against it. Throws NotFound without a folder,
+  /// Reads the manifest and verifies every file against it, on the OpenMP threads of the calling
+  /// thread; of a file that verifies itself only size and digest, so that one of another
+  /// generation is noticed: whoever opens it reads the rest. Throws NotFound without a folder,
   /// Corruption naming the damaged or missing file.
   Manifest open(const std::string& catalog, std::uint64_t generation) const;
 
@@ -93,13 +110,6 @@ class GenerationStore {
  private:
   const std::filesystem::path root_;
 };
-
-/// The ids of a generation, one a line: line i+1 is row i of both indices. Throws InvalidArgument
-/// for an id that find_id_fault() faults.
-void write_rows(const std::filesystem::path& folder, std::span<const std::string> ids);
-/// Throws Corruption when the file is malformed or does not have expected_count ids.
-std::vector<std::string> read_rows(const std::filesystem::path& folder,
-                                   std::uint64_t expected_count);
 
 using GenerationSet = std::map<std::string, std::set<std::uint64_t>>;  ///< by catalog
 

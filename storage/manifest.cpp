@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/error.h"
 #include "base/sha256.h"
 
@@ -10,11 +13,45 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kFormatVersion = 1;
+constexpr int kFormatVersion = 2;
+/// It knew SHA-256 only.
+constexpr int kOldestFormatVersion = 1;
 constexpr const char* kChecksumKey = "manifest_sha256";
 
 /// Object keys are sorted and numbers print one way, so equal content has an equal checksum.
 std::string checksum(const json& fields) { return to_hex(sha256(fields.dump())); }
+
+/// The member of a file's entry that holds its digest.
+struct DigestKey {
+  DigestKind kind;
+  const char* name;
+};
+constexpr DigestKey kDigestKeys[] = {
+    {DigestKind::kSha256, "sha256"},
+    {DigestKind::kPieces, "pieces_sha256"},
+    {DigestKind::kOwn, "own_digest"},
+};
+
+json print_file(const GenerationFile& file) {
+  json entry = {{"name", file.name}, {"size", file.size}};
+  for (const DigestKey& key : kDigestKeys) {
+    if (key.kind == file.kind) entry[key.name] = file.digest;
+  }
+  return entry;
+}
+
+/// Throws what json throws, also when the entry has no digest.
+GenerationFile parse_file(const json& entry) {
+  GenerationFile file;
+  entry.at("name").get_to(file.name);
+  entry.at("size").get_to(file.size);
+  const auto key = std::ranges::find_if(
+      kDigestKeys, [&](const DigestKey& each) { return entry.contains(each.name); });
+  const DigestKey& found = key == std::end(kDigestKeys) ? kDigestKeys[1] : *key;
+  file.kind = found.kind;
+  entry.at(found.name).get_to(file.digest);
+  return file;
+}
 
 /// File names decide what is opened below the folder: a damaged one must not leave it.
 bool is_plain_name(const std::string& name) {
@@ -26,9 +63,7 @@ bool is_plain_name(const std::string& name) {
 
 std::string print_manifest(const Manifest& manifest) {
   json files = json::array();
-  for (const GenerationFile& file : manifest.files) {
-    files.push_back({{"name", file.name}, {"size", file.size}, {"sha256", file.sha256}});
-  }
+  for (const GenerationFile& file : manifest.files) files.push_back(print_file(file));
   json fields = {
       {"format_version", kFormatVersion},
       {"catalog", manifest.catalog},
@@ -67,11 +102,12 @@ Manifest parse_manifest(const std::filesystem::path& file, const std::string& te
     if (checksum(fields) != expected) {
       throw corruption(file.string() + " is damaged: its content does not match its checksum");
     }
-    if (const int version = fields.at("format_version").get<int>(); version != kFormatVersion) {
+    const int version = fields.at("format_version").get<int>();
+    if (version < kOldestFormatVersion || version > kFormatVersion) {
       throw failed_precondition(
-          fmt::format("{} has format version {}; this program reads version "
-                      "{}: reindex, or use the program that wrote it",
-                      file.string(), version, kFormatVersion));
+          fmt::format("{} has format version {}; this program reads versions {} to {}: reindex, or "
+                      "use the program that wrote it",
+                      file.string(), version, kOldestFormatVersion, kFormatVersion));
     }
     Manifest manifest;
     fields.at("catalog").get_to(manifest.catalog);
@@ -93,11 +129,8 @@ Manifest parse_manifest(const std::filesystem::path& file, const std::string& te
                                      vectors->at("ids").get<std::string>()};
     }
     for (const json& entry : fields.at("files")) {
-      GenerationFile& listed = manifest.files.emplace_back();
-      entry.at("name").get_to(listed.name);
-      entry.at("size").get_to(listed.size);
-      entry.at("sha256").get_to(listed.sha256);
-      if (!is_plain_name(listed.name)) {
+      manifest.files.push_back(parse_file(entry));
+      if (!is_plain_name(manifest.files.back().name)) {
         throw corruption(file.string() + " lists a file name that leaves its folder");
       }
     }

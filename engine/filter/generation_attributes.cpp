@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -10,6 +11,7 @@
 #include "engine/filter/attribute_index_builder.h"
 #include "storage/database.h"
 #include "storage/generation_store.h"
+#include "storage/product_ids.h"
 
 namespace vitrine::engine {
 namespace {
@@ -46,14 +48,16 @@ void write_attributes(const storage::Database& database, const std::string& cata
 }
 
 AttributeIndex open_attributes(const storage::Database& database, const storage::Manifest& manifest,
-                               std::span<const std::string> ids,
+                               const storage::ProductIds& ids,
                                const std::filesystem::path& folder) {
   const bool written = std::ranges::any_of(manifest.files, [](const storage::GenerationFile& file) {
     return file.name == kAttributesFile;
   });
   if (written) return AttributeIndex::open(folder / kAttributesFile, ids.size());
+  std::vector<std::string> copies;
+  for (std::size_t row = 0; row < ids.size(); ++row) copies.emplace_back(ids.at(row));
   return AttributeIndex::from_bytes(
-      build_attributes(database, manifest.catalog, manifest.generation, ids), ids.size(),
+      build_attributes(database, manifest.catalog, manifest.generation, copies), ids.size(),
       fmt::format("the attributes of generation {} of catalog {}", manifest.generation,
                   manifest.catalog));
 }

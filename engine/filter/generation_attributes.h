@@ -9,6 +9,7 @@
 
 namespace vitrine::storage {
 class Database;
+class ProductIds;
 struct Manifest;
 }  // namespace vitrine::storage
 
@@ -22,9 +23,8 @@ void write_attributes(const storage::Database& database, const std::string& cata
 
 /// Opens what write_attributes() wrote. For a generation that was built without it, which its
 /// manifest shows, it is made in memory from the product records.
-/// ids: by row. Throws Corruption when the file is damaged or a record is missing.
+/// Throws Corruption when the file is damaged or a record is missing.
 AttributeIndex open_attributes(const storage::Database& database, const storage::Manifest& manifest,
-                               std::span<const std::string> ids,
-                               const std::filesystem::path& folder);
+                               const storage::ProductIds& ids, const std::filesystem::path& folder);
 
 }  // namespace vitrine::engine

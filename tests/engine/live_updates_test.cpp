@@ -409,7 +409,8 @@ TEST_F(LiveUpdates, OfManyThreadsAreSeenByTheirWritersBesideMergesAndReaders) {
   std::map<std::string, int> versions;
   const auto served = catalog();
   for (const std::size_t row : served->live_rows()) {
-    versions[served->id(row)] = version_of(served->id(row));
+    const std::string id(served->id(row));
+    versions[id] = version_of(id);
   }
   const std::uint64_t sequence = served->sequence();
   reopen();

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "base/checksum.h"
 #include "base/sha256.h"
-#include "index/checksum.h"
 #include "index/vector_index.h"
 #include "tests/fuzz/target.h"
 
@@ -28,7 +28,7 @@ void check_search(const index::VectorIndex& index, const index::SearchOptions& o
 
 void run(std::string_view input) {
   const std::filesystem::path path = scratch_folder() / "index.faiss";
-  const Sha256Digest digest = index::digest_of(input);
+  const Sha256Digest digest = digest_of(input);
   std::string file(input);
   write_scratch(path, file.append(reinterpret_cast<const char*>(digest.data()), digest.size()));
   refusable([&] {

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "storage/database.h"
 #include "storage/generation_store.h"
+#include "storage/product_ids.h"
 #include "tests/storage/crash_data.h"
 
 namespace vitrine::storage {
@@ -91,7 +92,9 @@ TEST(Crash, LosesNothingAcknowledgedAndLeavesAWholeGenerationCurrent) {
       const Manifest manifest = store.open("shop", generation);
       EXPECT_EQ(read_file(store.folder("shop", generation) / kImageIndexFile, 1 << 20),
                 index_of(generation));
-      const auto ids = read_rows(store.folder("shop", generation), manifest.product_count);
+      const ProductIds rows(store.folder("shop", generation), manifest.product_count);
+      std::vector<std::string> ids;
+      for (std::size_t row = 0; row < rows.size(); ++row) ids.emplace_back(rows.at(row));
       for (const auto& product : database.get_products("shop", generation, ids)) {
         EXPECT_TRUE(product);
       }

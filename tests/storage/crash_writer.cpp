@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "storage/database.h"
 #include "storage/generation_store.h"
+#include "storage/product_ids.h"
 #include "tests/storage/crash_data.h"
 
 namespace vitrine::storage {

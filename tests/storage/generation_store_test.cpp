@@ -3,10 +3,12 @@
 #include <fstream>
 #include <thread>
 
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "storage/database.h"
 #include "storage/manifest.h"
+#include "storage/product_ids.h"
 #include "tests/storage/error_code.h"
 
 namespace vitrine::storage {
@@ -23,8 +25,9 @@ const std::vector<std::string> kIds = {"a", "b 2", "ü"};
 
 class GenerationStoreTest : public ::testing::Test {
  protected:
-  Manifest write_generation(const std::string& catalog, std::uint64_t newer_than = 0) {
-    const auto [number, folder] = store_.begin(catalog, newer_than);
+  Manifest write_generation(const std::string& catalog,
+                            std::span<const std::string_view> self_verifying = {}) {
+    const auto [number, folder] = store_.begin(catalog);
     write_file_atomically(folder / kImageIndexFile, std::string(5000, 'i'));
     write_file_atomically(folder / kCaptionIndexFile, std::string(4000, 'c'));
     write_rows(folder, kIds);
@@ -40,7 +43,7 @@ class GenerationStoreTest : public ::testing::Test {
     manifest.catalog_file = "/data/catalog \"x\".csv";
     manifest.content_hash = "4567";
     manifest.created_at = "2024-01-31T12:00:00Z";
-    return store_.finish(manifest);
+    return store_.finish(manifest, self_verifying);
   }
 
   const TemporaryDirectory data_;
@@ -59,10 +62,61 @@ TEST_F(GenerationStoreTest, OpensWhatItFinished) {
   ASSERT_EQ(written.files.size(), 3u);
   EXPECT_EQ(written.files[1].name, "index.faiss");
   EXPECT_EQ(written.files[1].size, 5000u);
-  EXPECT_EQ(written.files[1].sha256, to_hex(sha256(std::string(5000, 'i'))));
+  EXPECT_EQ(written.files[1].kind, DigestKind::kPieces);
+  EXPECT_EQ(written.files[1].digest, to_hex(digest_of(std::string(5000, 'i'))));
   GenerationStore other(data_.path());
   EXPECT_EQ(other.open("shop", 1), written);
-  EXPECT_EQ(read_rows(other.folder("shop", 1), written.product_count), kIds);
+  const ProductIds rows(other.folder("shop", 1), written.product_count);
+  ASSERT_EQ(rows.size(), kIds.size());
+  for (std::size_t row = 0; row < kIds.size(); ++row) EXPECT_EQ(rows.at(row), kIds[row]);
+}
+
+TEST_F(GenerationStoreTest, LeavesAFileThatVerifiesItselfToItsReaderButKnowsItFromOthers) {
+  const Manifest written = write_generation("shop", kIndexFiles);
+  EXPECT_EQ(written.files[1].kind, DigestKind::kOwn);
+  EXPECT_EQ(written.files[1].digest.substr(0, 4), "6969");  // "ii"
+  EXPECT_EQ(written.files[2].kind, DigestKind::kPieces);
+  const fs::path file = store_.folder("shop", 1) / kImageIndexFile;
+  flip_bit(file, 0);
+  EXPECT_EQ(store_.open("shop", 1), written);
+  for (const std::uint64_t position : {4968U, 4999U}) {
+    flip_bit(file, position);
+    EXPECT_THAT(error_of([&] { store_.open("shop", 1); }),
+                AllOf(StartsWith("corruption"), HasSubstr(file.string())));
+    flip_bit(file, position);
+  }
+  fs::resize_file(file, 5001);
+  EXPECT_THAT(error_of([&] { store_.open("shop", 1); }), HasSubstr("5001 bytes"));
+
+  const auto [number, folder] = store_.begin("shop");
+  write_file_atomically(folder / kImageIndexFile, "shorter than a digest");
+  Manifest manifest = written;
+  manifest.generation = number;
+  EXPECT_THAT(error_of([&] { store_.finish(manifest, kIndexFiles); }), HasSubstr("too short"));
+}
+
+TEST_F(GenerationStoreTest, OpensWhatAnOlderVersionVerifiedBySha256) {
+  Manifest manifest = write_generation("shop");
+  const fs::path folder = store_.folder("shop", 1);
+  for (GenerationFile& file : manifest.files) {
+    file.kind = DigestKind::kSha256;
+    file.digest = to_hex(sha256_file(folder / file.name));
+  }
+  nlohmann::json fields = nlohmann::json::parse(print_manifest(manifest));
+  fields["format_version"] = 1;
+  fields.erase("manifest_sha256");
+  fields["manifest_sha256"] = to_hex(sha256(fields.dump()));
+  std::ofstream(folder / kManifestFile) << fields.dump();
+  EXPECT_EQ(store_.open("shop", 1), manifest);
+  flip_bit(folder / kCaptionIndexFile, 7);
+  EXPECT_THAT(error_of([&] { store_.open("shop", 1); }), HasSubstr("captions.faiss is damaged"));
+
+  fields["format_version"] = 3;
+  fields.erase("manifest_sha256");
+  fields["manifest_sha256"] = to_hex(sha256(fields.dump()));
+  std::ofstream(folder / kManifestFile) << fields.dump();
+  EXPECT_THAT(error_of([&] { store_.open("shop", 1); }),
+              AllOf(StartsWith("failed_precondition"), HasSubstr("reindex")));
 }
 
 TEST_F(GenerationStoreTest, NumbersGenerationsUpwards) {
@@ -172,7 +226,7 @@ TEST_F(GenerationStoreTest, NoticesAMovedFolder) {
 TEST(ManifestText, MayNotNameFilesOutsideItsFolder) {
   Manifest manifest;
   for (const char* name : {"../x", "/etc/passwd", "..", "", "manifest.json"}) {
-    manifest.files = {{name, 1, "00"}};
+    manifest.files = {{name, 1, DigestKind::kPieces, "00"}};
     EXPECT_THAT(error_of([&] { parse_manifest("m.json", print_manifest(manifest)); }),
                 StartsWith("corruption: m.json lists a file name that"));
   }
@@ -227,14 +281,32 @@ TEST(Rows, AreRefusedWhenMalformedOrMiscounted) {
   const fs::path path = folder.path() / kRowsFile;
   const auto error = [&](const std::string& text, std::uint64_t count) {
     std::ofstream(path, std::ios::binary) << text;
-    return error_of([&] { read_rows(folder.path(), count); });
+    return error_of([&] { ProductIds(folder.path(), count); });
   };
   EXPECT_THAT(error("a\nb", 2), AllOf(StartsWith("corruption"), HasSubstr("last line is cut")));
   EXPECT_THAT(error("a\n\nb\n", 3), HasSubstr("row 1"));
   EXPECT_THAT(error("a\n\xff\n", 2), HasSubstr("row 1"));
   EXPECT_THAT(error("a\nb\n", 3), HasSubstr("2 rows; the manifest counts 3"));
+  EXPECT_THAT(error("a\nb\n", std::uint64_t{1} << 60), HasSubstr("2 rows"));
+  EXPECT_THAT(error("a\nb\na\n", 3), HasSubstr("rows 0 and 2 are both product \"a\""));
   const std::vector<std::string> bad = {"a\nb"};
   EXPECT_THAT(error_of([&] { write_rows(folder.path(), bad); }), StartsWith("invalid_argument"));
+}
+
+TEST(Rows, AreFoundByTheirIds) {
+  const TemporaryDirectory folder;
+  std::vector<std::string> ids;
+  for (int i = 0; i < 3000; ++i) ids.push_back("product " + std::to_string(i * i));
+  ids.push_back("größer");
+  write_rows(folder.path(), ids);
+  const ProductIds rows(folder.path(), ids.size());
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    EXPECT_EQ(rows.at(row), ids[row]);
+    EXPECT_EQ(rows.find(ids[row]), row);
+  }
+  for (const char* absent : {"", "product 2", "product 1\n", "product 0\nproduct 1"}) {
+    EXPECT_EQ(rows.find(absent), std::nullopt);
+  }
 }
 
 }  // namespace

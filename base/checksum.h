@@ -6,7 +6,7 @@
 
 #include "base/sha256.h"
 
-namespace vitrine::index {
+namespace vitrine {
 
 /// A digest of many bytes at the speed of memory: the SHA-256 of the checksums of pieces of 1 MiB,
 /// which are taken on the OpenMP threads of the calling thread. It tells every change within one
@@ -32,4 +32,4 @@ class Digest {
 /// shift: h = (h ^ word) * prime, h = h ^ (h >> 32).
 std::uint64_t checksum_of_piece(std::string_view bytes);
 
-}  // namespace vitrine::index
+}  // namespace vitrine

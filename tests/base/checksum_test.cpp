@@ -1,10 +1,10 @@
-#include "index/checksum.h"
+#include "base/checksum.h"
 
 #include <gtest/gtest.h>
 
 #include <random>
 
-namespace vitrine::index {
+namespace vitrine {
 namespace {
 
 std::string random_bytes(std::size_t size) {
@@ -57,4 +57,4 @@ TEST(Digest, IsTheSamePieceByPieceAndKnowsTheirOrder) {
 }
 
 }  // namespace
-}  // namespace vitrine::index
+}  // namespace vitrine

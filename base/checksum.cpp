@@ -1,12 +1,12 @@
-#include "index/checksum.h"
+#include "base/checksum.h"
+
+#include <omp.h>
 
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "index/parallel.h"
-
-namespace vitrine::index {
+namespace vitrine {
 namespace {
 
 constexpr std::size_t kLanes = 8;  // one lane would wait for each multiplication
@@ -48,12 +48,16 @@ std::uint64_t checksum_of_piece(std::string_view bytes) {
 Sha256Digest digest_of(std::string_view bytes) {
   const std::size_t pieces = (bytes.size() + kPieceBytes - 1) / kPieceBytes;
   std::vector<std::uint64_t> checksums(pieces);
-  parallel_for(pieces, threads_for(bytes.size() / 4), [&](std::size_t piece) {
+  // A thread for fewer pieces costs more than it saves.
+  const auto most = static_cast<std::size_t>(std::max(1, omp_get_max_threads()));
+  const int threads = static_cast<int>(std::clamp<std::size_t>(pieces / 2, 1, most));
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+  for (std::size_t piece = 0; piece < pieces; ++piece) {
     checksums[piece] = checksum_of_piece(bytes.substr(piece * kPieceBytes, kPieceBytes));
-  });
+  }
   Sha256 sha256;
   for (const std::uint64_t checksum : checksums) add(sha256, checksum);
   return sha256.finish();
 }
 
-}  // namespace vitrine::index
+}  // namespace vitrine
