@@ -4,11 +4,16 @@
 #include <utility>
 
 #include "index/block_scan.h"
+#include "index/vector_table.h"
 
 namespace vitrine::engine {
 
 Delta::Block::Block(std::size_t dimension)
     : images(kBlockRows, dimension), captions(kBlockRows, dimension), products(kBlockRows) {}
+
+Delta::Codes::Codes(const Block& block)
+    : images(index::one_block(block.images.data(), kBlockRows, block.images.cols())),
+      captions(index::one_block(block.captions.data(), kBlockRows, block.captions.cols())) {}
 
 Delta::Delta(std::size_t base_rows, std::size_t dimension, std::uint64_t sequence)
     : base_rows_(base_rows), dimension_(dimension), sequence_(sequence) {}
@@ -50,7 +55,11 @@ index::SearchResult Delta::search(Target target, MatrixView queries, std::size_t
   for (std::size_t first = 0; first < rows_; first += kBlockRows) {
     const Block& block = *blocks_[first / kBlockRows];
     const Matrix& vectors = target == Target::kImage ? block.images : block.captions;
-    blocks.push_back({vectors.data(), std::min(kBlockRows, rows_ - first)});
+    const Codes* codes = blocks.size() < codes_.size() ? codes_[blocks.size()].get() : nullptr;
+    blocks.push_back({vectors.data(), std::min(kBlockRows, rows_ - first),
+                      codes == nullptr           ? nullptr
+                      : target == Target::kImage ? &codes->images
+                                                 : &codes->captions});
   }
   if (allowed == nullptr) return index::scan_blocks(queries, blocks, alive_, k);
   index::RowSet live(rows_);
@@ -101,6 +110,9 @@ void DeltaEdit::append(const storage::Update& update) {
   if (place == 0) {
     // Also where an edit that was never finished has begun this block.
     delta_.blocks_.resize(row / Delta::kBlockRows);
+    if (row > 0) {
+      delta_.codes_.push_back(std::make_shared<const Delta::Codes>(*delta_.blocks_.back()));
+    }
     delta_.blocks_.push_back(std::make_shared<Delta::Block>(delta_.dimension_));
     index::RowSet alive(delta_.blocks_.size() * Delta::kBlockRows);
     delta_.alive_.for_each(0, row, [&](std::size_t live) { alive.insert(live); });

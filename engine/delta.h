@@ -13,6 +13,7 @@
 
 #include "base/matrix.h"
 #include "engine/target.h"
+#include "index/codes.h"
 #include "index/row_set.h"
 #include "index/vector_index.h"
 #include "storage/update.h"
@@ -59,7 +60,7 @@ class Delta {
  private:
   friend class DeltaEdit;
 
-  static constexpr std::size_t kBlockRows = 256;
+  static constexpr std::size_t kBlockRows = 1024;
   static constexpr std::size_t kShards = 256;
 
   /// Filled from the front, each row once; who knows of a row only reads it.
@@ -68,6 +69,12 @@ class Delta {
     Matrix images;
     Matrix captions;
     std::vector<storage::Product> products;
+  };
+  /// Of a full block, which is scanned by them.
+  struct Codes {
+    explicit Codes(const Block& block);
+    index::CodeTable images;
+    index::CodeTable captions;
   };
   /// Rows by id. The ids are those in the blocks.
   using Shard = std::unordered_map<std::string_view, std::size_t>;
@@ -82,6 +89,7 @@ class Delta {
   std::size_t live_rows_ = 0;
   std::size_t tombstones_ = 0;
   std::vector<std::shared_ptr<Block>> blocks_;
+  std::vector<std::shared_ptr<const Codes>> codes_;           // of all blocks but the last
   std::array<std::shared_ptr<const Shard>, kShards> shards_;  // null: empty
   index::RowSet alive_;                                       // [blocks * kBlockRows]
   std::shared_ptr<const index::RowSet> live_base_;            // null: all

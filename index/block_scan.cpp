@@ -30,6 +30,19 @@ void scan_block(const float* query, std::size_t dimension, const VectorBlock& bl
   }
 }
 
+/// k: as best was made for.
+void scan_codes(const float* query, std::size_t dimension, const VectorBlock& block,
+                std::size_t first_row, const RowSet& allowed, std::size_t k, TopK& best) {
+  RowSet own(block.count);
+  allowed.for_each(first_row, first_row + block.count,
+                   [&](std::size_t row) { own.insert(row - first_row); });
+  const VectorTable vectors = one_block(block.vectors, block.count, dimension);
+  const PlaceRange all{0, block.count};
+  for (const Hit& hit : search_exactly({block.codes, &vectors}, query, {&all, 1}, {&own}, k)) {
+    best.offer({hit.score, hit.row + static_cast<std::int64_t>(first_row)});
+  }
+}
+
 }  // namespace
 
 SearchResult scan_blocks(MatrixView queries, std::span<const VectorBlock> blocks,
@@ -49,8 +62,12 @@ SearchResult scan_blocks(MatrixView queries, std::span<const VectorBlock> blocks
     parallel_for(shares, threads, [&](std::size_t share) {
       const std::size_t last = blocks.size() * (share + 1) / shares;
       for (std::size_t i = blocks.size() * share / shares; i < last; ++i) {
-        scan_block(queries.row(query).data(), queries.cols, blocks[i], first_rows[i], allowed,
-                   best[share]);
+        const float* vector = queries.row(query).data();
+        if (blocks[i].codes != nullptr) {
+          scan_codes(vector, queries.cols, blocks[i], first_rows[i], allowed, k, best[share]);
+        } else {
+          scan_block(vector, queries.cols, blocks[i], first_rows[i], allowed, best[share]);
+        }
       }
     });
     if (best.empty()) continue;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <limits>
 #include <utility>
 
@@ -99,7 +100,8 @@ struct Tile {
   std::size_t first = 0;
   std::size_t count = 0;
   bool all = true;
-  std::int32_t places[kMostTilePlaces];  ///< [count], unless all
+  std::uint64_t hits = ~std::uint64_t{0};  ///< of all: bit i is set where first + i may be a hit
+  std::int32_t places[kMostTilePlaces];    ///< [count], unless all
 };
 
 /// Calls visit with each tile of the ranges that has a place let through.
@@ -126,10 +128,26 @@ void for_each_tile(const SearchTables& tables, std::span<const PlaceRange> range
     visit(std::as_const(tile));
     tile.count = 0;
   };
+  Tile dense;
   for (const PlaceRange& range : ranges) {
     const std::size_t end = range.first + range.count;
     if (filter.by_place || tables.rows == nullptr) {
-      filter.allowed->for_each(range.first, end, add);
+      filter.allowed->for_each_word(
+          range.first, end, [&](std::size_t first, std::size_t count, std::uint64_t members) {
+            // Where most places are let through, comparing all is cheaper than picking those.
+            if (static_cast<std::size_t>(std::popcount(members)) * 2 < count) {
+              for (; members != 0; members &= members - 1) {
+                add(first + static_cast<std::size_t>(std::countr_zero(members)));
+              }
+              return;
+            }
+            for (std::size_t done = 0; done < count; done += dense.count) {
+              dense.first = first + done;
+              dense.count = std::min(most, count - done);
+              dense.hits = members >> done;
+              visit(std::as_const(dense));
+            }
+          });
     } else {
       for (std::size_t place = range.first; place < end; ++place) {
         if (filter.allowed->contains(static_cast<std::size_t>(tables.rows[place]))) add(place);
@@ -169,6 +187,7 @@ void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
   std::size_t open = 0;
   for (std::size_t i = 0; i < tile.count; ++i) {
     if (most[i] < candidates.enough()) continue;
+    if (tile.all && (tile.hits >> i & 1) == 0) continue;
     places[open] = tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
     products[open] = products[i];
     codes.prefetch_lower(static_cast<std::size_t>(places[open]));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -74,6 +75,20 @@ class RowSet {
         if (member >= last) return;
         visit(member);
       }
+    }
+  }
+
+  /// Calls visit(row, count, members) for each word of the rows in [first, last) that has members,
+  /// ascending: row is the first of its rows, count their number, bit i of members row + i.
+  /// last: at most size().
+  template <class Visit>
+  void for_each_word(std::size_t first, std::size_t last, Visit visit) const {
+    for (std::size_t row = first; row < last;) {
+      const std::size_t count = std::min(kWordBits - row % kWordBits, last - row);
+      const std::uint64_t members =
+          words_[row / kWordBits] >> row % kWordBits & (~std::uint64_t{0} >> (kWordBits - count));
+      if (members != 0) visit(row, count, members);
+      row += count;
     }
   }
 

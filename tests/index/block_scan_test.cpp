@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <vector>
 
 #include "vectors.h"
@@ -23,6 +24,19 @@ class BlockScan : public ::testing::Test {
     return result;
   }
 
+  /// The same; every other one has codes.
+  std::vector<VectorBlock> coded_blocks(std::size_t most) {
+    std::vector<VectorBlock> result = blocks(most);
+    codes_.clear();
+    for (std::size_t i = 0; i < result.size(); i += 2) {
+      codes_.push_back(
+          std::make_unique<CodeTable>(one_block(result[i].vectors, result[i].count, kDimension)));
+      result[i].codes = codes_.back().get();
+    }
+    return result;
+  }
+
+  std::vector<std::unique_ptr<CodeTable>> codes_;
   const Matrix rows_ = clustered_vectors(kRows, kDimension, 1);
   const Matrix queries_ = clustered_vectors(5, kDimension, 2);
 };
@@ -42,6 +56,10 @@ TEST_F(BlockScan, AgreesWithAFlatIndexWhateverTheBlocks) {
             scan_blocks(queries_, blocks(most), allowed, static_cast<std::size_t>(k));
         EXPECT_EQ(found.rows, expected.rows) << one_in << " " << k << " " << most;
         EXPECT_EQ(found.scores, expected.scores);
+        const SearchResult by_codes =
+            scan_blocks(queries_, coded_blocks(most), allowed, static_cast<std::size_t>(k));
+        EXPECT_EQ(by_codes.rows, expected.rows) << one_in << " " << k << " " << most;
+        EXPECT_EQ(by_codes.scores, expected.scores);
       }
     }
   }

@@ -13,6 +13,16 @@ namespace {
 std::vector<std::size_t> members(const RowSet& set, std::size_t first, std::size_t last) {
   std::vector<std::size_t> rows;
   set.for_each(first, last, [&](std::size_t row) { rows.push_back(row); });
+  std::vector<std::size_t> by_word;
+  set.for_each_word(first, last, [&](std::size_t row, std::size_t count, std::uint64_t members) {
+    EXPECT_NE(members, 0U);
+    for (std::size_t i = 0; i < RowSet::kWordBits; ++i) {
+      if ((members >> i & 1) == 0) continue;
+      EXPECT_LT(i, count);
+      by_word.push_back(row + i);
+    }
+  });
+  EXPECT_EQ(by_word, rows);
   return rows;
 }
 
