@@ -2,6 +2,8 @@
 
 #include <omp.h>
 #include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <thread>
@@ -19,6 +21,14 @@ int available_cores() {
 
 void set_compute_threads_of_this_thread(int threads) {
   omp_set_num_threads(threads > 0 ? threads : available_cores());
+}
+
+void set_background_priority_of_this_thread() {
+  // Not the lowest: whoever holds a lock that others need must get on all the same.
+  constexpr int kNice = 10;
+  const auto thread = static_cast<id_t>(gettid());  // on Linux niceness belongs to a thread
+  const int now = getpriority(PRIO_PROCESS, thread);
+  setpriority(PRIO_PROCESS, thread, std::max(now, kNice));  // less priority is never refused
 }
 
 }  // namespace vitrine

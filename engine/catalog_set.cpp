@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/timestamp.h"
 
 namespace vitrine::engine {
 namespace {
@@ -69,18 +71,35 @@ storage::Update complete(const Catalog& catalog, const Delta& now, const Place& 
   return update;
 }
 
+/// Lets go of a snapshot that was replaced when nobody else has it or its generation any more, so
+/// that no search is the one to unmap and free millions of rows. Waits for the searches that run,
+/// not for a reader who stays.
+void release_after_readers(std::shared_ptr<const Catalog> old) {
+  constexpr std::chrono::milliseconds kPatience{500};
+  constexpr std::chrono::milliseconds kInterval{5};
+  if (!old) return;
+  const auto start = std::chrono::steady_clock::now();
+  while (old.use_count() > 1 || old->generation_lifetime().use_count() > 1) {
+    if (std::chrono::steady_clock::now() - start >= kPatience) return;
+    std::this_thread::sleep_for(kInterval);
+  }
+}
+
 }  // namespace
 
 CatalogSet::CatalogSet(storage::Database& database, storage::GenerationStore& generations)
     : database_(database), generations_(generations) {
   sweep();
   for (const auto& [name, pointer] : database_.list_pointers()) {
+    const auto start = std::chrono::steady_clock::now();
     Entry entry = open_newest_intact(name, pointer);
     if (!entry.problem.empty()) spdlog::error("catalog {}: {}", name, entry.problem);
     if (entry.catalog) {
-      spdlog::info("catalog {}: generation {}, {} products ({}), {} updates not merged", name,
-                   entry.catalog->generation(), entry.catalog->size(), entry.catalog->index_kind(),
-                   entry.catalog->delta().rows() + entry.catalog->delta().tombstones());
+      spdlog::info(
+          "catalog {}: generation {}, {} products ({}), {} updates not merged, opened in {:.0f} ms",
+          name, entry.catalog->generation(), entry.catalog->size(), entry.catalog->index_kind(),
+          entry.catalog->delta().rows() + entry.catalog->delta().tombstones(),
+          milliseconds_since(start));
       snapshots_.push_back(
           {name, entry.catalog->generation(), entry.catalog->generation_lifetime()});
     }
@@ -150,10 +169,23 @@ std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep)
   const std::shared_ptr<UpdateQueue> queue = queue_of(name);
   std::shared_ptr<const Catalog> built =
       with_stored_updates(Catalog::open(generations_, database_, name, number));
-  // Writers wait from here on; most of what was written during the build is read already.
-  const UpdateQueue::Turn turn(*queue);
-  built = with_stored_updates(built);
+  Entry entry;  // then the one that was served
+  {
+    // Writers wait here; most of what was written during the build is read already.
+    const UpdateQueue::Turn turn(*queue);
+    built = with_stored_updates(built);
+    database_.publish_generation(name, next_pointer(name, number, keep));
+    entry.catalog = built;
+    const std::lock_guard lock(mutex_);
+    std::swap(entries_[name], entry);
+    snapshots_.push_back({name, number, built->generation_lifetime()});
+  }
+  release_after_readers(std::move(entry.catalog));
+  return built;
+}
 
+storage::CatalogPointer CatalogSet::next_pointer(const std::string& name, std::uint64_t number,
+                                                 int keep) const {
   storage::CatalogPointer pointer{number, {}};
   if (const auto old = database_.get_pointer(name)) {
     pointer.previous.push_back(old->generation);
@@ -167,13 +199,7 @@ std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep)
     }
     pointer.previous.resize(std::min(pointer.previous.size(), static_cast<std::size_t>(keep) - 1));
   }
-  database_.publish_generation(name, pointer);
-
-  Entry entry{built, ""};  // then the old one, which is let go of without the lock
-  const std::lock_guard lock(mutex_);
-  std::swap(entries_[name], entry);
-  snapshots_.push_back({name, number, built->generation_lifetime()});
-  return built;
+  return pointer;
 }
 
 std::shared_ptr<const Catalog> CatalogSet::with_stored_updates(

@@ -90,6 +90,9 @@ class CatalogSet {
   /// The catalog with all stored updates that it does not contain.
   std::shared_ptr<const Catalog> with_stored_updates(
       const std::shared_ptr<const Catalog>& catalog) const;
+  /// What makes a new generation current, and keeps the newest of those before.
+  storage::CatalogPointer next_pointer(const std::string& name, std::uint64_t number,
+                                       int keep) const;
   void commit(const std::string& name, const std::string& fingerprint, std::size_t max_rows,
               UpdateQueue& queue, std::span<UpdateQueue::Request* const> requests);
   std::shared_ptr<UpdateQueue> queue_of(const std::string& name);

@@ -307,7 +307,8 @@ class Engine::Impl {
     return jobs().start(
         name, JobKind::kMerge,
         [this, claim, name](const ProgressCallback& progress, const std::atomic<bool>& cancel) {
-          set_compute_threads_of_this_thread(encoder_threads());
+          set_background_priority_of_this_thread();
+          set_compute_threads_of_this_thread(std::max(1, available_cores() / 2));
           return merge(name, progress, &cancel);
         });
   }
@@ -611,6 +612,7 @@ std::string Engine::start_reindex(const std::string& name,
   return jobs.start(name, JobKind::kReindex,
                     [impl = impl_.get(), claim, complete](const ProgressCallback& progress,
                                                           const std::atomic<bool>& cancel) {
+                      set_background_priority_of_this_thread();
                       set_compute_threads_of_this_thread(impl->encoder_threads());
                       return impl->index(complete, progress, &cancel);
                     });
