@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -36,6 +37,8 @@ nlohmann::json describe(const engine::CatalogSummary& catalog) {
       {"products", catalog.products},
       {"generation", catalog.generation},
       {"index_kind", catalog.index_kind},
+      {"mapped_bytes_per_vector", std::round(catalog.mapped_bytes_per_vector)},
+      {"heap_bytes_per_vector", std::round(catalog.heap_bytes_per_vector)},
       {"created_at", catalog.created_at},
       {"images", catalog.image_source_type + ":" + catalog.image_source_location},
       {"content_hash", catalog.content_hash},

@@ -504,6 +504,12 @@ std::vector<CatalogSummary> Engine::catalogs() const {
       summary.delta_rows = catalog.delta().rows();
       summary.tombstones = catalog.delta().tombstones();
       summary.index_kind = catalog.index_kind();
+      const auto vectors = 2 * static_cast<double>(catalog.base_rows());
+      for (const Target target : {Target::kImage, Target::kCaption}) {
+        const index::IndexMemory& memory = catalog.index(target).memory();
+        summary.mapped_bytes_per_vector += static_cast<double>(memory.mapped) / vectors;
+        summary.heap_bytes_per_vector += static_cast<double>(memory.heap) / vectors;
+      }
       summary.content_hash = catalog.content_hash();
       summary.created_at = catalog.created_at();
       summary.image_source_type = catalog.image_source().type;

@@ -98,6 +98,10 @@ struct CatalogSummary {
   std::size_t delta_rows = 0;  ///< added or replaced since the generation was built
   std::size_t tombstones = 0;  ///< products of the generation that are deleted or replaced
   std::string index_kind;
+  /// Of an embedding in the generation, images' and captions' on average: bytes of the mapped index
+  /// file, and of the heap besides.
+  double mapped_bytes_per_vector = 0;
+  double heap_bytes_per_vector = 0;
   std::string content_hash;  ///< of the generation
   std::string created_at;
   std::string image_source_type;

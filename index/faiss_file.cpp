@@ -232,6 +232,7 @@ IndexFile read_index_file(const std::filesystem::path& path) {
     result.vectors = reinterpret_cast<const float*>(head.data() + header + kFlatHeaderBytes);
     head = head.substr(0, header);
   }
+  result.faiss_bytes = head.size();
   BytesReader reader(head, empty_storage);
   try {
     result.index.reset(faiss::read_index(&reader));

@@ -36,6 +36,7 @@ struct IndexFile {
   /// [rows, dimension], at any address: not aligned for float. Null when index has its vectors.
   const float* vectors = nullptr;
   std::string_view codes;
+  std::size_t faiss_bytes = 0;  ///< that FAISS read, and holds
 
   /// Throws Corruption when they do not fit rows and dimension.
   CodeTable code_table() const;

@@ -102,8 +102,11 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
 
 std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path) {
   IndexFile file = read_index_file(path);
+  const IndexMemory memory = {file.file->bytes().size(), file.faiss_bytes};
   try {
-    return adopt(std::move(file));
+    std::unique_ptr<VectorIndex> index = adopt(std::move(file));
+    index->memory_ = memory;
+    return index;
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kCorruption) throw;
     throw corruption(

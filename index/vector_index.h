@@ -71,6 +71,14 @@ struct SearchResult {
   std::vector<float> scores;
 };
 
+/// What an opened index takes, in bytes.
+struct IndexMemory {
+  /// Of the file, used where it is mapped: the system keeps in memory what is in use.
+  std::size_t mapped = 0;
+  /// About what FAISS holds besides: the graph of an hnsw index, the lists of an ivf one.
+  std::size_t heap = 0;
+};
+
 /// An immutable set of unit vectors that can be searched. Every method may be called from many
 /// threads at once; a search uses the OpenMP threads of its calling thread
 /// (base/compute_threads.h).
@@ -98,6 +106,9 @@ class VectorIndex {
   /// [0, size()).
   virtual std::vector<float> vector(std::int64_t row) const = 0;
 
+  /// Zeros for an index that was built rather than opened.
+  const IndexMemory& memory() const { return memory_; }
+
   /// Writes one file that any FAISS opens with read_index, followed by a checksum that FAISS does
   /// not read. Atomic and durable: after a crash path holds the old or the new file. Throws
   /// NotFound (no such folder), PermissionDenied, ResourceExhausted (disk full) or Unavailable.
@@ -105,6 +116,11 @@ class VectorIndex {
 
  protected:
   VectorIndex() = default;
+
+ private:
+  friend std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path);
+
+  IndexMemory memory_;  // constant after open_index()
 };
 
 /// Told how many of how many vectors are in the index that is being built, from any thread, several

@@ -441,6 +441,9 @@ TEST_P(VectorIndexConformance, OpensWhatItSaved) {
   built->save(path);
   built->save(path);  // onto an older file
   const auto opened = open_index(path);
+  EXPECT_EQ(built->memory().mapped, 0U);
+  EXPECT_EQ(opened->memory().mapped, std::filesystem::file_size(path));
+  EXPECT_LT(opened->memory().heap, opened->memory().mapped);
   EXPECT_EQ(opened->kind(), GetParam());
   EXPECT_EQ(opened->size(), kRows);
   EXPECT_EQ(opened->dimension(), kCols);
