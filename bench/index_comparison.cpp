@@ -24,13 +24,13 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "base/compute_threads.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "bench/clustered_vectors.h"
 #include "index/kernels/inner_product.h"
 #include "index/parallel.h"
 #include "index/top_k.h"
@@ -59,49 +59,6 @@ struct Data {
   Matrix queries;
 };
 
-/// Clusters of every size in a space of far fewer dimensions than columns, a direction that all
-/// share, and a few columns far larger than the rest: what embeddings of photographs look like.
-Matrix clustered(std::size_t rows, std::uint32_t seed) {
-  constexpr std::size_t kColumns = 512;
-  constexpr std::size_t kLatent = 96;
-  constexpr std::size_t kClusters = 2000;
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal;
-  Matrix basis(kLatent, kColumns);
-  for (std::size_t i = 0; i < kLatent * kColumns; ++i) basis.data()[i] = normal(random);
-  Matrix centres(kClusters, kLatent);
-  for (std::size_t i = 0; i < kClusters * kLatent; ++i) centres.data()[i] = normal(random);
-  std::vector<float> shared(kColumns);
-  for (float& value : shared) value = 8 * normal(random);
-  shared[133] = shared[310] = 150;
-
-  Matrix vectors(rows, kColumns);
-  parallel_for((rows + 999) / 1000, omp_get_max_threads(), [&](std::size_t part) {
-    std::mt19937 own(seed + static_cast<std::uint32_t>(part));
-    std::vector<float> latent(kLatent);
-    for (std::size_t i = part * 1000; i < std::min(rows, (part + 1) * 1000); ++i) {
-      const auto share = static_cast<double>(own()) / 4294967296.0;
-      const auto centre = centres.row(static_cast<std::size_t>(share * share * kClusters));
-      std::normal_distribution<float> scatter;
-      for (std::size_t j = 0; j < kLatent; ++j) latent[j] = centre[j] + 0.8F * scatter(own);
-      const auto row = vectors.row(i);
-      for (std::size_t column = 0; column < kColumns; ++column) {
-        // Uniform noise: a normal one would take most of the time.
-        row[column] = shared[column] + 12.0F * (static_cast<float>(own() >> 8) * 0x1p-23F - 1.0F);
-      }
-      for (std::size_t j = 0; j < kLatent; ++j) {
-        const float* direction = basis.row(j).data();
-        for (std::size_t column = 0; column < kColumns; ++column) {
-          row[column] += latent[j] * direction[column];
-        }
-      }
-      const float length = std::sqrt(inner_product_kernel().pair(row.data(), row.data(), kColumns));
-      for (float& value : row) value /= length;
-    }
-  });
-  return vectors;
-}
-
 Matrix rows_of(const Matrix& all, std::size_t first, std::size_t last) {
   Matrix part(last - first, all.cols());
   std::copy(all.data() + first * all.cols(), all.data() + last * all.cols(), part.data());
@@ -129,7 +86,8 @@ Matrix read_npy(const std::string& path) {
 
 Data load(const std::string& what, std::size_t most_queries = kQueries) {
   if (!what.ends_with(".npy")) {
-    return {clustered(std::stoull(what), 1000), clustered(most_queries, 1'000'077)};
+    return {bench::clustered_vectors(std::stoull(what), 1000),
+            bench::clustered_vectors(most_queries, 1'000'077)};
   }
   const Matrix all = read_npy(what);
   const std::size_t queries = std::min(most_queries, all.rows() / 10);

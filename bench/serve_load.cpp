@@ -7,12 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <boost/asio/connect.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
-#include <boost/beast/version.hpp>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -22,10 +16,10 @@
 #include <thread>
 #include <vector>
 
+#include "bench/http_client.h"
+
 namespace {
 
-namespace net = boost::asio;
-namespace http = boost::beast::http;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
@@ -91,31 +85,17 @@ class Queries {
 
 /// One keep-alive connection; the latency of each request in milliseconds.
 std::vector<double> ask(const Options& options, Queries& queries, const std::atomic<bool>& stop) {
-  net::io_context io;
-  net::ip::tcp::socket socket(io);
-  net::connect(socket, net::ip::tcp::resolver(io).resolve(options.host, options.port));
-  socket.set_option(net::ip::tcp::no_delay(true));
-  http::request<http::string_body> request(
-      http::verb::post,
-      options.catalog.empty() ? "/v1/embeddings" : "/v1/catalogs/" + options.catalog + "/search",
-      11);
-  request.set(http::field::host, options.host);
-  request.set(http::field::content_type, "application/json");
-  boost::beast::flat_buffer buffer;
+  vitrine::bench::HttpClient client(options.host, options.port);
+  const std::string target =
+      options.catalog.empty() ? "/v1/embeddings" : "/v1/catalogs/" + options.catalog + "/search";
   std::vector<double> latencies;
   while (!stop) {
-    request.body() =
+    std::string body =
         options.catalog.empty()
             ? fmt::format(R"({{"input": "{}", "encoding_format": "base64"}})", queries.next())
             : fmt::format(R"({{"text": "{}"}})", queries.next());
-    request.prepare_payload();
     const auto start = Clock::now();
-    http::write(socket, request);
-    http::response<http::string_body> answer;
-    http::read(socket, buffer, answer);
-    if (answer.result() != http::status::ok) {
-      throw std::runtime_error(fmt::format("{}: {}", answer.result_int(), answer.body()));
-    }
+    client.send(boost::beast::http::verb::post, target, std::move(body));
     latencies.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
   }
   return latencies;

@@ -66,7 +66,8 @@ class Catalog {
   std::size_t dimension() const;
   /// SHA-256 (hex) over the ids, image bytes, captions and attributes of the generation's products
   /// in row order; of a merged one, over the hash of the generation it was made from and what was
-  /// changed. Of imported vectors, over them and the images' names instead of bytes. Equal hashes mean equal content, whatever the file format, folder or index kind.
+  /// changed. Of imported vectors, over them and the images' names instead of bytes. Equal hashes
+  /// mean equal content, whatever the file format, folder or index kind.
   const std::string& content_hash() const;
   /// The encoder that made the embeddings.
   const std::string& encoder_fingerprint() const;
