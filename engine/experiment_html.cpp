@@ -52,7 +52,7 @@ th,td{padding:5px 10px;text-align:right;border-bottom:1px solid var(--line);whit
 th{color:var(--soft);font-weight:600}
 th:first-child,td:first-child,.left{text-align:left}
 table.all{font-size:13px}
-.all th,.all td{padding:4px 7px}
+.all th,.all td{padding:4px 5px}
 tr.best td{font-weight:600}
 tr:not(.best) td.dim{color:var(--soft)}
 tr.chosen td{background:var(--row)}
