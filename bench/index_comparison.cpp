@@ -426,15 +426,21 @@ void compare_filtered(const Data& data) {
         set_compute_threads_of_this_thread(1);
         std::size_t hits = 0;
         std::size_t wanted = 0;
-        double searching = 0;
-        double comparing = 0;
+        std::vector<double> searching;
+        std::vector<double> comparing;
         const std::size_t queries = std::min<std::size_t>(200, data.queries.rows());
         for (std::size_t query = 0; query < queries; ++query) {
           const MatrixView one{data.queries.row(query).data(), 1, data.queries.cols()};
           SearchResult found;
           SearchResult expected;
-          searching += seconds_of([&] { found = index->search(one, kHits, options); });
-          comparing += seconds_of([&] { expected = index->search(one, kHits, exact); });
+          // Whoever comes second finds the codes in the cache.
+          for (const bool turn : {query % 2 == 0, query % 2 != 0}) {
+            if (turn) {
+              searching.push_back(seconds_of([&] { found = index->search(one, kHits, options); }));
+            } else {
+              comparing.push_back(seconds_of([&] { expected = index->search(one, kHits, exact); }));
+            }
+          }
           for (const std::int64_t row : expected.rows) {
             if (row == kNoRow) continue;
             ++wanted;
@@ -446,9 +452,8 @@ void compare_filtered(const Data& data) {
             "{:>6} % allowed, {:<12} recall@10 {:.4f}  {:>8.1f} us, all allowed {:>8.1f} us, "
             "{:.2f} of it\n",
             100 * share, correlated ? "in clusters" : "anywhere",
-            static_cast<double>(hits) / static_cast<double>(wanted),
-            1e6 * searching / static_cast<double>(queries),
-            1e6 * comparing / static_cast<double>(queries), searching / comparing);
+            static_cast<double>(hits) / static_cast<double>(wanted), 1e6 * median(searching),
+            1e6 * median(comparing), median(searching) / median(comparing));
       }
     }
   }

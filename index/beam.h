@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -25,6 +26,11 @@ class Beam {
   std::size_t size() const { return nodes_.size(); }
   /// The i-th best.
   Hit operator[](std::size_t i) const { return {nodes_[i].score, nodes_[i].node}; }
+
+  /// What a node must score at least to get in.
+  float worst() const {
+    return nodes_.size() < width_ ? -std::numeric_limits<float>::infinity() : nodes_.back().score;
+  }
 
   /// Says whether the node, which was not offered before, got in.
   bool offer(const Hit& hit) {

@@ -33,6 +33,11 @@ struct QueryCode {
   float rough_score(float scale, std::int32_t upper_high) const {
     return base + scale * step * 2048.0F * static_cast<float>(2 * upper_high - 15 * high_sum);
   }
+  /// What the upper bytes of the query and whole codes say.
+  float finer_score(float scale, std::int32_t upper_high, std::int32_t lower_high) const {
+    return base + scale * step * 256.0F *
+                      static_cast<float>(16 * upper_high + lower_high - 128 * high_sum);
+  }
   /// What all bits say. upper_high, lower_high, ...: products of a half of the code and a byte of
   /// the query.
   float score(float scale, std::int32_t upper_high, std::int32_t lower_high, std::int32_t upper_low,

@@ -4,6 +4,7 @@
 #include <faiss/IndexHNSW.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <queue>
 #include <utility>
@@ -28,6 +29,10 @@ using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
 /// has cost little beside the comparison of all of them: a step to a node, which may lie anywhere,
 /// takes about as long as comparing eight rows one after another.
 constexpr std::size_t kFilteredShare = 64;
+
+/// Rough scores err by about 16 / sqrt(12) steps of a code, in either direction; of twice that
+/// neither a beam nor a walk misses much.
+constexpr float kRoughness = 10;
 
 /// Of candidates to walk on from, the best is on top.
 struct WorseFirst {
@@ -99,7 +104,7 @@ class HnswIndex : public CheckedIndex {
   std::vector<Hit> walk(const float* query, std::size_t beam_width, std::size_t k,
                         const Allowed& allowed) const {
     const QueryCode code = codes_.encode_query(query);
-    Walk walk{code, visited_.borrow(), {}, {}, {}};
+    Walk walk{code, visited_.borrow(), {}, {}, {}, 0, {}};
     const Hit start = descend(walk);
     walk.visited->visit(static_cast<std::size_t>(start.row));
     const std::vector<Node> found = allowed.rows == nullptr
@@ -119,6 +124,8 @@ class HnswIndex : public CheckedIndex {
     VisitedRowsPool::Lease visited;
     std::vector<Node> links;  // of the node it is at, those not visited before
     std::vector<std::int32_t> products;
+    std::vector<std::int32_t> lower_products;
+    std::size_t compared = 0;   // nodes, at the last step
     std::vector<float> scores;  // of the links
   };
 
@@ -144,11 +151,15 @@ class HnswIndex : public CheckedIndex {
         }
       }
     }
-    return nearest;
+    walk.links.assign(1, static_cast<Node>(nearest.row));
+    compare(walk);
+    refine(walk, -std::numeric_limits<float>::infinity());
+    return {walk.scores[0], nearest.row};
   }
 
-  /// Compares the links of a node on the lowest level that were not visited before.
-  void go_to(std::int64_t node, Walk& walk) const {
+  /// Compares the links of a node on the lowest level that were not visited before, and keeps those
+  /// that may score at least `worst`.
+  void go_to(std::int64_t node, Walk& walk, float worst) const {
     walk.links.clear();
     for_each_link(node, 0, [&](Node link) {
       if (!walk.visited->visit(static_cast<std::size_t>(link))) return;
@@ -156,6 +167,7 @@ class HnswIndex : public CheckedIndex {
       walk.links.push_back(link);
     });
     compare(walk);
+    refine(walk, worst);
   }
 
   std::vector<Node> nearest(Walk& walk, const Hit& start, std::size_t beam_width) const {
@@ -163,7 +175,7 @@ class HnswIndex : public CheckedIndex {
     beam.offer(start);
     while (const std::optional<Hit> node = beam.next()) {
       if (const std::optional<Hit> likely_next = beam.peek()) prefetch_links(likely_next->row);
-      go_to(node->row, walk);
+      go_to(node->row, walk, beam.worst());
       for (std::size_t i = 0; i < walk.links.size(); ++i) {
         if (!beam.offer({walk.scores[i], walk.links[i]})) continue;
         __builtin_prefetch(index_->hnsw.offsets.data() + walk.links[i]);
@@ -190,8 +202,10 @@ class HnswIndex : public CheckedIndex {
       if (best.full() && better(best.worst(), candidate)) break;
       candidates.pop();
       if (!candidates.empty()) prefetch_links(candidates.top().row);  // most likely the next
-      go_to(candidate.row, walk);
-      compared += walk.links.size();
+      const float worst =
+          best.full() ? best.worst().score : -std::numeric_limits<float>::infinity();
+      go_to(candidate.row, walk, worst);
+      compared += walk.compared;
       if (compared >= allowed.most_compared) return {};
       for (std::size_t i = 0; i < walk.links.size(); ++i) {
         offer({walk.scores[i], walk.links[i]});
@@ -202,8 +216,9 @@ class HnswIndex : public CheckedIndex {
     return found;
   }
 
-  /// Fills the scores of the links.
+  /// Fills the scores of the links, by the upper halves of their codes.
   void compare(Walk& walk) const {
+    walk.compared = walk.links.size();
     walk.products.resize(walk.links.size());
     walk.scores.resize(walk.links.size());
     code_dot_kernel().gathered(walk.code.high.data(), codes_.upper(), walk.links.data(),
@@ -211,6 +226,27 @@ class HnswIndex : public CheckedIndex {
     for (std::size_t i = 0; i < walk.links.size(); ++i) {
       const auto place = static_cast<std::size_t>(walk.links[i]);
       walk.scores[i] = walk.code.rough_score(codes_.scales()[place], walk.products[i]);
+    }
+  }
+
+  /// Scores the links by whole codes, without those that can hardly score `worst`.
+  void refine(Walk& walk, float worst) const {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < walk.links.size(); ++i) {
+      const auto place = static_cast<std::size_t>(walk.links[i]);
+      if (walk.scores[i] + kRoughness * codes_.scales()[place] < worst) continue;
+      codes_.prefetch_lower(place);
+      walk.links[kept] = walk.links[i];
+      walk.products[kept++] = walk.products[i];
+    }
+    walk.links.resize(kept);
+    walk.lower_products.resize(kept);
+    code_dot_kernel().gathered(walk.code.high.data(), codes_.lower(), walk.links.data(), kept,
+                               codes_.width(), walk.lower_products.data());
+    for (std::size_t i = 0; i < kept; ++i) {
+      const auto place = static_cast<std::size_t>(walk.links[i]);
+      walk.scores[i] =
+          walk.code.finer_score(codes_.scales()[place], walk.products[i], walk.lower_products[i]);
     }
   }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 namespace vitrine::index {
@@ -27,7 +28,9 @@ TEST(Beam, KeepsTheBestInOrderEqualScoresByRow) {
 TEST(Beam, TellsWhatGotIn) {
   Beam beam(2);
   EXPECT_TRUE(beam.offer({1, 1}));
+  EXPECT_EQ(beam.worst(), -INFINITY);
   EXPECT_TRUE(beam.offer({2, 2}));
+  EXPECT_EQ(beam.worst(), 1);
   EXPECT_FALSE(beam.offer({0, 3}));
   EXPECT_FALSE(beam.offer({1, 4}));
   EXPECT_TRUE(beam.offer({1, 0}));
