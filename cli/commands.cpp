@@ -7,6 +7,10 @@ namespace vitrine::cli {
 std::span<const Command> commands() {
   static constexpr std::array kCommands{
       Command{"index", "Encode a catalogue and build its index", add_index},
+      Command{"upsert", "Add products to a catalogue, or change them, without a reindex",
+              add_upsert},
+      Command{"delete", "Delete products from a catalogue", add_delete},
+      Command{"export", "Write a catalogue's vectors and products to files", add_export},
       Command{"serve", "Answer queries over HTTP", add_serve},
       Command{"search", "Find products by a text, an image or a product", add_search},
       Command{"classify", "Tell which of some labels fits an image best (zero-shot)", add_classify},

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/experiment_options.h"
+#include "cli/interruption.h"
 #include "cli/log.h"
 #include "cli/settings.h"
 #include "cli/stage_progress.h"
@@ -54,7 +55,7 @@ std::function<int()> add_experiment(CLI::App& subcommand) {
     engine::Engine engine(engine_options(config));
     engine.catalog(request.catalog);  // before a folder is made for it
     make_folder(folder);
-    const std::atomic<bool>& cancel = cancel_on_signals();
+    const std::atomic<bool>& cancel = catch_interruptions();
     const engine::ExperimentReport report = with_progress(
         [&](const auto& progress) { return engine.experiment(request, progress, &cancel); });
 

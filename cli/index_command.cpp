@@ -3,8 +3,9 @@
 #include <atomic>
 #include <memory>
 
-#include "base/text.h"
 #include "cli/commands.h"
+#include "cli/failures.h"
+#include "cli/interruption.h"
 #include "cli/log.h"
 #include "cli/settings.h"
 #include "cli/stage_progress.h"
@@ -25,16 +26,7 @@ void print(const std::string& catalog, const engine::IndexReport& report) {
       catalog, report.indexed, report.products, report.seconds, report.generation, report.encoded,
       report.cached, imported(report.imported), report.captions_encoded, report.captions_cached,
       imported(report.captions_imported), report.content_hash);
-  if (report.failed > 0) {
-    fmt::print("  failed    {}\n", report.failed);
-  }
-  for (const engine::FailedProduct& failure : report.failures) {
-    fmt::print("    record {}, id {}: {}\n", failure.record,
-               failure.id.empty() ? "unknown" : printable(failure.id), failure.reason);
-  }
-  if (report.failures.size() < report.failed) {
-    fmt::print("    and {} more\n", report.failed - report.failures.size());
-  }
+  print_failures(report.failed, report.failures);
 }
 
 /// Without a word about the index, a catalog that was tuned stays so.
@@ -126,7 +118,7 @@ std::function<int()> add_index(CLI::App& subcommand) {
 
     engine::Engine engine(engine_settings);
     if (!options->settings.is_given("index")) keep_tuned_index(engine, request);
-    const std::atomic<bool>& cancel = cancel_on_signals();
+    const std::atomic<bool>& cancel = catch_interruptions();
     const engine::IndexReport report = with_progress(
         [&](const auto& progress) { return engine.index_catalog(request, progress, &cancel); });
     print(options->catalog, report);

@@ -2,25 +2,10 @@
 
 #include <unistd.h>
 
-#include <csignal>
 #include <iostream>
 #include <string>
 
 namespace vitrine::cli {
-namespace {
-
-std::atomic<bool> cancel_requested{false};  // set by the signal handler
-static_assert(std::atomic<bool>::is_always_lock_free);
-
-void request_cancel(int /*signal*/) { cancel_requested = true; }
-
-}  // namespace
-
-const std::atomic<bool>& cancel_on_signals() {
-  std::signal(SIGINT, request_cancel);
-  std::signal(SIGTERM, request_cancel);
-  return cancel_requested;
-}
 
 StageProgress::StageProgress() : terminal_(::isatty(STDERR_FILENO) == 1) {}
 

@@ -1,15 +1,11 @@
 #pragma once
 
-#include <atomic>
 #include <memory>
 
 #include "cli/progress_bar.h"
 #include "engine/indexing.h"
 
 namespace vitrine::cli {
-
-/// Set by Ctrl-C and by SIGTERM from the call on; whoever works looks at it and stops in order.
-const std::atomic<bool>& cancel_on_signals();
 
 /// Shows an engine's progress on stderr: one bar a stage that takes time. Not thread-safe.
 class StageProgress {

@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/experiment_options.h"
+#include "cli/interruption.h"
 #include "cli/log.h"
 #include "cli/settings.h"
 #include "cli/stage_progress.h"
@@ -54,7 +55,7 @@ std::function<int()> add_tune(CLI::App& subcommand) {
     request.apply = !options->dry_run;
     request.validate();
     engine::Engine engine(engine_options(config));
-    const std::atomic<bool>& cancel = cancel_on_signals();
+    const std::atomic<bool>& cancel = catch_interruptions();
     const engine::TuningReport report = with_progress(
         [&](const auto& progress) { return engine.tune(request, progress, &cancel); });
 

@@ -409,7 +409,7 @@ class Engine::Impl {
   /// What lives in the data folder, in the order in which it is opened.
   struct Storage {
     explicit Storage(const std::filesystem::path& data_dir)
-        : lock(created(data_dir) / "LOCK"),
+        : lock(locked(created(data_dir) / "LOCK")),
           database(data_dir / "meta"),
           generations(data_dir),
           catalogs(database, generations),
@@ -423,6 +423,17 @@ class Engine::Impl {
                                             data_dir.string(), error.message()));
       }
       return data_dir;
+    }
+
+    static FileLock locked(const std::filesystem::path& file) {
+      try {
+        return FileLock(file);
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::kUnavailable) throw;
+        throw unavailable(std::string(error.what()) +
+                          "; a server that runs on it takes searches, updates and reindexes over "
+                          "HTTP");
+      }
     }
 
     FileLock lock;
@@ -709,6 +720,12 @@ std::vector<UpdateResult> Engine::delete_products(const std::string& catalog,
     updates[i].deleted = true;
   }
   return impl_->update(catalog, updates);
+}
+
+ExportReport Engine::export_catalog(const ExportRequest& request, const ExportProgress& progress,
+                                    const std::atomic<bool>* cancel) const {
+  const std::shared_ptr<const Catalog> snapshot = catalog(request.catalog);
+  return export_snapshot(*snapshot, request, progress, cancel);
 }
 
 std::string Engine::start_merge(const std::string& catalog) { return impl_->start_merge(catalog); }

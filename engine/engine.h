@@ -17,6 +17,7 @@
 #include "engine/batching_encoder.h"
 #include "engine/catalog.h"
 #include "engine/experiment.h"
+#include "engine/exporting.h"
 #include "engine/indexing.h"
 #include "engine/jobs.h"
 #include "engine/query_cache.h"
@@ -166,6 +167,10 @@ class Engine {
   /// The same for deletions. Throws NotFound when one of them is not there.
   std::vector<UpdateResult> delete_products(const std::string& catalog,
                                             std::span<const std::string> ids);
+
+  /// Writes a snapshot of the catalog to files; see export_snapshot(). Throws what that throws.
+  ExportReport export_catalog(const ExportRequest& request, const ExportProgress& progress = {},
+                              const std::atomic<bool>* cancel = nullptr) const;
 
   /// Makes a new generation of the current one and the updates on top, in the background; returns
   /// the job's id. Nothing is encoded. Throws FailedPrecondition when the catalog is being indexed

@@ -145,16 +145,17 @@ class Run {
           fail(bad.record, bad.id, bad.reason);
           count();
         },
-        image_name());
+        required_fields());
     meter_.end_stage();
     if (vectors_) vectors_->check_records(report_.products, request_.catalog_file);
     slots_ = report_.products - report_.failed;
     if (slots_ == 0) throw nothing_to_index();
   }
 
-  /// Whether a record must name an image.
-  storage::ImageName image_name() const {
-    return request_.vectors ? storage::ImageName::kOptional : storage::ImageName::kRequired;
+  /// Of a record.
+  storage::RequiredFields required_fields() const {
+    return request_.vectors ? storage::RequiredFields::kIdAndCaption
+                            : storage::RequiredFields::kAll;
   }
 
   bool imports(Target target) const { return vectors_ && vectors_->has(target); }
@@ -242,7 +243,7 @@ class Run {
             item.product = std::move(product);
             if (!products_.push(std::move(item))) throw Aborted();
           },
-          [&](storage::BadRecord&&) { ++record; }, image_name());
+          [&](storage::BadRecord&&) { ++record; }, required_fields());
     } catch (const Aborted&) {
       return;
     }

@@ -12,7 +12,7 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 }  // namespace
 
-ByteReader::ByteReader(const std::filesystem::path& path) : name_(path.string()) {
+ByteReader::ByteReader(const std::filesystem::path& path) : name_(path.string()), stream_(file_) {
   std::error_code code;
   const auto status = std::filesystem::status(path, code);
   if (status.type() == std::filesystem::file_type::not_found) {
@@ -22,8 +22,8 @@ ByteReader::ByteReader(const std::filesystem::path& path) : name_(path.string())
   if (status.type() != std::filesystem::file_type::regular) {
     throw invalid_argument(name_ + " is not a regular file");
   }
-  stream_.open(path, std::ios::binary);
-  if (!stream_) throw permission_denied("cannot read " + name_);
+  file_.open(path, std::ios::binary);
+  if (!file_) throw permission_denied("cannot read " + name_);
 }
 
 void ByteReader::refill() {

@@ -7,16 +7,21 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace vitrine::storage {
 
-/// A file read from front to back through a small buffer. Not thread-safe.
+/// A file or stream read from front to back through a small buffer. Not thread-safe.
 class ByteReader {
  public:
   static constexpr int kEnd = -1;
 
   /// Throws NotFound, PermissionDenied, or InvalidArgument when it is not a regular file.
   explicit ByteReader(const std::filesystem::path& path);
+  /// stream: outlives the reader. name: for messages.
+  ByteReader(std::istream& stream, std::string name) : name_(std::move(name)), stream_(stream) {}
+  ByteReader(const ByteReader&) = delete;
+  ByteReader& operator=(const ByteReader&) = delete;
 
   /// The next count bytes without consuming them, fewer only at the end of the file; valid until
   /// the next call. count: at most a few. Throws Unavailable when reading fails.
@@ -46,7 +51,8 @@ class ByteReader {
   void refill();
 
   const std::string name_;
-  std::ifstream stream_;
+  std::ifstream file_;  // not open when the caller's stream is read
+  std::istream& stream_;
   std::string buffer_;
   std::size_t position_ = 0;  // of the next byte in buffer_
   bool ended_ = false;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "storage/byte_reader.h"
 #include "storage/catalog_formats.h"
 
 namespace vitrine::storage {
@@ -12,7 +13,7 @@ namespace {
 
 struct CatalogFormat {
   const char* extension;
-  void (*read)(const std::filesystem::path&, RecordSink&);
+  void (*read)(ByteReader&, RecordSink&);
 };
 
 // A new format is one line here.
@@ -40,13 +41,25 @@ const CatalogFormat& find_format(const std::filesystem::path& path) {
 
 std::uint64_t read_catalog(const std::filesystem::path& path,
                            const std::function<void(Product&&)>& on_product,
-                           const std::function<void(BadRecord&&)>& on_bad, ImageName image) {
+                           const std::function<void(BadRecord&&)>& on_bad,
+                           RequiredFields required) {
   const CatalogFormat& format = find_format(path);
-  RecordSink sink(path, on_product, on_bad, image);
-  format.read(path, sink);
+  RecordSink sink(path, on_product, on_bad, required);
+  ByteReader reader(path);
+  format.read(reader, sink);
   if (sink.count() == 0) {
     throw invalid_argument(sink.file() + " holds no records; a catalog needs at least one product");
   }
+  return sink.count();
+}
+
+std::uint64_t read_catalog_lines(std::istream& lines, const std::filesystem::path& name,
+                                 const std::function<void(Product&&)>& on_product,
+                                 const std::function<void(BadRecord&&)>& on_bad,
+                                 RequiredFields required) {
+  RecordSink sink(name, on_product, on_bad, required);
+  ByteReader reader(lines, name.string());
+  read_json_lines(reader, sink);
   return sink.count();
 }
 

@@ -3,12 +3,20 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <istream>
 #include <string>
 #include <vector>
 
 #include "storage/product.h"
 
 namespace vitrine::storage {
+
+/// What a record must have.
+enum class RequiredFields {
+  kAll,           ///< id, image and caption
+  kIdAndCaption,  ///< of a product whose image's embedding is known
+  kId,            ///< of a change to a product; what is left out is empty in the Product
+};
 
 /// A record that did not become a product. The rest of the catalog is read all the same.
 struct BadRecord {
@@ -30,7 +38,7 @@ struct BadRecord {
 /// Exactly one callback a record, in file order, on the calling thread; what a callback throws
 /// ends the reading. A missing or malformed field, invalid UTF-8, an exceeded limit or an id seen
 /// before is a bad record (of two equal ids the first stays a product).
-/// image: whether records must name an image.
+/// required: the fields that a record must have.
 /// Returns the number of records. Throws InvalidArgument when the file as a whole is no catalog:
 /// unknown extension, no records, broken JSON array or CSV quoting, missing column;
 /// ResourceExhausted for one JSON array element of more than 16 MiB; NotFound,
@@ -38,7 +46,13 @@ struct BadRecord {
 std::uint64_t read_catalog(const std::filesystem::path& path,
                            const std::function<void(Product&&)>& on_product,
                            const std::function<void(BadRecord&&)>& on_bad,
-                           ImageName image = ImageName::kRequired);
+                           RequiredFields required = RequiredFields::kAll);
+
+/// The same of JSON lines from a stream. name: what it is, for messages.
+std::uint64_t read_catalog_lines(std::istream& lines, const std::filesystem::path& name,
+                                 const std::function<void(Product&&)>& on_product,
+                                 const std::function<void(BadRecord&&)>& on_bad,
+                                 RequiredFields required = RequiredFields::kAll);
 
 /// The extensions read_catalog knows, with their dots.
 std::vector<std::string> catalog_extensions();

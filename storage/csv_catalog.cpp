@@ -28,7 +28,7 @@ struct CsvRecord {
 /// for itself, as spreadsheets write it.
 class CsvParser {
  public:
-  explicit CsvParser(const std::filesystem::path& path) : file_(path.string()), reader_(path) {
+  CsvParser(ByteReader& reader, std::string file) : file_(std::move(file)), reader_(reader) {
     reader_.skip_byte_order_mark();
   }
 
@@ -108,7 +108,7 @@ class CsvParser {
   }
 
   const std::string file_;
-  ByteReader reader_;
+  ByteReader& reader_;
   std::uint64_t line_ = 1;
   std::size_t bytes_ = 0;  // of the record at hand
   bool quoted_ = false;    // the last field
@@ -137,7 +137,7 @@ std::vector<std::string> read_header(CsvParser& parser, const RecordSink& sink) 
     }
   }
   for (const std::string_view required : {"id", "image", "caption"}) {
-    if (required == "image" && sink.image() == ImageName::kOptional) continue;
+    if (!sink.requires_field(required)) continue;
     if (std::find(columns.begin(), columns.end(), required) == columns.end()) {
       throw invalid_argument(
           fmt::format("{}: the header row has no column \"{}\"; it has: {}. The first line must "
@@ -164,8 +164,8 @@ json attribute_value(std::string&& text) {
 
 }  // namespace
 
-void read_csv(const std::filesystem::path& path, RecordSink& sink) {
-  CsvParser parser(path);
+void read_csv(ByteReader& reader, RecordSink& sink) {
+  CsvParser parser(reader, sink.file());
   const std::vector<std::string> columns = read_header(parser, sink);
   CsvRecord record;
   for (std::uint64_t number = 1; parser.next(record); ++number) {

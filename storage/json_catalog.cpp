@@ -25,7 +25,7 @@ constexpr std::string_view kReplacementCharacter = "\xef\xbf\xbd";
 /// the whole file over one broken caption.
 class RepairedText {
  public:
-  explicit RepairedText(const std::filesystem::path& path) : file_(path.string()), reader_(path) {
+  RepairedText(ByteReader& reader, std::string file) : file_(std::move(file)), reader_(reader) {
     reader_.skip_byte_order_mark();
   }
 
@@ -67,7 +67,7 @@ class RepairedText {
 
  private:
   const std::string file_;
-  ByteReader reader_;
+  ByteReader& reader_;
   std::string_view repair_;   // rest of a replacement character
   std::size_t checked_ = 0;   // next bytes known to be well-formed
   std::size_t consumed_ = 0;  // since take_malformed()
@@ -120,8 +120,8 @@ void deliver(RecordSink& sink, std::uint64_t number, JsonRecordBuilder::Record&&
 
 }  // namespace
 
-void read_json_array(const std::filesystem::path& path, RecordSink& sink) {
-  RepairedText text(path);
+void read_json_array(ByteReader& reader, RecordSink& sink) {
+  RepairedText text(reader, sink.file());
   if (text.peek() == ByteReader::kEnd) return;
   JsonRecordBuilder builder(JsonRecordBuilder::Layout::kArrayOfRecords,
                             [&](JsonRecordBuilder::Record&& record) {
@@ -135,8 +135,7 @@ void read_json_array(const std::filesystem::path& path, RecordSink& sink) {
                                      sink.file(), sink.count() + 1, builder.error()));
 }
 
-void read_json_lines(const std::filesystem::path& path, RecordSink& sink) {
-  ByteReader reader(path);
+void read_json_lines(ByteReader& reader, RecordSink& sink) {
   reader.skip_byte_order_mark();
   std::string line;
   for (std::uint64_t number = 1;; ++number) {

@@ -23,7 +23,18 @@ std::string take_text(json& record, const char* field, std::string& text) {
   return {};
 }
 
-std::string take_product(json& record, Product& product, ImageName image) {
+/// What keeps the record from being used. What it leaves out of what it need not have is no fault.
+std::string find_fault_of_record(const Product& product, RequiredFields required) {
+  if (required == RequiredFields::kAll) return find_fault(product, ImageName::kRequired);
+  if (required == RequiredFields::kIdAndCaption || !product.caption.empty()) {
+    return find_fault(product, ImageName::kOptional);
+  }
+  Product with_caption = product;
+  with_caption.caption = "-";
+  return find_fault(with_caption, ImageName::kOptional);
+}
+
+std::string take_product(json& record, Product& product, RequiredFields required) {
   if (!record.is_object()) {
     return fmt::format("it is a JSON {}; it must be an object with id, image and caption",
                        record.type_name());
@@ -42,7 +53,7 @@ std::string take_product(json& record, Product& product, ImageName image) {
   record.erase("image");  // null ones are still there
   record.erase("caption");
   product.attributes = std::move(record);
-  return find_fault(product, image);
+  return find_fault_of_record(product, required);
 }
 
 }  // namespace
@@ -57,9 +68,21 @@ std::string id_text(const json& record) {
   return {};
 }
 
+bool RecordSink::requires_field(std::string_view field) const {
+  switch (required_) {
+    case RequiredFields::kAll:
+      return field == "id" || field == "image" || field == "caption";
+    case RequiredFields::kIdAndCaption:
+      return field == "id" || field == "caption";
+    case RequiredFields::kId:
+      return field == "id";
+  }
+  return true;
+}
+
 void RecordSink::accept(std::uint64_t record, const std::string& place, json&& value) {
   Product product;
-  std::string fault = take_product(value, product, image_);
+  std::string fault = take_product(value, product, required_);
   if (fault.empty() && !ids_.insert(product.id).second) {
     fault = "its id was used by an earlier record, which is kept; give every product its own";
   }

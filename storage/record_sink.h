@@ -6,6 +6,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 
 #include "storage/catalog_reader.h"
@@ -20,8 +21,8 @@ inline constexpr std::size_t kMaxRecordBytes = std::size_t{1024} * 1024;
 class RecordSink {
  public:
   RecordSink(const std::filesystem::path& path, const std::function<void(Product&&)>& on_product,
-             const std::function<void(BadRecord&&)>& on_bad, ImageName image)
-      : file_(path.string()), on_product_(on_product), on_bad_(on_bad), image_(image) {}
+             const std::function<void(BadRecord&&)>& on_bad, RequiredFields required)
+      : file_(path.string()), on_product_(on_product), on_bad_(on_bad), required_(required) {}
 
   /// place: where in the file, such as "record 7" or "record 7 (line 9)".
   void accept(std::uint64_t record, const std::string& place, nlohmann::json&& value);
@@ -29,8 +30,8 @@ class RecordSink {
               const std::string& fault);
 
   const std::string& file() const { return file_; }
-  /// Whether records must name an image.
-  ImageName image() const { return image_; }
+  /// Whether records must have a field.
+  bool requires_field(std::string_view field) const;
   /// Accepted and rejected.
   std::uint64_t count() const { return count_; }
 
@@ -38,7 +39,7 @@ class RecordSink {
   const std::string file_;
   const std::function<void(Product&&)>& on_product_;
   const std::function<void(BadRecord&&)>& on_bad_;
-  const ImageName image_;
+  const RequiredFields required_;
   std::unordered_set<std::string> ids_;
   std::uint64_t count_ = 0;
 };

@@ -97,6 +97,9 @@ TEST_F(TheProgram, WrongUsageExitsWithTwo) {
       {{"search", "shop", "--text", "a", "--limit", "1000000"}, "search.limit is 1000000"},
       {{"search", "shop", "--text", "a", "--target", "smell"}, "--target"},
       {{"encode", "--texts-file", "a"}, "--output"},
+      {{"upsert", "shop"}, "--file"},
+      {{"delete", "shop"}, "id"},
+      {{"export", "shop"}, "--out"},
   };
   for (const auto& [arguments, part] : cases) {
     const Outcome outcome = run(arguments);
@@ -162,6 +165,61 @@ TEST_F(TheProgram, IndexesVectorsInsteadOfImages) {
   const Outcome refused = run(index);
   EXPECT_EQ(refused.exit_code, 1);
   expect_one_line(refused.err, "images.npy: it is no .npy file");
+}
+
+TEST_F(TheProgram, UpsertsDeletesAndExportsWithoutAServer) {
+  index_shop();
+  write("changed.jsonl",
+        "{\"id\": \"red\", \"price\": 3}\n"
+        "{\"id\": \"r2\", \"image\": \"red.bmp\", \"caption\": \"another red square\"}\n"
+        "{\"id\": \"r3\", \"image\": \"none.bmp\", \"caption\": \"no square\"}\n");
+  const Outcome upserted = run({"upsert", "shop", "--file", "changed.jsonl"});
+  EXPECT_EQ(upserted.exit_code, 0) << upserted.err;
+  EXPECT_THAT(upserted.out,
+              AllOf(HasSubstr("1 products added, 1 changed"), HasSubstr("failed    1"),
+                    HasSubstr("record 3, id r3"), HasSubstr("none.bmp")));
+  const Outcome strict = run({"upsert", "shop", "--file", "changed.jsonl", "--strict"});
+  EXPECT_EQ(strict.exit_code, 1);
+  expect_one_line(strict.err, "record 3 (id \"r3\")");
+
+  const Outcome deleted = run({"delete", "shop", "green"});
+  EXPECT_EQ(deleted.exit_code, 0) << deleted.err;
+  EXPECT_THAT(deleted.out, HasSubstr("1 products deleted, 3 left"));
+  const Outcome again = run({"delete", "shop", "blue", "green"});
+  EXPECT_EQ(again.exit_code, 1);
+  expect_one_line(again.err, "green");
+
+  const Outcome exported = run({"export", "shop", "--out", "out"});
+  EXPECT_EQ(exported.exit_code, 0) << exported.err;
+  EXPECT_THAT(exported.out, HasSubstr("3 products"));
+  EXPECT_EQ(read_file(folder_.path() / "out/ids.txt", 1 << 20), "blue\nred\nr2\n");
+  expect_one_line(run({"export", "shop", "--out", "out"}).err, "is not empty");
+  const Outcome copied = run({"index", "copy", "--file", "out/catalog.jsonl", "--image-vectors",
+                              "out/images.npy", "--caption-vectors", "out/captions.npy"});
+  EXPECT_EQ(copied.exit_code, 0) << copied.err;
+  const auto hits = [&](const std::string& catalog) {
+    const Outcome found = run({"search", catalog, "--text", "a red square", "--json"});
+    EXPECT_EQ(found.exit_code, 0) << found.err;
+    return nlohmann::json::parse(found.out)["hits"];
+  };
+  EXPECT_EQ(hits("copy").size(), 3U);
+  EXPECT_EQ(hits("copy"), hits("shop"));
+}
+
+TEST_F(TheProgram, TellsWhatToDoWhenAServerHasTheData) {
+  index_shop();
+  Program server(folder_.path(), {"serve", "--port", "0"});
+  server.read_line();
+  write("changed.jsonl", "{\"id\": \"red\", \"price\": 3}\n");
+  for (const Arguments& arguments :
+       {Arguments{"upsert", "shop", "--file", "changed.jsonl"}, Arguments{"delete", "shop", "red"},
+        Arguments{"export", "shop", "--out", "out"}}) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.exit_code, 1);
+    expect_one_line(outcome.err, "takes searches, updates and reindexes over HTTP");
+  }
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait(), 0);
 }
 
 TEST_F(TheProgram, InfoShowsTheEncoderAndMakesNoFolder) {

@@ -296,15 +296,15 @@ TEST(Catalog, NeedNotNameImagesWhereTheyAreOptional) {
            {"a.json", "[{\"id\": 1, \"image\": null, \"caption\": \"a hat\"}]"}}) {
     write_file_atomically(folder.path() / name, text);
     std::vector<Product> products;
-    const auto read = [&](ImageName image) {
+    const auto read = [&](RequiredFields required) {
       return read_catalog(
           folder.path() / name, [&](Product&& product) { products.push_back(std::move(product)); },
-          [](BadRecord&& bad) { throw std::runtime_error(bad.reason); }, image);
+          [](BadRecord&& bad) { throw std::runtime_error(bad.reason); }, required);
     };
-    EXPECT_EQ(read(ImageName::kOptional), 1u) << name;
+    EXPECT_EQ(read(RequiredFields::kIdAndCaption), 1u) << name;
     ASSERT_EQ(products.size(), 1u) << name;
     EXPECT_EQ(products[0].image, "");
-    EXPECT_THROW(read(ImageName::kRequired), std::runtime_error) << name;
+    EXPECT_THROW(read(RequiredFields::kAll), std::runtime_error) << name;
   }
 }
 
