@@ -563,6 +563,20 @@ SearchResponse Engine::search(const SearchRequest& request) const {
   return search_catalog(*this, *catalog, impl_->slots(), request);
 }
 
+std::vector<SearchOutcome> Engine::search_batch(const std::string& catalog,
+                                                std::span<const SearchRequest> requests) const {
+  if (requests.size() > kMaxBatchSearches) {
+    throw invalid_argument(fmt::format("the batch has {} searches; at most {} are answered",
+                                       requests.size(), kMaxBatchSearches));
+  }
+  for (const SearchRequest& request : requests) {
+    if (request.catalog == catalog) continue;
+    throw invalid_argument("the searches of a batch must all name its catalog");
+  }
+  const std::shared_ptr<const Catalog> snapshot = impl_->searchable(catalog);
+  return engine::search_batch(*this, *snapshot, impl_->slots(), requests);
+}
+
 Classification Engine::classify(const ClassifyRequest& request) const {
   const auto start = Clock::now();
   const bool by_product = request.catalog.has_value() && request.product_id.has_value();

@@ -155,6 +155,13 @@ class Engine {
   EncodedTexts encode_texts(std::span<const std::string> texts, bool normalise = true) const;
 
   SearchResponse search(const SearchRequest& request) const;
+  /// Answers each of at most kMaxBatchSearches searches as search() does, in their order, from one
+  /// snapshot of the catalog that they all name. Their texts are encoded together, and those that
+  /// agree in all but the query search the index together; their timings are of the whole step that
+  /// they shared. A search that is at fault has an Error of kind InvalidArgument, NotFound or
+  /// ResourceExhausted in its place; whatever else fails, fails all.
+  std::vector<SearchOutcome> search_batch(const std::string& catalog,
+                                          std::span<const SearchRequest> requests) const;
   Classification classify(const ClassifyRequest& request) const;
 
   /// Adds or changes products, all or none (updates.h). When it returns they survive a power cut,

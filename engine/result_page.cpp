@@ -87,11 +87,15 @@ Cursor Cursor::parse(std::string_view text) {
   return {numbers[0], numbers[1], static_cast<std::size_t>(numbers[2]), score};
 }
 
+std::size_t first_rank(const PageRequest& request, std::size_t max_rank) {
+  return std::min(max_rank, request.limit + 1 + request.without.size());
+}
+
 Page take_page(const PageRequest& request, std::size_t max_rank, const RankRows& rank,
                const GroupsOf& groups_of) {
   constexpr std::size_t kGrowth = 4;
   Groups groups(groups_of);
-  std::size_t k = std::min(max_rank, request.limit + 1 + request.without.size());
+  std::size_t k = first_rank(request, max_rank);
   for (;;) {
     const std::vector<RankedRow> ranking = rank(k);
     std::vector<RankedRow> hits = select(request, ranking, groups);
@@ -100,7 +104,8 @@ Page take_page(const PageRequest& request, std::size_t max_rank, const RankRows&
         request.min_score && !ranking.empty() && ranking.back().score < *request.min_score;
     if (full || below || ranking.size() < k || k == max_rank) {
       if (full) hits.pop_back();
-      return {std::move(hits), full};
+      const bool cut = !full && !below && ranking.size() == max_rank;
+      return {std::move(hits), full, cut};
     }
     k = std::min(max_rank, k * kGrowth);
   }

@@ -49,6 +49,7 @@ struct PageRequest {
 struct Page {
   std::vector<RankedRow> hits;
   bool more = false;  ///< whether a hit follows, as far as the ranking reaches
+  bool cut = false;   ///< whether the ranking ended at max_rank, beyond which hits may follow
 };
 
 /// The k best rows, best first, equal scores by ascending row; fewer when there are no more.
@@ -57,8 +58,11 @@ using RankRows = std::function<std::vector<RankedRow>(std::size_t k)>;
 using GroupsOf =
     std::function<std::vector<std::optional<std::string>>(std::span<const std::size_t> rows)>;
 
-/// Asks for as many ranked rows as it takes to fill the page, at most max_rank. With groups_of only
-/// the best hit of each group counts, also across pages.
+/// How many ranked rows a page begins with.
+std::size_t first_rank(const PageRequest& request, std::size_t max_rank);
+
+/// Asks for first_rank() rows, then for as many ranked rows as it takes to fill the page, at most
+/// max_rank. With groups_of only the best hit of each group counts, also across pages.
 Page take_page(const PageRequest& request, std::size_t max_rank, const RankRows& rank,
                const GroupsOf& groups_of = {});
 

@@ -15,6 +15,7 @@
 #include "base/sha256.h"
 #include "engine/both_targets.h"
 #include "engine/catalog.h"
+#include "engine/catalog_search.h"
 #include "engine/compute_slots.h"
 #include "engine/engine.h"
 #include "engine/filter/attribute_value.h"
@@ -61,61 +62,6 @@ Matrix unit_vector(const std::vector<float>& values, std::size_t dimension,
     throw invalid_argument(where + ": the vector has values that are not finite, or only zeros");
   }
   return matrix;
-}
-
-/// What a search compares with the catalog.
-struct Query {
-  Matrix vector;                   // [1, dimension], unit length
-  std::set<std::size_t> own_rows;  // of the products that it names
-  std::vector<TextLength> texts;
-};
-
-Query make_query(const Engine& engine, const Catalog& catalog, const std::vector<QueryTerm>& terms,
-                 const SearchRequest& request) {
-  Query query;
-  Matrix embeddings(terms.size(), catalog.dimension());
-  std::vector<float> weights;
-  std::vector<std::string> texts;
-  std::vector<std::string> images;
-  std::vector<std::size_t> text_terms;
-  std::vector<std::size_t> image_terms;
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    const QueryTerm& term = terms[i];
-    weights.push_back(term.weight);
-    if (term.text) {
-      texts.push_back(*term.text);
-      text_terms.push_back(i);
-    } else if (term.image_bytes) {
-      images.push_back(*term.image_bytes);
-      image_terms.push_back(i);
-    } else if (term.product_id) {
-      const std::size_t row = catalog.require_row(*term.product_id);
-      std::ranges::copy(catalog.vector(Target::kImage, row), embeddings.row(i).begin());
-      query.own_rows.insert(row);
-    } else {
-      const Matrix vector =
-          unit_vector(*term.vector, catalog.dimension(), fmt::format("query[{}]", i));
-      std::ranges::copy(vector.row(0), embeddings.row(i).begin());
-    }
-  }
-  EncodedTexts encoded_texts = engine.encode_texts(texts);
-  const Matrix encoded_images = engine.encode_images(images);
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    std::ranges::copy(encoded_texts.embeddings.row(i), embeddings.row(text_terms[i]).begin());
-  }
-  for (std::size_t i = 0; i < images.size(); ++i) {
-    std::ranges::copy(encoded_images.row(i), embeddings.row(image_terms[i]).begin());
-  }
-  query.texts = std::move(encoded_texts.lengths);
-
-  if (terms.size() == 1 && weights[0] > 0) {
-    query.vector = std::move(embeddings);
-  } else {
-    const bool calibrate = request.calibrate && terms.size() > 1;
-    query.vector = combine_terms(embeddings, weights,
-                                 calibrate ? catalog.sample(request.target) : MatrixView());
-  }
-  return query;
 }
 
 /// A hash of all that decides which hits there are and in which order, so that a cursor continues
@@ -171,11 +117,7 @@ RankRows ranking(const Catalog& catalog, const Matrix& query, const SearchReques
   return [&, delta_allowed](std::size_t k) {
     const index::SearchResult found =
         catalog.search(request.target, query, static_cast<int>(k), options, delta_allowed);
-    std::vector<RankedRow> rows;
-    for (std::size_t i = 0; i < found.k && found.rows[i] != index::kNoRow; ++i) {
-      rows.push_back({static_cast<std::size_t>(found.rows[i]), found.scores[i]});
-    }
-    return rows;
+    return ranked_rows(found, 0);
   };
 }
 
@@ -208,7 +150,7 @@ ExactComparison compare_pages(const Catalog& catalog, const Page& page, const Pa
   ExactComparison comparison;
   comparison.exact_hits = exact.hits.size();
   for (const RankedRow& hit : exact.hits) {
-    if (!found.contains(hit.row)) comparison.missed.push_back(catalog.id(hit.row));
+    if (!found.contains(hit.row)) comparison.missed.emplace_back(catalog.id(hit.row));
   }
   if (!exact.hits.empty()) {
     comparison.recall =
@@ -252,75 +194,134 @@ void SearchRequest::validate() const {
   search_options(*this).validate();
 }
 
+std::vector<RankedRow> ranked_rows(const index::SearchResult& found, std::size_t query) {
+  std::vector<RankedRow> rows;
+  for (std::size_t i = query * found.k; i < (query + 1) * found.k; ++i) {
+    if (found.rows[i] == index::kNoRow) break;
+    rows.push_back({static_cast<std::size_t>(found.rows[i]), found.scores[i]});
+  }
+  return rows;
+}
+
+CatalogSearch::CatalogSearch(const Catalog& catalog, ComputeSlots& slots,
+                             const SearchRequest& request,
+                             std::shared_ptr<const AllowedRows> allowed)
+    : catalog_(catalog),
+      slots_(slots),
+      request_(request),
+      terms_(terms_of(request)),
+      allowed_(std::move(allowed)),
+      options_(search_options(request, catalog.request().search)),
+      query_hash_(hash_of(request, terms_)),
+      after_(cursor_of(request, query_hash_)) {
+  const auto start = Clock::now();
+  for (const QueryTerm& term : terms_) {
+    if (term.text) texts_.push_back(*term.text);
+    if (term.image_bytes) images_.push_back(*term.image_bytes);
+    if (term.product_id) page_.without.insert(catalog.require_row(*term.product_id));
+  }
+  page_.limit = static_cast<std::size_t>(request.limit);
+  page_.min_score = request.min_score;
+  page_.after = after_ ? &*after_ : nullptr;
+  page_.generation = catalog.generation();
+  if (request.filter || !request.facets.empty()) {
+    const ComputeSlots::Slot slot(slots);
+    if (!allowed_) {
+      const Filter everything;
+      allowed_ = std::make_shared<const AllowedRows>(
+          allowed_rows(catalog, request.filter ? *request.filter : everything));
+    }
+    response_.matching = allowed_->count;
+    response_.facets = count_facets(catalog, *allowed_, request.facets);
+    response_.timings.filter_ms = milliseconds_since(start);
+    options_.allowed = &allowed_->base;
+  }
+}
+
+void CatalogSearch::embed(EncodedTexts&& texts, const Matrix& images) {
+  Matrix embeddings(terms_.size(), catalog_.dimension());
+  std::vector<float> weights;
+  std::size_t text = 0;
+  std::size_t image = 0;
+  for (std::size_t i = 0; i < terms_.size(); ++i) {
+    const QueryTerm& term = terms_[i];
+    weights.push_back(term.weight);
+    const auto row = embeddings.row(i).begin();
+    if (term.text) {
+      std::ranges::copy(texts.embeddings.row(text++), row);
+    } else if (term.image_bytes) {
+      std::ranges::copy(images.row(image++), row);
+    } else if (term.product_id) {
+      const std::size_t product = catalog_.require_row(*term.product_id);
+      std::ranges::copy(catalog_.vector(Target::kImage, product), row);
+    } else {
+      std::ranges::copy(
+          unit_vector(*term.vector, catalog_.dimension(), fmt::format("query[{}]", i)).row(0), row);
+    }
+  }
+  response_.texts = std::move(texts.lengths);
+
+  if (terms_.size() == 1 && weights[0] > 0) {
+    query_ = std::move(embeddings);
+  } else {
+    const bool calibrate = request_.calibrate && terms_.size() > 1;
+    query_ = combine_terms(embeddings, weights,
+                           calibrate ? catalog_.sample(request_.target) : MatrixView());
+  }
+}
+
+SearchResponse CatalogSearch::finish(const std::vector<RankedRow>* first) {
+  const auto start = Clock::now();
+  const ComputeSlots::Slot slot(slots_);
+  const GroupsOf groups = groups_of(catalog_, request_.group_by);
+  const RankRows rank = ranking(catalog_, query_, request_, options_, delta_allowed());
+  const RankRows begin_with_first = [&](std::size_t k) {
+    return first != nullptr && k == first_k() ? *first : rank(k);
+  };
+  const Page page = take_page(page_, kMaxRank, begin_with_first, groups);
+  const double approximate_ms = milliseconds_since(start);
+  std::vector<std::size_t> rows;
+  for (const RankedRow& hit : page.hits) rows.push_back(hit.row);
+  std::vector<storage::Product> products = catalog_.products(rows);
+  response_.hits.reserve(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    response_.hits.push_back({std::move(products[i]), std::clamp(page.hits[i].score, -1.0F, 1.0F)});
+  }
+  if (page.more) {
+    response_.next_cursor =
+        Cursor{query_hash_, catalog_.generation(), page.hits.back().row, page.hits.back().score}
+            .to_string();
+  }
+  response_.truncated = page.cut && catalog_.size() > std::size_t{kMaxRank};
+  response_.timings.search_ms = milliseconds_since(start);
+  if (request_.compare) {
+    const auto exact_start = Clock::now();
+    index::SearchOptions exactly = options_;
+    exactly.exact = true;
+    const Page exact = take_page(
+        page_, kMaxRank, ranking(catalog_, query_, request_, exactly, delta_allowed()), groups);
+    const double exact_ms = milliseconds_since(exact_start);
+    response_.comparison = compare_pages(catalog_, page, exact);
+    response_.comparison->approximate_ms = approximate_ms;
+    response_.comparison->exact_ms = exact_ms;
+  }
+  response_.index_kind = catalog_.index_kind();
+  response_.exact = request_.exact || response_.index_kind == "flat";
+  response_.generation = catalog_.generation();
+  response_.sequence = catalog_.sequence();
+  return std::move(response_);
+}
+
 SearchResponse search_catalog(const Engine& engine, const Catalog& catalog, ComputeSlots& slots,
                               const SearchRequest& request) {
   const auto start = Clock::now();
-  const std::vector<QueryTerm> terms = terms_of(request);
-  index::SearchOptions options = search_options(request, catalog.request().search);
-  const std::uint64_t query_hash = hash_of(request, terms);
-  const std::optional<Cursor> after = cursor_of(request, query_hash);
-
-  SearchResponse response;
-  std::optional<AllowedRows> allowed;
-  if (request.filter || !request.facets.empty()) {
-    // Before encoding: a filter that is a mistake need not wait for the encoder.
-    const ComputeSlots::Slot slot(slots);
-    const Filter everything;
-    allowed = allowed_rows(catalog, request.filter ? *request.filter : everything);
-    response.matching = allowed->count;
-    response.facets = count_facets(catalog, *allowed, request.facets);
-    response.timings.filter_ms = milliseconds_since(start);
-    options.allowed = &allowed->base;
-  }
-
+  CatalogSearch search(catalog, slots, request);
   const auto encode_start = Clock::now();
-  Query query = make_query(engine, catalog, terms, request);
-  response.texts = std::move(query.texts);
-  response.timings.encode_ms = milliseconds_since(encode_start);
-
-  const auto search_start = Clock::now();
-  const ComputeSlots::Slot slot(slots);
-  PageRequest page_request;
-  page_request.limit = static_cast<std::size_t>(request.limit);
-  page_request.min_score = request.min_score;
-  page_request.after = after ? &*after : nullptr;
-  page_request.generation = catalog.generation();
-  page_request.without = std::move(query.own_rows);
-  const GroupsOf groups = groups_of(catalog, request.group_by);
-  const auto find_page = [&](const index::SearchOptions& how) {
-    const RankRows rank =
-        ranking(catalog, query.vector, request, how, allowed ? &allowed->delta : nullptr);
-    return take_page(page_request, kMaxRank, rank, groups);
-  };
-  const Page page = find_page(options);
-  const double approximate_ms = milliseconds_since(search_start);
-  std::vector<std::size_t> rows;
-  for (const RankedRow& hit : page.hits) rows.push_back(hit.row);
-  std::vector<storage::Product> products = catalog.products(rows);
-  response.hits.reserve(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    response.hits.push_back({std::move(products[i]), std::clamp(page.hits[i].score, -1.0F, 1.0F)});
-  }
-  if (page.more) {
-    response.next_cursor =
-        Cursor{query_hash, catalog.generation(), page.hits.back().row, page.hits.back().score}
-            .to_string();
-  }
-  response.timings.search_ms = milliseconds_since(search_start);
-  if (request.compare) {
-    const auto exact_start = Clock::now();
-    options.exact = true;
-    const Page exact = find_page(options);
-    const double exact_ms = milliseconds_since(exact_start);
-    response.comparison = compare_pages(catalog, page, exact);
-    response.comparison->approximate_ms = approximate_ms;
-    response.comparison->exact_ms = exact_ms;
-  }
+  search.embed(engine.encode_texts(search.texts()), engine.encode_images(search.images()));
+  const double encode_ms = milliseconds_since(encode_start);
+  SearchResponse response = search.finish();
+  response.timings.encode_ms = encode_ms;
   response.timings.total_ms = milliseconds_since(start);
-  response.index_kind = catalog.index_kind();
-  response.exact = request.exact || response.index_kind == "flat";
-  response.generation = catalog.generation();
-  response.sequence = catalog.sequence();
   return response;
 }
 

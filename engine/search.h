@@ -3,9 +3,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/allowed_rows.h"
 #include "engine/query.h"
 #include "engine/target.h"
@@ -21,6 +24,8 @@ class Engine;
 
 /// Most hits a search returns.
 inline constexpr int kMaxLimit = 1000;
+/// Most searches of a batch.
+inline constexpr std::size_t kMaxBatchSearches = 100;
 /// How deep pages reach.
 inline constexpr int kMaxRank = index::kMaxK;
 
@@ -88,6 +93,8 @@ struct SearchResponse {
   /// Where the next page begins. Absent when no hit follows, or none among the kMaxRank best. Pages
   /// repeat no hit; while the catalog is changed they may miss what moved before their end.
   std::optional<std::string> next_cursor;
+  /// Whether hits follow that are not among the kMaxRank best, which no page reaches.
+  bool truncated = false;
   SearchTimings timings;
   std::string index_kind;
   bool exact = false;             ///< whether every product was compared
@@ -100,9 +107,16 @@ struct SearchResponse {
   std::optional<ExactComparison> comparison;  ///< when asked for; search_ms is without it
 };
 
+/// The answer of a search, or why there is none.
+using SearchOutcome = std::variant<SearchResponse, Error>;
+
 /// Answers a valid request from one snapshot of its catalog. engine encodes the query's texts and
 /// images; slots bound how many searches compute at once. Errors: see Engine.
 SearchResponse search_catalog(const Engine& engine, const Catalog& catalog, ComputeSlots& slots,
                               const SearchRequest& request);
+/// The same for a batch, whose requests need not be valid. See Engine::search_batch().
+std::vector<SearchOutcome> search_batch(const Engine& engine, const Catalog& catalog,
+                                        ComputeSlots& slots,
+                                        std::span<const SearchRequest> requests);
 
 }  // namespace vitrine::engine

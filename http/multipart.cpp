@@ -109,4 +109,17 @@ std::vector<FormPart> parse_multipart(std::string_view content_type, std::string
   }
 }
 
+std::string image_file(const FormPart& part) {
+  if (part.content.empty()) {
+    throw invalid_argument("the form field \"image\" is empty; attach an image file");
+  }
+  return std::string(part.content);
+}
+
+Error misplaced_file(const FormPart& part) {
+  return invalid_argument(
+      fmt::format("the form has a file in the field \"{}\"; a file is taken in \"image\" only",
+                  printable(part.name)));
+}
+
 }  // namespace vitrine::http

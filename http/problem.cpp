@@ -1,7 +1,6 @@
 #include "http/problem.h"
 
 #include <new>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -38,18 +37,22 @@ int status_of(ErrorCode code) {
   return 500;
 }
 
+nlohmann::json fields(int status, std::string_view name, std::string_view detail,
+                      std::string_view request_id) {
+  return {{"type", "urn:vitrine:problem:" + std::string(name)},
+          {"title", reason_phrase(status)},
+          {"status", status},
+          {"detail", detail},
+          {"request_id", request_id}};
+}
+
 Response make(int status, std::string_view name, std::string_view detail,
               std::string_view request_id, const HttpError::Headers& headers) {
-  const nlohmann::json body = {{"type", "urn:vitrine:problem:" + std::string(name)},
-                               {"title", reason_phrase(status)},
-                               {"status", status},
-                               {"detail", detail},
-                               {"request_id", request_id}};
   Response response;
   response.status = status;
   response.content_type = "application/problem+json";
   response.headers = headers;
-  response.body = dump(body);
+  response.body = dump(fields(status, name, detail, request_id));
   return response;
 }
 
@@ -132,6 +135,10 @@ Response problem_response(std::exception_ptr error, std::string_view request_id)
   } catch (...) {
     return hidden(500, to_string(ErrorCode::kInternal), request_id, "an unknown exception");
   }
+}
+
+nlohmann::json problem_json(const Error& error, std::string_view request_id) {
+  return fields(status_of(error.code()), to_string(error.code()), error.what(), request_id);
 }
 
 }  // namespace vitrine::http

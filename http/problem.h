@@ -1,12 +1,14 @@
 #pragma once
 
 #include <exception>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "http/message.h"
 
 namespace vitrine::http {
@@ -41,5 +43,9 @@ std::string_view reason_phrase(int status);
 /// one place that maps errors to status codes. A 5xx that is not an HttpError keeps its detail for
 /// the log.
 Response problem_response(std::exception_ptr error, std::string_view request_id);
+
+/// The body of such an answer, for one that holds the failure of one of its parts. error: of a kind
+/// that is the client's, with a status below 500.
+nlohmann::json problem_json(const Error& error, std::string_view request_id);
 
 }  // namespace vitrine::http

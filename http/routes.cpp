@@ -7,6 +7,7 @@ namespace vitrine::http {
 std::span<const Route> routes() {
   static constexpr Route kRoutes[] = {
       {"POST", "/v1/catalogs/{catalog}/search", search},
+      {"POST", "/v1/catalogs/{catalog}/search/batch", search_batch},
       {"POST", "/v1/classify", classify},
       {"POST", "/v1/embeddings", create_embeddings},
       {"GET", "/v1/models", list_models},

@@ -7,6 +7,7 @@
 namespace vitrine::http {
 
 Response search(const Services& services, const Request& request);
+Response search_batch(const Services& services, const Request& request);
 Response classify(const Services& services, const Request& request);
 Response create_embeddings(const Services& services, const Request& request);
 Response list_models(const Services& services, const Request& request);

@@ -19,14 +19,9 @@ engine::ProductUpdate read_form(const std::string& id, const Request& request) {
   std::optional<std::string> image_bytes;
   for (const FormPart& part : parse_multipart(request.header("content-type"), request.body)) {
     if (part.name == "image" && part.file_name) {
-      if (part.content.empty()) {
-        throw invalid_argument("the form field \"image\" is empty; attach an image file");
-      }
-      image_bytes = std::string(part.content);
+      image_bytes = image_file(part);
     } else if (part.file_name) {
-      throw invalid_argument(
-          fmt::format("the form has a file in the field \"{}\"; a file is taken in \"image\" only",
-                      printable(part.name)));
+      throw misplaced_file(part);
     } else if (part.name == "caption" || part.name == "image" || part.name == "image_base64") {
       if (const auto offset = find_invalid_utf8(part.content)) {
         throw invalid_argument(

@@ -113,6 +113,75 @@ TEST_F(Endpoints, SearchTakesAnUploadedImageWithFields) {
   EXPECT_EQ(body["hits"][0]["attributes"]["colour"], "green");
 }
 
+TEST_F(Endpoints, BatchAnswersItsSearchesInOrder) {
+  const char* target = "/v1/catalogs/shop/search/batch";
+  const json filter = {{"must", {{{"key", "colour"}, {"match", {{"value", "green"}}}}}}};
+  const json searches = {{{"text", "red"}, {"limit", 2}},
+                         {{"text", "blue"}, {"limit", 2}},
+                         {{"text", "blue"}, {"limit", 2}, {"filter", filter}},
+                         {{"product_id", "p1"}, {"limit", 3}, {"facets", {"colour"}}},
+                         {{"text", "red"}, {"limit", 2}, {"filter", filter}},
+                         {{"query", {{{"text", "red"}}, {{"text", "green"}}}}}};
+  const Answer answer = server.post_json(target, {{"searches", searches}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const json body = answer.json();
+  EXPECT_EQ(body["catalog"], "shop");
+  ASSERT_EQ(body["results"].size(), searches.size());
+  for (std::size_t i = 0; i < searches.size(); ++i) {
+    json alone = server.post_json("/v1/catalogs/shop/search", searches[i]).json();
+    json result = body["results"][i];
+    EXPECT_TRUE(result["timings_ms"]["search"].is_number());
+    EXPECT_EQ(ids_of(result), ids_of(alone)) << i;
+    for (json* one : {&alone, &result}) {
+      one->erase("timings_ms");
+      one->erase("hits");  // scores may be rounded differently
+      one->erase("next_cursor");
+    }
+    EXPECT_EQ(result, alone) << i;
+  }
+}
+
+TEST_F(Endpoints, BatchHasTheProblemOfAFailedSearchInItsPlace) {
+  const char* target = "/v1/catalogs/shop/search/batch";
+  const Answer answer = server.post_json(target, {{"searches",
+                                                   {{{"text", "red"}},
+                                                    {{"txet", "red"}},
+                                                    {{"product_id", "nope"}},
+                                                    7,
+                                                    {{"text", "red"}, {"cursor", "x"}},
+                                                    {{"text", "blue"}}}}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const json results = answer.json()["results"];
+  ASSERT_EQ(results.size(), 6U);
+  EXPECT_FALSE(results[0]["hits"].empty());
+  EXPECT_FALSE(results[5]["hits"].empty());
+  for (const std::size_t i : {1, 2, 3, 4}) {
+    EXPECT_EQ(results[i].size(), 1U) << results[i];
+    EXPECT_EQ(results[i]["problem"]["status"], i == 2 ? 404 : 400);
+    EXPECT_FALSE(results[i]["problem"]["request_id"].get<std::string>().empty());
+  }
+  EXPECT_THAT(results[1]["problem"]["detail"].get<std::string>(),
+              AllOf(HasSubstr("txet"), HasSubstr("\"searches\"[1]")));
+  EXPECT_EQ(results[2]["problem"]["type"], "urn:vitrine:problem:not_found");
+  EXPECT_THAT(results[3]["problem"]["detail"].get<std::string>(), HasSubstr("a number"));
+}
+
+TEST_F(Endpoints, BatchIsRefusedAsAWholeWhenItIsNone) {
+  const char* target = "/v1/catalogs/shop/search/batch";
+  const json many(engine::kMaxBatchSearches + 1, json{{"text", "red"}});
+  for (const json& body : {json::object(), json{{"searches", json::array()}},
+                           json{{"searches", "red"}}, json{{"searches", many}}}) {
+    EXPECT_THAT(problem_detail(server.post_json(target, body), 400),
+                HasSubstr("an array of 1 to 100"));
+  }
+  EXPECT_THAT(problem_detail(server.post_json(target, {{"searches", {1}}, {"limit", 3}}), 400),
+              HasSubstr("limit"));
+  EXPECT_THAT(problem_detail(server.post_json("/v1/catalogs/none/search/batch",
+                                              {{"searches", {{{"text", "red"}}}}}),
+                             404),
+              HasSubstr("none"));
+}
+
 TEST_F(Endpoints, SearchFiltersAndCountsAttributes) {
   const json filter = {{"must", {{{"key", "colour"}, {"match", {{"any", {"green", "blue"}}}}}}},
                        {"must_not", {{{"has_id", {"p1"}}}}}};
