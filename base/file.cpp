@@ -109,6 +109,18 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+void MappedFile::expect_few_reads(std::string_view part) const {
+  // Whole pages of the part; a map starts at one.
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto offset = static_cast<std::size_t>(part.data() - data_);
+  const std::size_t first = (offset + page - 1) / page * page;
+  const std::size_t last = (offset + part.size()) / page * page;
+  if (first >= last) return;
+  char* address = const_cast<char*>(data_) + first;
+  ::madvise(address, last - first, MADV_DONTNEED);  // only advice: it may be refused
+  ::madvise(address, last - first, MADV_RANDOM);
+}
+
 FileLock::FileLock(const std::filesystem::path& path)
     : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
   if (descriptor_ < 0) throw system_error("cannot open", path);

@@ -54,6 +54,10 @@ class MappedFile {
 
   std::string_view bytes() const { return {data_, size_}; }
 
+  /// Tells the system that little of this part of bytes() will be read, here and there: what is in
+  /// memory of it need not stay, and nothing is to be read ahead.
+  void expect_few_reads(std::string_view part) const;
+
  private:
   const char* data_ = nullptr;
   std::size_t size_ = 0;

@@ -95,8 +95,9 @@ std::vector<float> CheckedIndex::vector(std::int64_t row) const {
 void CheckedIndex::save(const std::filesystem::path& path) const {
   try {
     const SearchTables all = tables();
-    write_index_file(faiss_index(), vectors_are_in_faiss_index() ? nullptr : all.vectors->at(0),
-                     size(), *all.codes, path);
+    write_index_file(
+        *faiss_index(), vectors_are_in_faiss_index() ? nullptr : all.vectors->at(0), size(),
+        [this](const WriteBytes& write) { write_codes(write); }, path);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {

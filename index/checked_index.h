@@ -1,13 +1,11 @@
 #pragma once
 
+#include <memory>
 #include <string_view>
 
 #include "index/exact_search.h"
+#include "index/faiss_file.h"
 #include "index/vector_index.h"
-
-namespace faiss {
-struct Index;
-}
 
 namespace vitrine::index {
 
@@ -27,10 +25,12 @@ class CheckedIndex : public VectorIndex {
   void save(const std::filesystem::path& path) const final;
 
  protected:
+  /// codes may be null, where write_codes() and search_exact() do without.
   virtual SearchTables tables() const = 0;
-  /// For write_index_file().
-  virtual const faiss::Index& faiss_index() const = 0;
+  /// For write_index_file(): a part of this index, or made for the call.
+  virtual std::shared_ptr<const faiss::Index> faiss_index() const = 0;
   virtual bool vectors_are_in_faiss_index() const { return false; }
+  virtual void write_codes(const WriteBytes& write) const { tables().codes->write_to(write); }
   /// Every vector compared, or every allowed one. allowed: null, or of size().
   virtual SearchResult search_exact(MatrixView queries, std::size_t k,
                                     const RowSet* allowed) const = 0;
@@ -39,6 +39,11 @@ class CheckedIndex : public VectorIndex {
   virtual SearchResult search_approximate(MatrixView queries, std::size_t k,
                                           const SearchOptions& options) const = 0;
   virtual std::size_t place_of(std::size_t row) const { return row; }
+
+  /// What faiss_index() returns of an index that lives as long as this one.
+  static std::shared_ptr<const faiss::Index> part(const faiss::Index& index) {
+    return {std::shared_ptr<const void>(), &index};
+  }
 };
 
 }  // namespace vitrine::index

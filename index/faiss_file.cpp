@@ -26,13 +26,15 @@ constexpr std::size_t kTrailerBytes = kMagic.size() + 3 * kSizeBytes + kDigestBy
 
 // FAISS's header of an index (faiss/impl/index_write.cpp): a name of four letters, d (int32),
 // ntotal (int64), 17 more bytes, the metric (int32), and for flat ones the number of elements
-// (uint64).
+// (uint64). One that refines hits by the vectors of a flat one ends with its factor (float32).
 constexpr std::string_view kFlatName = "IxFI";
 constexpr std::string_view kGraphName = "IHNf";
+constexpr std::string_view kRefiningName = "IxRF";
 constexpr std::size_t kDimensionAt = 4;
 constexpr std::size_t kRowsAt = 8;
 constexpr std::size_t kElementsAt = 37;
 constexpr std::size_t kFlatHeaderBytes = 45;
+constexpr std::size_t kFactorBytes = 4;
 
 template <class Number>
 Number number_at(std::string_view bytes, std::size_t at) {
@@ -162,6 +164,11 @@ Parts verified_parts(std::string_view file, const std::string& name) {
   return {file.substr(0, faiss_bytes), file.substr(codes_at, codes_bytes)};
 }
 
+/// Bytes that FAISS writes behind the vectors.
+std::size_t bytes_behind_vectors(std::string_view faiss_part) {
+  return faiss_part.starts_with(kRefiningName) ? kFactorBytes : 0;
+}
+
 /// Writes a flat header's number of vectors. header: kFlatHeaderBytes.
 void set_rows(std::string& header, std::size_t at, std::uint64_t rows, std::uint64_t elements) {
   std::memcpy(header.data() + at + kRowsAt, &rows, sizeof(rows));
@@ -171,7 +178,8 @@ void set_rows(std::string& header, std::size_t at, std::uint64_t rows, std::uint
 }  // namespace
 
 void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
-                      const CodeTable& codes, const std::filesystem::path& path) {
+                      const std::function<void(const WriteBytes& write)>& write_codes,
+                      const std::filesystem::path& path) {
   AtomicFile file(path);
   DigestingWriter writer(file);
   if (vectors == nullptr) {
@@ -179,16 +187,21 @@ void write_index_file(const faiss::Index& index, const float* vectors, std::size
   } else {
     StringWriter without;
     faiss::write_index(&index, &without);
-    if (without.bytes.size() < kFlatHeaderBytes) throw internal_error("FAISS wrote no header");
+    const std::size_t behind = bytes_behind_vectors(without.bytes);
+    if (without.bytes.size() < kFlatHeaderBytes + behind) {
+      throw internal_error("FAISS wrote no header");
+    }
+    const std::size_t vectors_at = without.bytes.size() - behind;
     const std::size_t elements = rows * static_cast<std::size_t>(index.d);
-    set_rows(without.bytes, without.bytes.size() - kFlatHeaderBytes, rows, elements);
-    writer.write(without.bytes);
+    set_rows(without.bytes, vectors_at - kFlatHeaderBytes, rows, elements);
+    writer.write(std::string_view(without.bytes).substr(0, vectors_at));
     writer.write({reinterpret_cast<const char*>(vectors), elements * sizeof(float)});
+    writer.write(std::string_view(without.bytes).substr(vectors_at));
   }
   const std::uint64_t faiss_bytes = writer.written();
   writer.write(std::string((kCodeAlignment - faiss_bytes % kCodeAlignment) % kCodeAlignment, '\0'));
   const std::uint64_t codes_at = writer.written();
-  codes.write_to([&](std::string_view bytes) { writer.write(bytes); });
+  write_codes([&](std::string_view bytes) { writer.write(bytes); });
   std::string trailer(kMagic);
   append_size(trailer, faiss_bytes);
   append_size(trailer, codes_at);
@@ -196,6 +209,12 @@ void write_index_file(const faiss::Index& index, const float* vectors, std::size
   writer.write(trailer);
   writer.write_digest();
   file.commit();
+}
+
+void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
+                      const CodeTable& codes, const std::filesystem::path& path) {
+  write_index_file(
+      index, vectors, rows, [&](const WriteBytes& write) { codes.write_to(write); }, path);
 }
 
 CodeTable IndexFile::code_table() const { return CodeTable(codes, rows, dimension, file); }
@@ -207,19 +226,21 @@ IndexFile read_index_file(const std::filesystem::path& path) {
   result.codes = parts.codes;
   std::string_view head = parts.faiss;
   std::string empty_storage;
-  if (head.size() >= kFlatHeaderBytes &&
-      (head.starts_with(kFlatName) || head.starts_with(kGraphName))) {
+  const bool refining = head.starts_with(kRefiningName);
+  const std::size_t around = kFlatHeaderBytes + bytes_behind_vectors(head);
+  if (head.size() >= around &&
+      (head.starts_with(kFlatName) || head.starts_with(kGraphName) || refining)) {
     // The vectors come last, behind the header of a flat index: FAISS gets one without vectors.
     const auto dimension = number_at<std::int32_t>(head, kDimensionAt);
     const auto rows = number_at<std::int64_t>(head, kRowsAt);
-    const std::size_t room = (head.size() - kFlatHeaderBytes) / sizeof(float);
+    const std::size_t room = (head.size() - around) / sizeof(float);
     if (dimension < 1 || rows < 1 ||
         static_cast<std::uint64_t>(rows) > room / static_cast<std::uint64_t>(dimension)) {
       throw corruption(fmt::format("{} has {} vectors of {} columns, which do not fit its size",
                                    path.string(), rows, dimension));
     }
     const auto elements = static_cast<std::size_t>(rows) * static_cast<std::size_t>(dimension);
-    const std::size_t header = head.size() - elements * sizeof(float) - kFlatHeaderBytes;
+    const std::size_t header = head.size() - elements * sizeof(float) - around;
     empty_storage = head.substr(header, kFlatHeaderBytes);
     if (!empty_storage.starts_with(kFlatName) ||
         number_at<std::int32_t>(empty_storage, kDimensionAt) != dimension ||
@@ -229,7 +250,9 @@ IndexFile read_index_file(const std::filesystem::path& path) {
     }
     set_rows(empty_storage, 0, 0, 0);
     result.rows = static_cast<std::size_t>(rows);
+    result.dimension = static_cast<std::size_t>(dimension);
     result.vectors = reinterpret_cast<const float*>(head.data() + header + kFlatHeaderBytes);
+    if (refining) return result;
     head = head.substr(0, header);
   }
   result.faiss_bytes = head.size();

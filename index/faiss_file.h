@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -13,24 +14,33 @@ struct Index;
 
 namespace vitrine::index {
 
-/// The file is what FAISS writes, zeros up to a multiple of 64 bytes, the codes (CodeTable), and a
-/// trailer of 72 bytes: 16 of magic, the size of FAISS's part, the codes' place and size (8 each,
-/// little endian), and the digest (checksum.h, 32) of all bytes before it. FAISS reads from the
-/// front and stops at its own end, so that the rest is invisible to it; a checksum in the same file
-/// can neither get lost nor fall out of step with it.
+/// The file is what FAISS writes, zeros up to a multiple of 64 bytes, the codes (CodeTable, or
+/// PqLists of an ivf_pq index), and a trailer of 72 bytes: 16 of magic, the size of FAISS's part,
+/// the codes' place and size (8 each, little endian), and the digest (checksum.h, 32) of all bytes
+/// before it. FAISS reads from the front and stops at its own end, so that the rest is invisible to
+/// it; a checksum in the same file can neither get lost nor fall out of step with it.
 ///
-/// FAISS writes the float32 vectors of flat and hnsw indices last. Those stay in the mapped file.
+/// FAISS writes the float32 vectors of flat, hnsw and ivf_pq indices last (but for four bytes of
+/// the latter). Those stay in the mapped file. Nothing else of an ivf_pq index is read from FAISS's
+/// part: that is for FAISS alone.
+
+/// Takes bytes, piece by piece.
+using WriteBytes = std::function<void(std::string_view)>;
 
 /// Atomic and durable; nothing large is copied. Throws as VectorIndex::save().
-/// index: ivf with its vectors; flat and hnsw with an empty storage, of which vectors take the
-/// place. vectors: [rows, index.d], or null when index has its vectors.
+/// index: ivf with its vectors; the others with an empty storage, of which vectors take the
+/// place. vectors: [rows, index.d], or null when index has its vectors. write_codes: hands over the
+/// codes.
+void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
+                      const std::function<void(const WriteBytes& write)>& write_codes,
+                      const std::filesystem::path& path);
 void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
                       const CodeTable& codes, const std::filesystem::path& path);
 
 /// What a file holds. Its parts stay where they are as long as `file` does.
 struct IndexFile {
   std::shared_ptr<const MappedFile> file;
-  std::unique_ptr<faiss::Index> index;  ///< flat and hnsw: with an empty storage
+  std::unique_ptr<faiss::Index> index;  ///< flat, hnsw: with an empty storage; ivf_pq: null
   std::size_t rows = 0;
   std::size_t dimension = 0;
   /// [rows, dimension], at any address: not aligned for float. Null when index has its vectors.

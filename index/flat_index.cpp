@@ -25,7 +25,7 @@ class FlatIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_}; }
-  const faiss::Index& faiss_index() const override { return empty_; }
+  std::shared_ptr<const faiss::Index> faiss_index() const override { return part(empty_); }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {

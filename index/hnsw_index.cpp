@@ -54,7 +54,7 @@ class HnswIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_}; }
-  const faiss::Index& faiss_index() const override { return *index_; }
+  std::shared_ptr<const faiss::Index> faiss_index() const override { return part(*index_); }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {

@@ -6,7 +6,6 @@
 #include <faiss/invlists/InvertedLists.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -14,6 +13,7 @@
 #include "index/exact_search.h"
 #include "index/kernels/inner_product.h"
 #include "index/kinds.h"
+#include "index/nearest_lists.h"
 #include "index/parallel.h"
 
 namespace vitrine::index {
@@ -59,7 +59,7 @@ class IvfIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_, rows_.data()}; }
-  const faiss::Index& faiss_index() const override { return *ivf_; }
+  std::shared_ptr<const faiss::Index> faiss_index() const override { return part(*ivf_); }
   bool vectors_are_in_faiss_index() const override { return true; }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
@@ -149,14 +149,6 @@ class IvfIndex : public CheckedIndex {
   std::vector<std::int32_t> places_;  // [size()], row -> place
   CodeTable codes_;
 };
-
-std::size_t number_of_lists(std::size_t vectors, int nlist) {
-  const auto wanted =
-      nlist > 0
-          ? static_cast<std::size_t>(nlist)
-          : static_cast<std::size_t>(std::lround(4.0 * std::sqrt(static_cast<double>(vectors))));
-  return std::clamp<std::size_t>(wanted, 1, vectors);
-}
 
 std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec,
                                    const BuildProgress& progress) {

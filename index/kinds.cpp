@@ -6,6 +6,7 @@ std::span<const IndexKind* const> kinds() {
   static constexpr const IndexKind* kKinds[] = {
       &kFlatKind,
       &kIvfKind,
+      &kIvfPqKind,
       &kHnswKind,
   };
   return kKinds;

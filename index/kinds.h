@@ -22,6 +22,7 @@ struct IndexKind {
 
 extern const IndexKind kFlatKind;
 extern const IndexKind kIvfKind;
+extern const IndexKind kIvfPqKind;
 extern const IndexKind kHnswKind;
 
 /// Every kind there is.

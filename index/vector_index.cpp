@@ -38,8 +38,7 @@ const IndexKind* find_kind(std::string_view name) {
 
 /// What holds for a sound index of any kind.
 void check_header(const IndexFile& file) {
-  const faiss::Index& index = *file.index;
-  if (index.metric_type != faiss::METRIC_INNER_PRODUCT) {
+  if (file.index != nullptr && file.index->metric_type != faiss::METRIC_INNER_PRODUCT) {
     throw corruption("its metric is not the inner product");
   }
   if (file.dimension < 1 || file.dimension > kMaxDimension) {
@@ -68,11 +67,13 @@ void IndexSpec::validate() const {
   check_range("nlist", nlist, 0, 1'000'000);
   check_range("hnsw_m", hnsw_m, 2, 256);
   check_range("ef_construction", ef_construction, 1, 4096);
+  check_range("pq_bytes", pq_bytes, 1, 128);
 }
 
 void SearchOptions::validate() const {
   check_range("nprobe", nprobe, 1, 1'000'000);
   check_range("ef_search", ef_search, 1, 10'000);
+  check_range("rescore", rescore, 1, 100);
 }
 
 std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& spec,

@@ -24,11 +24,12 @@ constexpr int kMaxK = 10000;
 /// How to build an index. Fields of other kinds than `kind` are checked but not used.
 struct IndexSpec {
   /// One of index_kinds(). "flat" scans everything: exact, nothing to build, fastest below some
-  /// 10,000 vectors. "ivf" scans the nearest of `nlist` lists: builds in seconds. "hnsw" walks a
-  /// graph: the fastest search and the slowest build, and hnsw_m * 8 bytes a vector on top.
+  /// 10,000 vectors. "ivf" scans the nearest of `nlist` lists: builds in seconds. "ivf_pq" scans
+  /// them by codes of `pq_bytes` and compares only the best in float32: the least memory. "hnsw"
+  /// walks a graph: the fastest search and the slowest build, and hnsw_m * 8 bytes a vector on top.
   std::string kind = "flat";
-  /// Lists of an ivf index. 0: about 4 * sqrt(vectors). Never more lists than vectors are made.
-  /// Valid: [0, 1000000].
+  /// Lists of an ivf or ivf_pq index. 0: about 4 * sqrt(vectors). Never more lists than vectors are
+  /// made. Valid: [0, 1000000].
   int nlist = 0;
   /// Links of an hnsw node on each level, twice that on the lowest. Higher: better recall, more
   /// memory, slower build. Valid: [2, 256].
@@ -36,6 +37,10 @@ struct IndexSpec {
   /// Beam width while an hnsw graph is built, in nodes. Higher: better graph, slower build.
   /// Valid: [1, 4096].
   int ef_construction = 200;
+  /// Bytes of a vector's code in an ivf_pq index, each of two sub-quantisers of 4 bits. More:
+  /// better recall, more memory, slower. Never more than half the dimension, rounded up, are used.
+  /// Valid: [1, 128].
+  int pq_bytes = 64;
 
   /// Throws InvalidArgument naming the field.
   void validate() const;
@@ -45,13 +50,16 @@ struct IndexSpec {
 struct SearchOptions {
   /// Compares the query with every vector, whatever the kind: recall 1.
   bool exact = false;
-  /// Lists an ivf search scans. Higher: better recall, slower; from the number of lists on it is
-  /// exact. Lists beyond it are scanned only while fewer than k vectors were seen.
-  /// Valid: [1, 1000000].
+  /// Lists an ivf or ivf_pq search scans. Higher: better recall, slower; from the number of lists
+  /// on it is exact. Lists beyond it are scanned only while fewer than k vectors were seen. Valid:
+  /// [1, 1000000].
   int nprobe = 16;
   /// Beam width of an hnsw search, in nodes; k where that is larger. Higher: better recall,
   /// slower. Valid: [1, 10000].
   int ef_search = 64;
+  /// Vectors that an ivf_pq search compares in float32 for each hit wanted, 64 at least. Higher:
+  /// better recall, slower. Valid: [1, 100].
+  int rescore = 10;
   /// Only these rows are hits; null: all. Its size must be the index's; it is not owned. Under it
   /// an ivf search compares more rows than without, and an hnsw search walks as far as it takes to
   /// meet as many allowed ones; where comparing every allowed row is cheaper, either does that.
@@ -129,14 +137,14 @@ using BuildProgress = std::function<void(std::size_t done, std::size_t total)>;
 
 /// Builds an index that owns a copy of the vectors: [n, dimension], n at least 1, finite, unit
 /// length within 1e-3. Uses the OpenMP threads of the calling thread. The same vectors give the
-/// same flat and ivf index; an hnsw graph depends on how its builder's threads took turns.
+/// same flat, ivf and ivf_pq index; an hnsw graph depends on how its builder's threads took turns.
 /// Throws InvalidArgument (naming the row or the field of spec) or ResourceExhausted (memory).
 std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& spec,
                                          const BuildProgress& progress = {});
 
 /// Opens what save() wrote; the kind is read from the file. The checksum of the whole file is
 /// verified before anything in it is believed, on the OpenMP threads of the calling thread. The
-/// codes, and the vectors of flat and hnsw indices, are then used where the file is mapped.
+/// codes, and the vectors of all but ivf indices, are then used where the file is mapped.
 /// Throws NotFound, or Corruption when the file is truncated, altered, or not written by save().
 std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path);
 

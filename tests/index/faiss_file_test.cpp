@@ -3,7 +3,10 @@
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexIVFFlat.h>
+#include <faiss/IndexIVFPQ.h>
 #include <faiss/IndexLSH.h>
+#include <faiss/IndexPreTransform.h>
+#include <faiss/IndexRefine.h>
 #include <faiss/index_io.h>
 #include <gtest/gtest.h>
 
@@ -60,6 +63,13 @@ TEST_F(FaissFile, IsReadByPlainFaiss) {
     std::vector<std::int64_t> rows(20 * 5);
     SearchOptions options;
     if (auto* lists = dynamic_cast<faiss::IndexIVFFlat*>(plain.get())) {
+      lists->nprobe = static_cast<std::size_t>(options.nprobe);
+    }
+    if (auto* refining = dynamic_cast<faiss::IndexRefineFlat*>(plain.get())) {
+      auto* turning = dynamic_cast<faiss::IndexPreTransform*>(refining->base_index);
+      ASSERT_NE(turning, nullptr);
+      auto* lists = dynamic_cast<faiss::IndexIVFPQ*>(turning->index);
+      ASSERT_NE(lists, nullptr);
       lists->nprobe = static_cast<std::size_t>(options.nprobe);
     }
     if (auto* graph = dynamic_cast<faiss::IndexHNSWFlat*>(plain.get())) {

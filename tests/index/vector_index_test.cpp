@@ -354,6 +354,10 @@ TEST_P(VectorIndexConformance, RejectsSearchOptionsOutOfRange) {
     options.ef_search = value;
     expect_error(ErrorCode::kInvalidArgument, "ef_search is",
                  [&] { index->search(queries_, 1, options); });
+    options = {};
+    options.rescore = value;
+    expect_error(ErrorCode::kInvalidArgument, "rescore is",
+                 [&] { index->search(queries_, 1, options); });
   }
 }
 
@@ -519,12 +523,14 @@ TEST(IndexSpec, NamesTheFieldThatIsWrong) {
   const auto expect_rejected = [&](const IndexSpec& spec, const std::string& part) {
     expect_error(ErrorCode::kInvalidArgument, part, [&] { build_index(vectors, spec); });
   };
-  expect_rejected({"tree"}, "\"tree\"; it must be one of flat, ivf, hnsw");
+  expect_rejected({"tree"}, "\"tree\"; it must be one of flat, ivf, ivf_pq, hnsw");
   expect_rejected({"ivf", -1}, "nlist is -1");
   expect_rejected({"ivf", 1'000'001}, "nlist is 1000001");
   expect_rejected({"hnsw", 0, 1}, "hnsw_m is 1");
   expect_rejected({"hnsw", 0, 257}, "hnsw_m is 257");
   expect_rejected({"hnsw", 0, 32, 0}, "ef_construction is 0");
+  expect_rejected({"ivf_pq", 0, 32, 200, 0}, "pq_bytes is 0");
+  expect_rejected({"ivf_pq", 0, 32, 200, 129}, "pq_bytes is 129");
 }
 
 /// A graph that is walked under a filter: one of few links, under a filter that lets most through.
@@ -574,19 +580,61 @@ TEST_F(FilteredWalk, ComparesAllAllowedRowsWhereTheyLieTooFar) {
   for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(result.rows[i], expected.rows[i]) << i;
 }
 
-TEST(IvfIndex, TakesMoreListsThanVectors) {
+class ListIndex : public testing::TestWithParam<std::string> {};
+
+TEST_P(ListIndex, TakesMoreListsThanVectors) {
   const Matrix vectors = clustered_vectors(10, 8, 1);
-  const auto index = build_index(vectors, {"ivf", 1000});
+  const auto index = build_index(vectors, {GetParam(), 1000});
   EXPECT_EQ(index->search(vectors, 10).rows, build_index(vectors, {})->search(vectors, 10).rows);
 }
 
-TEST(IvfIndex, IsTheSameEachTimeItIsBuilt) {
+TEST_P(ListIndex, IsTheSameEachTimeItIsBuilt) {
   // More vectors than training takes, so that they are sampled.
   const Matrix vectors = clustered_vectors(3000, 16, 1);
   const TemporaryDirectory folder;
-  build_index(vectors, {"ivf", 8})->save(folder.path() / "a");
-  build_index(vectors, {"ivf", 8})->save(folder.path() / "b");
+  build_index(vectors, {GetParam(), 8})->save(folder.path() / "a");
+  build_index(vectors, {GetParam(), 8})->save(folder.path() / "b");
   EXPECT_EQ(read_file(folder.path() / "a", 1 << 30), read_file(folder.path() / "b", 1 << 30));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ListIndex, testing::Values("ivf", "ivf_pq"),
+                         [](const auto& kind) { return kind.param; });
+
+TEST(IvfPqIndex, KeepsInItsFileLittleBesideTheVectors) {
+  const Matrix vectors = clustered_vectors(4000, 256, 1);
+  const TemporaryDirectory folder;
+  IndexSpec spec{"ivf_pq", 16};
+  spec.pq_bytes = 32;
+  build_index(vectors, spec)->save(folder.path() / "index");
+  const std::size_t of_vectors = 4000 * 256 * sizeof(float);
+  // Codes and rows for a search, and again for FAISS; two sets of axes; centroids.
+  const std::size_t of_rest = 4000 * (32 + 4) + 4000 * (32 + 8) + 2 * 256 * 256 * 4 + 200'000;
+  EXPECT_LT(std::filesystem::file_size(folder.path() / "index"), of_vectors + of_rest);
+}
+
+TEST(IvfPqIndex, FindsMoreTheMoreItComparesInFloat32) {
+  const Matrix vectors = clustered_vectors(6000, 64, 1);
+  const Matrix queries = clustered_vectors(60, 64, 2);
+  const SearchResult expected = build_index(vectors, {})->search(queries, 10);
+  IndexSpec spec{"ivf_pq", 40};
+  spec.pq_bytes = 4;  // so coarse that the right order is far from certain
+  const auto index = build_index(vectors, spec);
+  double last = 0;
+  for (const int rescore : {7, 20, 100}) {
+    SearchOptions options;
+    options.nprobe = 20;
+    options.rescore = rescore;
+    const double found = recall(index->search(queries, 10, options), expected);
+    EXPECT_GT(found, last) << rescore;
+    last = found;
+  }
+  EXPECT_GE(last, 0.9);
+}
+
+TEST(IvfPqIndex, RefusesVectorsTooWideForTheirAxesToBeLearnt) {
+  const Matrix vectors = clustered_vectors(3, 2049, 1);
+  expect_error(ErrorCode::kInvalidArgument, "2049 columns; an ivf_pq index takes at most 2048",
+               [&] { build_index(vectors, {"ivf_pq"}); });
 }
 
 }  // namespace
