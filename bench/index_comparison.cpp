@@ -4,6 +4,7 @@
 //                                               and every answer against a scan of it
 //   vitrine_index_comparison hnsw   [vectors]   against hnswlib, at equal recall, one thread
 //   vitrine_index_comparison ivf    [vectors]   against FAISS's scanner on equal lists, one thread
+//   vitrine_index_comparison pq     [vectors]   ivf_pq against ivf and against FAISS on equal codes
 //   vitrine_index_comparison filter [vectors]   ivf and hnsw under filters against comparing all
 //                                               allowed rows, one thread
 //   vitrine_index_comparison open   [vectors]   opening a saved file
@@ -12,18 +13,25 @@
 
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIVFFlat.h>
+#include <faiss/IndexIVFPQ.h>
+#include <faiss/IndexIVFPQFastScan.h>
+#include <faiss/IndexPreTransform.h>
+#include <faiss/IndexRefine.h>
 #include <faiss/index_io.h>
 #include <fmt/format.h>
 #include <hnswlib/hnswlib.h>
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -457,47 +465,135 @@ void compare_filtered(const Data& data) {
       }
     }
   }
-}
+  /// Bytes of this process that are in memory, those of mapped files included.
+  std::size_t resident_bytes() {
+    std::ifstream file("/proc/self/statm");
+    std::size_t pages = 0;
+    file >> pages >> pages;
+    return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  }
 
-void compare_open(const Data& data) {
-  const TemporaryDirectory folder;
-  for (const std::string kind : {"flat", "ivf", "hnsw"}) {
-    if (kind != "flat" && data.vectors.rows() > 300'000) continue;  // minutes to build
-    IndexSpec spec;
-    spec.kind = kind;
-    const auto path = folder.path() / kind;
-    build_index(data.vectors, spec)->save(path);
-    std::vector<double> times;
-    for (int round = 0; round < 5; ++round) {
-      times.push_back(seconds_of([&] { open_index(path); }));
+  /// Saves an index, opens it, and says what it takes; returns the opened one.
+  std::unique_ptr<VectorIndex> reopened(const VectorIndex& index,
+                                        const std::filesystem::path& path) {
+    index.save(path);
+    const std::size_t before = resident_bytes();
+    std::unique_ptr<VectorIndex> opened = open_index(path);
+    const auto rows = static_cast<double>(index.size());
+    fmt::print("{:<7} bytes a vector: {:.0f} in the file, {:.1f} in memory once it is open\n",
+               index.kind(), static_cast<double>(std::filesystem::file_size(path)) / rows,
+               (static_cast<double>(resident_bytes()) - static_cast<double>(before)) / rows);
+    return opened;
+  }
+
+  Point measure_faiss(const faiss::Index& index, int effort, const Data& data,
+                      const SearchResult& expected) {
+    return measure(effort, data, expected, [&](std::size_t query, std::int64_t* rows) {
+      float scores[kHits];
+      index.search(1, data.queries.row(query).data(), kHits, scores, rows);
+    });
+  }
+
+  void compare_pq(const Data& data) {
+    const TemporaryDirectory folder;
+    const auto flat = reopened(*build_index(data.vectors, {}), folder.path() / "flat");
+    const SearchResult expected = flat->search(data.queries, kHits);
+    const auto build = [&](const std::string& kind) {
+      IndexSpec spec;
+      spec.kind = kind;
+      std::unique_ptr<VectorIndex> built;
+      const double seconds = seconds_of([&] { built = build_index(data.vectors, spec); });
+      fmt::print("{:<7} built in {:.1f} s on {} threads\n", kind, seconds, omp_get_max_threads());
+      return reopened(*built, folder.path() / kind);
+    };
+    const auto pq = build("ivf_pq");
+    const auto ivf = build("ivf");
+
+    // FAISS, on the codes of the file, as it reads them and laid out for its fast scan.
+    const std::unique_ptr<faiss::Index> file(faiss::read_index((folder.path() / "ivf_pq").c_str()));
+    auto& refining = dynamic_cast<faiss::IndexRefineFlat&>(*file);
+    auto& turning = dynamic_cast<faiss::IndexPreTransform&>(*refining.base_index);
+    auto& plain = dynamic_cast<faiss::IndexIVFPQ&>(*turning.index);
+    faiss::IndexIVFPQFastScan fast(plain);
+
+    const int threads = omp_get_max_threads();
+    set_compute_threads_of_this_thread(1);
+    std::vector<Point> points[4];
+    for (const int effort : {4, 8, 16, 32, 64, 128, 256}) {
+      SearchOptions options;
+      options.nprobe = effort;
+      points[0].push_back(measure_ours(*pq, options, effort, data, expected));
+      points[1].push_back(measure_ours(*ivf, options, effort, data, expected));
+      plain.nprobe = fast.nprobe = static_cast<std::size_t>(effort);
+      points[2].push_back(measure_faiss(refining, effort, data, expected));
+      turning.index = &fast;
+      points[3].push_back(measure_faiss(refining, effort, data, expected));
+      turning.index = &plain;
     }
-    fmt::print("{} x {}, {}: opens in {:.3f} s ({:.2f} GB)\n", data.vectors.rows(),
-               data.vectors.cols(), kind, median(times),
-               static_cast<double>(std::filesystem::file_size(path)) / 1e9);
-  }
-}
+    fmt::print("{} x {}, searched on one thread\n", data.vectors.rows(), data.vectors.cols());
+    print("ivf_pq", points[0]);
+    print("ivf", points[1]);
+    print("faiss", points[2]);
+    print("faiss fast", points[3]);
+    for (const double recall : {0.9, 0.95, 0.98}) {
+      fmt::print("at recall {:.2f}: ivf_pq {:.0f}, ivf {:.0f}, faiss {:.0f}, faiss fast {:.0f}\n",
+                 recall, speed_at(points[0], recall), speed_at(points[1], recall),
+                 speed_at(points[2], recall), speed_at(points[3], recall));
+    }
 
-int run(int argc, char** argv) {
-  const std::string what = argc > 1 ? argv[1] : "";
-  const std::string vectors = argc > 2 ? argv[2] : "200000";
-  set_compute_threads_of_this_thread(0);
-  if (what == "exact") {
-    compare_exact(load(vectors, kExactQueries));
-  } else if (what == "hnsw") {
-    compare_hnsw(load(vectors));
-  } else if (what == "ivf") {
-    compare_ivf(load(vectors));
-  } else if (what == "filter") {
-    compare_filtered(load(vectors));
-  } else if (what == "open") {
-    compare_open(load(vectors));
-  } else {
-    fmt::print(stderr, "usage: {} exact|hnsw|ivf|filter|open [number of vectors | file.npy]\n",
-               argv[0]);
-    return 2;
+    fmt::print("ivf_pq at nprobe 64 by vectors compared for each hit\n");
+    std::vector<Point> by_rescore;
+    for (const int rescore : {1, 2, 5, 10, 20, 50}) {
+      SearchOptions options;
+      options.nprobe = 64;
+      options.rescore = rescore;
+      by_rescore.push_back(measure_ours(*pq, options, rescore, data, expected));
+    }
+    print("rescore", by_rescore);
+    set_compute_threads_of_this_thread(threads);
   }
-  return 0;
-}
+
+  void compare_open(const Data& data) {
+    const TemporaryDirectory folder;
+    for (const std::string kind : {"flat", "ivf", "ivf_pq", "hnsw"}) {
+      if (kind != "flat" && data.vectors.rows() > 300'000) continue;  // minutes to build
+      IndexSpec spec;
+      spec.kind = kind;
+      const auto path = folder.path() / kind;
+      build_index(data.vectors, spec)->save(path);
+      std::vector<double> times;
+      for (int round = 0; round < 5; ++round) {
+        times.push_back(seconds_of([&] { open_index(path); }));
+      }
+      fmt::print("{} x {}, {}: opens in {:.3f} s ({:.2f} GB)\n", data.vectors.rows(),
+                 data.vectors.cols(), kind, median(times),
+                 static_cast<double>(std::filesystem::file_size(path)) / 1e9);
+    }
+  }
+
+  int run(int argc, char** argv) {
+    const std::string what = argc > 1 ? argv[1] : "";
+    const std::string vectors = argc > 2 ? argv[2] : "200000";
+    set_compute_threads_of_this_thread(0);
+    if (what == "exact") {
+      compare_exact(load(vectors, kExactQueries));
+    } else if (what == "hnsw") {
+      compare_hnsw(load(vectors));
+    } else if (what == "ivf") {
+      compare_ivf(load(vectors));
+    } else if (what == "filter") {
+      compare_filtered(load(vectors));
+    } else if (what == "pq") {
+      compare_pq(load(vectors));
+    } else if (what == "open") {
+      compare_open(load(vectors));
+    } else {
+      fmt::print(stderr, "usage: {} exact|hnsw|ivf|pq|filter|open [number of vectors | file.npy]\n",
+                 argv[0]);
+      return 2;
+    }
+    return 0;
+  }
 
 }  // namespace
 }  // namespace vitrine::index
