@@ -88,12 +88,13 @@ std::function<int()> add_index(CLI::App& subcommand) {
           "the catalogue file's")
       ->type_name("FILE")
       ->needs(image_vectors);
-  options->settings.add_flag("--kind", "index.kind", "Kind of index: flat, ivf or hnsw");
+  options->settings.add_flag("--kind", "index.kind", "Kind of index: flat, ivf, ivf_pq or hnsw");
   options->settings.add_flag("--nlist", "index.nlist",
-                             "ivf: clusters; 0: about 4 * sqrt(products)");
+                             "ivf, ivf_pq: clusters; 0: about 4 * sqrt(products)");
   options->settings.add_flag("--hnsw-m", "index.hnsw_m", "hnsw: links of a node");
   options->settings.add_flag("--ef-construction", "index.ef_construction",
                              "hnsw: beam width while building");
+  options->settings.add_flag("--pq-bytes", "index.pq_bytes", "ivf_pq: bytes a code");
   options->settings.add_flag("--batch", "encoder.max_batch", "Images encoded in one pass");
   subcommand.add_flag("--strict", options->strict,
                       "Stop at the first product that cannot be indexed");

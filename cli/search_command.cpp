@@ -139,8 +139,10 @@ std::function<int()> add_search(CLI::App& subcommand) {
                   "... and do not look like a product");
   query->require_option(1, 0);
   options->settings.add_flag("--limit", "search.limit", "Hits wanted");
-  options->settings.add_flag("--nprobe", "search.nprobe", "ivf: clusters visited");
+  options->settings.add_flag("--nprobe", "search.nprobe", "ivf, ivf_pq: clusters visited");
   options->settings.add_flag("--ef-search", "search.ef_search", "hnsw: beam width");
+  options->settings.add_flag("--rescore", "search.rescore",
+                             "ivf_pq: vectors compared in float32 for each hit");
   subcommand.add_flag("--exact", options->exact, "Compare with every product, whatever the index");
   subcommand.add_flag("--compare", options->compare,
                       "Search exactly as well, and tell which of those hits were missed");
@@ -193,6 +195,7 @@ std::function<int()> add_search(CLI::App& subcommand) {
     request.group_by = options->group_by;
     if (config.search.nprobe > 0) request.nprobe = config.search.nprobe;
     if (config.search.ef_search > 0) request.ef_search = config.search.ef_search;
+    if (config.search.rescore > 0) request.rescore = config.search.rescore;
     if (!options->filter.empty()) {
       request.filter = std::make_shared<const engine::Filter>(
           engine::filter_from_json(parse_json(options->filter, "--filter")));

@@ -137,6 +137,7 @@ index::IndexSpec index_spec(const config::Config& config) {
   spec.nlist = config.index.nlist;
   spec.hnsw_m = config.index.hnsw_m;
   spec.ef_construction = config.index.ef_construction;
+  spec.pq_bytes = config.index.pq_bytes;
   return spec;
 }
 

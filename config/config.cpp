@@ -66,16 +66,18 @@ void StorageConfig::validate() const {
 }
 
 void IndexConfig::validate() const {
-  require_one_of("index.kind", kind, {"flat", "ivf", "hnsw"});
+  require_one_of("index.kind", kind, {"flat", "ivf", "ivf_pq", "hnsw"});
   require_between("index.nlist", nlist, 0, 1000000);
   require_between("index.hnsw_m", hnsw_m, 2, 256);
   require_between("index.ef_construction", ef_construction, 1, 4096);
+  require_between("index.pq_bytes", pq_bytes, 1, 128);
 }
 
 void SearchConfig::validate() const {
   require_between("search.limit", limit, 1, 1000);
   require_between("search.nprobe", nprobe, 0, 1000000);
   require_between("search.ef_search", ef_search, 0, 10000);
+  require_between("search.rescore", rescore, 0, 100);
 }
 
 void UpdatesConfig::validate() const {

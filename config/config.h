@@ -63,14 +63,17 @@ struct StorageConfig {
 
 /// [index]: how a catalogue's vectors are indexed when it is built.
 struct IndexConfig {
-  /// "flat" (exact, linear time), "ivf" (clusters) or "hnsw" (graph: fastest, most memory).
+  /// "flat" (exact, linear time), "ivf" (clusters), "ivf_pq" (clusters of short codes: least
+  /// memory) or "hnsw" (graph: fastest, most memory).
   std::string kind = "flat";
-  /// ivf: number of clusters. 0: about 4 * sqrt(products). Valid: [0, 1000000].
+  /// ivf, ivf_pq: number of clusters. 0: about 4 * sqrt(products). Valid: [0, 1000000].
   int nlist = 0;
   /// hnsw: links a node. More: better recall, more memory. Valid: [2, 256].
   int hnsw_m = 32;
   /// hnsw: beam width while building. More: better recall, slower to build. Valid: [1, 4096].
   int ef_construction = 200;
+  /// ivf_pq: bytes a code. More: better recall, more memory, slower. Valid: [1, 128].
+  int pq_bytes = 64;
 
   void validate() const;
   bool operator==(const IndexConfig&) const = default;
@@ -80,12 +83,15 @@ struct IndexConfig {
 struct SearchConfig {
   /// Hits an answer holds. Valid: [1, 1000].
   int limit = 10;
-  /// ivf: clusters visited. More: better recall, slower. 0: as the catalogue was tuned, else 16.
-  /// Valid: [0, 1000000].
+  /// ivf, ivf_pq: clusters visited. More: better recall, slower. 0: as the catalogue was tuned, else
+  /// 16. Valid: [0, 1000000].
   int nprobe = 0;
   /// hnsw: beam width. More: better recall, slower. 0: as the catalogue was tuned, else 64. Valid:
   /// [0, 10000].
   int ef_search = 0;
+  /// ivf_pq: vectors compared in float32 for each hit. More: better recall, slower. 0: as the
+  /// catalogue was tuned, else 10. Valid: [0, 100].
+  int rescore = 0;
 
   void validate() const;
   bool operator==(const SearchConfig&) const = default;

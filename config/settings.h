@@ -25,9 +25,11 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("index.nlist", config.index.nlist);
   visit("index.hnsw_m", config.index.hnsw_m);
   visit("index.ef_construction", config.index.ef_construction);
+  visit("index.pq_bytes", config.index.pq_bytes);
   visit("search.limit", config.search.limit);
   visit("search.nprobe", config.search.nprobe);
   visit("search.ef_search", config.search.ef_search);
+  visit("search.rescore", config.search.rescore);
   visit("updates.merge_size", config.updates.merge_size);
   visit("updates.merge_age_sec", config.updates.merge_age_sec);
   visit("updates.max_unmerged", config.updates.max_unmerged);

@@ -131,13 +131,14 @@ class Batch {
 
   /// Searches that differ in nothing but their query search the index as one matrix.
   void rank() {
-    using Key = std::tuple<Target, std::size_t, bool, int, int, const AllowedRows*>;
+    using Key = std::tuple<Target, std::size_t, bool, int, int, int, const AllowedRows*>;
     std::map<Key, std::vector<std::size_t>> groups;
     for_each([&](std::size_t i) {
       const CatalogSearch& search = *searches_[i];
       if (!search.ranks_one_target()) return;
       groups[Key(search.request().target, search.first_k(), search.options().exact,
-                 search.options().nprobe, search.options().ef_search, search.allowed().get())]
+                 search.options().nprobe, search.options().ef_search, search.options().rescore,
+                 search.allowed().get())]
           .push_back(i);
     });
     for (const auto& [key, members] : groups) {

@@ -73,7 +73,7 @@ class Catalog {
   const std::string& encoder_fingerprint() const;
   /// When the generation was built, ISO 8601, UTC.
   const std::string& created_at() const;
-  /// "flat", "ivf" or "hnsw".
+  /// "flat", "ivf", "ivf_pq" or "hnsw".
   const std::string& index_kind() const;
   /// Type and location of the images.
   const storage::ImageSourceSpec& image_source() const;

@@ -143,7 +143,8 @@ nlohmann::json to_json(const index::IndexSpec& spec) {
   return {{"kind", spec.kind},
           {"nlist", spec.nlist},
           {"hnsw_m", spec.hnsw_m},
-          {"ef_construction", spec.ef_construction}};
+          {"ef_construction", spec.ef_construction},
+          {"pq_bytes", spec.pq_bytes}};
 }
 
 index::IndexSpec index_spec_from_json(const nlohmann::json& json) try {
@@ -152,6 +153,7 @@ index::IndexSpec index_spec_from_json(const nlohmann::json& json) try {
   json.at("nlist").get_to(spec.nlist);
   json.at("hnsw_m").get_to(spec.hnsw_m);
   json.at("ef_construction").get_to(spec.ef_construction);
+  spec.pq_bytes = json.value("pq_bytes", spec.pq_bytes);  // not in what was stored before ivf_pq
   return spec;
 } catch (const nlohmann::json::exception& error) {
   throw corruption(std::string("a stored index specification is malformed: ") + error.what());

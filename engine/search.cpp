@@ -46,6 +46,7 @@ index::SearchOptions search_options(const SearchRequest& request,
   options.exact = request.exact;
   if (request.nprobe) options.nprobe = *request.nprobe;
   if (request.ef_search) options.ef_search = *request.ef_search;
+  if (request.rescore) options.rescore = *request.rescore;
   return options;
 }
 

@@ -56,8 +56,9 @@ struct SearchRequest {
   /// SearchResponse::next_cursor of the page before; everything else as it was then, but for limit.
   std::optional<std::string> cursor;
   // Absent: as the catalog was tuned (tuning.h), else as index::SearchOptions says.
-  std::optional<int> nprobe;             ///< ivf: lists visited; more is slower and finds more
-  std::optional<int> ef_search;          ///< hnsw: beam width; more is slower and finds more
+  std::optional<int> nprobe;     ///< ivf, ivf_pq: lists visited; more is slower and finds more
+  std::optional<int> ef_search;  ///< hnsw: beam width; more is slower and finds more
+  std::optional<int> rescore;    ///< ivf_pq: vectors compared a hit; more is slower and finds more
   std::shared_ptr<const Filter> filter;  ///< only products that pass are hits; null: all
   /// Fields whose values are counted among the products that pass; at most kMaxFacets.
   std::vector<std::string> facets;

@@ -28,7 +28,7 @@ json form_value(const std::string& name, std::string_view text) {
     if (text == "true") return true;
     if (text == "false") return false;
   }
-  if (name == "limit" || name == "nprobe" || name == "ef_search") {
+  if (name == "limit" || name == "nprobe" || name == "ef_search" || name == "rescore") {
     int number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error == std::errc() && end == text.data() + text.size()) return number;

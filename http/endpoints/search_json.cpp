@@ -21,6 +21,7 @@ using nlohmann::json;
 
 constexpr int kMaxNprobe = 1'000'000;
 constexpr int kMaxEfSearch = 10'000;
+constexpr int kMaxRescore = 100;
 constexpr std::size_t kMaxVectorValues = 65536;
 
 /// "both" with "caption_weight", the part that captions count.
@@ -132,6 +133,7 @@ engine::SearchRequest read_search(const std::string& catalog, json body, const s
   result.cursor = fields.string("cursor");
   result.nprobe = fields.integer("nprobe", 1, kMaxNprobe);
   result.ef_search = fields.integer("ef_search", 1, kMaxEfSearch);
+  result.rescore = fields.integer("rescore", 1, kMaxRescore);
   if (const auto filter = fields.value("filter")) {
     result.filter = std::make_shared<const engine::Filter>(engine::filter_from_json(*filter));
   }

@@ -29,6 +29,7 @@ std::optional<engine::IndexRequest> read_overrides(const engine::Engine& engine,
   result.index.hnsw_m = fields.integer("hnsw_m", 2, 256).value_or(result.index.hnsw_m);
   result.index.ef_construction =
       fields.integer("ef_construction", 1, 4096).value_or(result.index.ef_construction);
+  result.index.pq_bytes = fields.integer("pq_bytes", 1, 128).value_or(result.index.pq_bytes);
   result.strict = fields.boolean("strict").value_or(false);
   fields.finish();
   result.index.validate();

@@ -88,8 +88,10 @@ TEST(ConfigurationDefaults, AreThoseOfTheFoldersTheyConfigure) {
   EXPECT_EQ(spec.nlist, spec_defaults.nlist);
   EXPECT_EQ(spec.hnsw_m, spec_defaults.hnsw_m);
   EXPECT_EQ(spec.ef_construction, spec_defaults.ef_construction);
+  EXPECT_EQ(spec.pq_bytes, spec_defaults.pq_bytes);
   EXPECT_EQ(config.search.nprobe, 0);  // as the catalogue was tuned
   EXPECT_EQ(config.search.ef_search, 0);
+  EXPECT_EQ(config.search.rescore, 0);
   EXPECT_EQ(config.search.limit, engine::SearchRequest{}.limit);
 
   const http::ServerOptions server = server_options(config);

@@ -105,7 +105,7 @@ TEST_F(ConfigFile, BadValuesNameTheKeyAndTheValidRange) {
   EXPECT_THAT(refusal("[server]\nport = true\n"), HasSubstr("server.port must be an integer"));
   EXPECT_THAT(refusal("[server]\nport = 99999999999\n"), HasSubstr("server.port is 99999999999"));
   EXPECT_THAT(refusal("[index]\nkind = \"tree\"\n"),
-              AllOf(HasSubstr("index.kind is \"tree\""), HasSubstr("flat, ivf, hnsw")));
+              AllOf(HasSubstr("index.kind is \"tree\""), HasSubstr("flat, ivf, ivf_pq, hnsw")));
   EXPECT_THAT(refusal("[server]\naccess_log = 1\n"),
               HasSubstr("server.access_log must be true or false"));
   EXPECT_THAT(refusal("[server]\nmax_body_mb = 512\n"), HasSubstr("server.max_buffered_mb is 256"));

@@ -45,11 +45,19 @@ TEST(IndexSpecJson, KeepsEveryField) {
   spec.nlist = 5;
   spec.hnsw_m = 6;
   spec.ef_construction = 70;
+  spec.pq_bytes = 8;
   const index::IndexSpec read = index_spec_from_json(to_json(spec));
   EXPECT_EQ(read.kind, "hnsw");
   EXPECT_EQ(read.nlist, 5);
   EXPECT_EQ(read.hnsw_m, 6);
   EXPECT_EQ(read.ef_construction, 70);
+  EXPECT_EQ(read.pq_bytes, 8);
+}
+
+TEST(IndexSpecJson, ReadsWhatWasStoredBeforeThereWereCodesOfAGivenSize) {
+  nlohmann::json json = to_json(index::IndexSpec{});
+  json.erase("pq_bytes");
+  EXPECT_EQ(index_spec_from_json(json).pq_bytes, index::IndexSpec{}.pq_bytes);
 }
 
 TEST(Timestamp, IsRfc3339InUtc) {

@@ -265,6 +265,7 @@ TEST_F(Endpoints, SearchSaysWhatIsWrongAndWhatWouldBeRight) {
       {{{"text", "x"}, {"cursor", "7"}}, "\"next_cursor\""},
       {{{"text", "x"}, {"nprobe", 0}}, "\"nprobe\""},
       {{{"text", "x"}, {"ef_search", -1}}, "\"ef_search\""},
+      {{{"text", "x"}, {"rescore", 101}}, "\"rescore\""},
       {{{"text", "x"}, {"exact", 1}}, "\"exact\""},
       {{{"text", 7}}, "\"text\" of the search request is a number; it must be a string"},
       {{{"text", " "}}, ""},
@@ -632,7 +633,7 @@ TEST_F(Endpoints, ReindexCanChangeTheIndexButNotTheFiles) {
   await_job(started.header("location"));
   EXPECT_EQ(server.get("/v1/catalogs/shop").json()["index"], "hnsw");
   for (const json& body : {json{{"index", "tree"}}, json{{"catalog_file", "/etc/passwd"}},
-                           json{{"hnsw_m", 1}}, json{{"strict", "yes"}}}) {
+                           json{{"hnsw_m", 1}}, json{{"pq_bytes", 129}}, json{{"strict", "yes"}}}) {
     problem_detail(server.post_json("/v1/admin/catalogs/shop/reindex", body), 400);
   }
   problem_detail(server.request("POST", "/v1/admin/catalogs/none/reindex"), 404);
