@@ -466,94 +466,88 @@ void compare_filtered(const Data& data) {
     }
   }
   /// Bytes of this process that are in memory, those of mapped files included.
-  std::size_t resident_bytes() {
-    std::ifstream file("/proc/self/statm");
-    std::size_t pages = 0;
-    file >> pages >> pages;
-    return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+std::size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t pages = 0;
+  file >> pages >> pages;
+  return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// Saves an index, opens it, and says what it takes; returns the opened one.
+std::unique_ptr<VectorIndex> reopened(const VectorIndex& index, const std::filesystem::path& path) {
+  index.save(path);
+  const std::size_t before = resident_bytes();
+  std::unique_ptr<VectorIndex> opened = open_index(path);
+  const auto rows = static_cast<double>(index.size());
+  fmt::print("{:<7} bytes a vector: {:.0f} in the file, {:.1f} in memory once it is open\n",
+             index.kind(), static_cast<double>(std::filesystem::file_size(path)) / rows,
+             (static_cast<double>(resident_bytes()) - static_cast<double>(before)) / rows);
+  return opened;
+}
+
+Point measure_faiss(const faiss::Index& index, int effort, const Data& data,
+                    const SearchResult& expected) {
+  return measure(effort, data, expected, [&](std::size_t query, std::int64_t* rows) {
+    float scores[kHits];
+    index.search(1, data.queries.row(query).data(), kHits, scores, rows);
+  });
+}
+
+void compare_pq(const Data& data) {
+  const TemporaryDirectory folder;
+  const auto flat = reopened(*build_index(data.vectors, {}), folder.path() / "flat");
+  const SearchResult expected = flat->search(data.queries, kHits);
+  const auto build = [&](const std::string& kind) {
+    IndexSpec spec;
+    spec.kind = kind;
+    std::unique_ptr<VectorIndex> built;
+    const double seconds = seconds_of([&] { built = build_index(data.vectors, spec); });
+    fmt::print("{:<7} built in {:.1f} s on {} threads\n", kind, seconds, omp_get_max_threads());
+    return reopened(*built, folder.path() / kind);
+  };
+  const auto pq = build("ivf_pq");
+  const auto ivf = build("ivf");
+
+  // On the codes of the file. FAISS's fast scan takes no lists that are found by distance.
+  const std::unique_ptr<faiss::Index> file(faiss::read_index((folder.path() / "ivf_pq").c_str()));
+  auto& refining = dynamic_cast<faiss::IndexRefineFlat&>(*file);
+  auto& turning = dynamic_cast<faiss::IndexPreTransform&>(*refining.base_index);
+  auto& plain = dynamic_cast<faiss::IndexIVFPQ&>(*turning.index);
+
+  const int threads = omp_get_max_threads();
+  set_compute_threads_of_this_thread(1);
+  std::vector<Point> points[3];
+  for (const int effort : {4, 8, 16, 32, 64, 128, 256}) {
+    SearchOptions options;
+    options.nprobe = effort;
+    points[0].push_back(measure_ours(*pq, options, effort, data, expected));
+    points[1].push_back(measure_ours(*ivf, options, effort, data, expected));
+    plain.nprobe = static_cast<std::size_t>(effort);
+    points[2].push_back(measure_faiss(refining, effort, data, expected));
+  }
+  fmt::print("{} x {}, searched on one thread\n", data.vectors.rows(), data.vectors.cols());
+  print("ivf_pq", points[0]);
+  print("ivf", points[1]);
+  print("faiss", points[2]);
+  for (const double recall : {0.9, 0.95, 0.98}) {
+    fmt::print("at recall {:.2f}: ivf_pq {:.0f}, ivf {:.0f}, faiss {:.0f} queries/s\n", recall,
+               speed_at(points[0], recall), speed_at(points[1], recall),
+               speed_at(points[2], recall));
   }
 
-  /// Saves an index, opens it, and says what it takes; returns the opened one.
-  std::unique_ptr<VectorIndex> reopened(const VectorIndex& index,
-                                        const std::filesystem::path& path) {
-    index.save(path);
-    const std::size_t before = resident_bytes();
-    std::unique_ptr<VectorIndex> opened = open_index(path);
-    const auto rows = static_cast<double>(index.size());
-    fmt::print("{:<7} bytes a vector: {:.0f} in the file, {:.1f} in memory once it is open\n",
-               index.kind(), static_cast<double>(std::filesystem::file_size(path)) / rows,
-               (static_cast<double>(resident_bytes()) - static_cast<double>(before)) / rows);
-    return opened;
+  fmt::print("ivf_pq at nprobe 64 by vectors compared for each hit\n");
+  std::vector<Point> by_rescore;
+  for (const int rescore : {1, 2, 5, 10, 20, 50}) {
+    SearchOptions options;
+    options.nprobe = 64;
+    options.rescore = rescore;
+    by_rescore.push_back(measure_ours(*pq, options, rescore, data, expected));
   }
+  print("rescore", by_rescore);
+  set_compute_threads_of_this_thread(threads);
+}
 
-  Point measure_faiss(const faiss::Index& index, int effort, const Data& data,
-                      const SearchResult& expected) {
-    return measure(effort, data, expected, [&](std::size_t query, std::int64_t* rows) {
-      float scores[kHits];
-      index.search(1, data.queries.row(query).data(), kHits, scores, rows);
-    });
-  }
-
-  void compare_pq(const Data& data) {
-    const TemporaryDirectory folder;
-    const auto flat = reopened(*build_index(data.vectors, {}), folder.path() / "flat");
-    const SearchResult expected = flat->search(data.queries, kHits);
-    const auto build = [&](const std::string& kind) {
-      IndexSpec spec;
-      spec.kind = kind;
-      std::unique_ptr<VectorIndex> built;
-      const double seconds = seconds_of([&] { built = build_index(data.vectors, spec); });
-      fmt::print("{:<7} built in {:.1f} s on {} threads\n", kind, seconds, omp_get_max_threads());
-      return reopened(*built, folder.path() / kind);
-    };
-    const auto pq = build("ivf_pq");
-    const auto ivf = build("ivf");
-
-    // FAISS, on the codes of the file, as it reads them and laid out for its fast scan.
-    const std::unique_ptr<faiss::Index> file(faiss::read_index((folder.path() / "ivf_pq").c_str()));
-    auto& refining = dynamic_cast<faiss::IndexRefineFlat&>(*file);
-    auto& turning = dynamic_cast<faiss::IndexPreTransform&>(*refining.base_index);
-    auto& plain = dynamic_cast<faiss::IndexIVFPQ&>(*turning.index);
-    faiss::IndexIVFPQFastScan fast(plain);
-
-    const int threads = omp_get_max_threads();
-    set_compute_threads_of_this_thread(1);
-    std::vector<Point> points[4];
-    for (const int effort : {4, 8, 16, 32, 64, 128, 256}) {
-      SearchOptions options;
-      options.nprobe = effort;
-      points[0].push_back(measure_ours(*pq, options, effort, data, expected));
-      points[1].push_back(measure_ours(*ivf, options, effort, data, expected));
-      plain.nprobe = fast.nprobe = static_cast<std::size_t>(effort);
-      points[2].push_back(measure_faiss(refining, effort, data, expected));
-      turning.index = &fast;
-      points[3].push_back(measure_faiss(refining, effort, data, expected));
-      turning.index = &plain;
-    }
-    fmt::print("{} x {}, searched on one thread\n", data.vectors.rows(), data.vectors.cols());
-    print("ivf_pq", points[0]);
-    print("ivf", points[1]);
-    print("faiss", points[2]);
-    print("faiss fast", points[3]);
-    for (const double recall : {0.9, 0.95, 0.98}) {
-      fmt::print("at recall {:.2f}: ivf_pq {:.0f}, ivf {:.0f}, faiss {:.0f}, faiss fast {:.0f}\n",
-                 recall, speed_at(points[0], recall), speed_at(points[1], recall),
-                 speed_at(points[2], recall), speed_at(points[3], recall));
-    }
-
-    fmt::print("ivf_pq at nprobe 64 by vectors compared for each hit\n");
-    std::vector<Point> by_rescore;
-    for (const int rescore : {1, 2, 5, 10, 20, 50}) {
-      SearchOptions options;
-      options.nprobe = 64;
-      options.rescore = rescore;
-      by_rescore.push_back(measure_ours(*pq, options, rescore, data, expected));
-    }
-    print("rescore", by_rescore);
-    set_compute_threads_of_this_thread(threads);
-  }
-
-  void compare_open(const Data& data) {
+void compare_open(const Data& data) {
     const TemporaryDirectory folder;
     for (const std::string kind : {"flat", "ivf", "ivf_pq", "hnsw"}) {
       if (kind != "flat" && data.vectors.rows() > 300'000) continue;  // minutes to build

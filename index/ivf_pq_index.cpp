@@ -189,8 +189,10 @@ std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec,
 std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
   if (file.index != nullptr || file.vectors == nullptr) return nullptr;
   PqLists lists(file.codes, file.rows, file.dimension, file.file);
+  // Vectors are read for candidates, and FAISS's part not at all.
+  const std::string_view bytes = file.file->bytes();
   file.file->expect_few_reads(
-      {reinterpret_cast<const char*>(file.vectors), file.rows * file.dimension * sizeof(float)});
+      bytes.substr(0, static_cast<std::size_t>(file.codes.data() - bytes.data())));
   return std::make_unique<IvfPqIndex>(
       std::move(lists), one_block(file.vectors, file.rows, file.dimension), file.file);
 }

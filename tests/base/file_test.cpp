@@ -53,6 +53,22 @@ TEST(MappedFile, ShowsTheBytesAndAllowsAnEmptyFile) {
   EXPECT_TRUE(MappedFile(folder.path() / "empty").bytes().empty());
 }
 
+TEST(MappedFile, ShowsTheBytesOfPartsThatFewReadsWereExpectedOf) {
+  const TemporaryDirectory folder;
+  std::string bytes(100'000, '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i % 251);
+  write_file_atomically(folder.path() / "f", bytes);
+  const MappedFile file(folder.path() / "f");
+  for (const auto& [first, count] : {std::pair<std::size_t, std::size_t>{0, 100'000},
+                                     {5000, 60'000},
+                                     {4095, 2},
+                                     {99'999, 1},
+                                     {7, 0}}) {
+    file.expect_few_reads(file.bytes().substr(first, count));
+    EXPECT_TRUE(file.bytes() == bytes);
+  }
+}
+
 TEST(FileLock, IsExclusiveAndEndsWithTheObject) {
   const TemporaryDirectory folder;
   {
