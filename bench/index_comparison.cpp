@@ -465,7 +465,9 @@ void compare_filtered(const Data& data) {
       }
     }
   }
-  /// Bytes of this process that are in memory, those of mapped files included.
+}
+
+/// Bytes of this process that are in memory, those of mapped files included.
 std::size_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
   std::size_t pages = 0;
@@ -548,46 +550,46 @@ void compare_pq(const Data& data) {
 }
 
 void compare_open(const Data& data) {
-    const TemporaryDirectory folder;
-    for (const std::string kind : {"flat", "ivf", "ivf_pq", "hnsw"}) {
-      if (kind != "flat" && data.vectors.rows() > 300'000) continue;  // minutes to build
-      IndexSpec spec;
-      spec.kind = kind;
-      const auto path = folder.path() / kind;
-      build_index(data.vectors, spec)->save(path);
-      std::vector<double> times;
-      for (int round = 0; round < 5; ++round) {
-        times.push_back(seconds_of([&] { open_index(path); }));
-      }
-      fmt::print("{} x {}, {}: opens in {:.3f} s ({:.2f} GB)\n", data.vectors.rows(),
-                 data.vectors.cols(), kind, median(times),
-                 static_cast<double>(std::filesystem::file_size(path)) / 1e9);
+  const TemporaryDirectory folder;
+  for (const std::string kind : {"flat", "ivf", "ivf_pq", "hnsw"}) {
+    if (kind != "flat" && data.vectors.rows() > 300'000) continue;  // minutes to build
+    IndexSpec spec;
+    spec.kind = kind;
+    const auto path = folder.path() / kind;
+    build_index(data.vectors, spec)->save(path);
+    std::vector<double> times;
+    for (int round = 0; round < 5; ++round) {
+      times.push_back(seconds_of([&] { open_index(path); }));
     }
+    fmt::print("{} x {}, {}: opens in {:.3f} s ({:.2f} GB)\n", data.vectors.rows(),
+               data.vectors.cols(), kind, median(times),
+               static_cast<double>(std::filesystem::file_size(path)) / 1e9);
   }
+}
 
-  int run(int argc, char** argv) {
-    const std::string what = argc > 1 ? argv[1] : "";
-    const std::string vectors = argc > 2 ? argv[2] : "200000";
-    set_compute_threads_of_this_thread(0);
-    if (what == "exact") {
-      compare_exact(load(vectors, kExactQueries));
-    } else if (what == "hnsw") {
-      compare_hnsw(load(vectors));
-    } else if (what == "ivf") {
-      compare_ivf(load(vectors));
-    } else if (what == "filter") {
-      compare_filtered(load(vectors));
-    } else if (what == "pq") {
-      compare_pq(load(vectors));
-    } else if (what == "open") {
-      compare_open(load(vectors));
-    } else {
-      fmt::print(stderr, "usage: {} exact|hnsw|ivf|pq|filter|open [number of vectors | file.npy]\n",
-                 argv[0]);
-      return 2;
-    }
-    return 0;
+int run(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "";
+  const std::string vectors = argc > 2 ? argv[2] : "200000";
+  set_compute_threads_of_this_thread(0);
+  if (what == "exact") {
+    compare_exact(load(vectors, kExactQueries));
+  } else if (what == "hnsw") {
+    compare_hnsw(load(vectors));
+  } else if (what == "ivf") {
+    compare_ivf(load(vectors));
+  } else if (what == "filter") {
+    compare_filtered(load(vectors));
+  } else if (what == "pq") {
+    compare_pq(load(vectors));
+  } else if (what == "open") {
+    compare_open(load(vectors));
+  } else {
+    fmt::print(stderr, "usage: {} exact|hnsw|ivf|pq|filter|open [number of vectors | file.npy]\n",
+               argv[0]);
+    return 2;
   }
+  return 0;
+}
 
 }  // namespace
 }  // namespace vitrine::index

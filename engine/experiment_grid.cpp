@@ -25,17 +25,22 @@ std::vector<int> default_nlist(std::size_t vectors) {
 std::vector<int> default_nprobe(std::size_t /*vectors*/) { return {1, 2, 4, 8, 16, 32, 64}; }
 std::vector<int> default_hnsw_m(std::size_t /*vectors*/) { return {16, 32}; }
 std::vector<int> default_ef_construction(std::size_t /*vectors*/) { return {100, 200}; }
+std::vector<int> default_pq_bytes(std::size_t /*vectors*/) { return {64}; }
+std::vector<int> default_rescore(std::size_t /*vectors*/) { return {10, 30}; }
 std::vector<int> default_ef_search(std::size_t /*vectors*/) {
   return {10, 16, 24, 32, 48, 64, 96, 128, 256};
 }
 
 constexpr GridParameter kParameters[] = {
-    {"nlist", "ivf: lists", &IndexSpec::nlist, nullptr, default_nlist},
-    {"nprobe", "ivf: lists visited", nullptr, &SearchOptions::nprobe, default_nprobe},
+    {"nlist", "ivf, ivf_pq: lists", &IndexSpec::nlist, nullptr, default_nlist},
+    {"nprobe", "ivf, ivf_pq: lists visited", nullptr, &SearchOptions::nprobe, default_nprobe},
     {"hnsw_m", "hnsw: links of a node", &IndexSpec::hnsw_m, nullptr, default_hnsw_m},
     {"ef_construction", "hnsw: beam width while building", &IndexSpec::ef_construction, nullptr,
      default_ef_construction},
     {"ef_search", "hnsw: beam width", nullptr, &SearchOptions::ef_search, default_ef_search},
+    {"pq_bytes", "ivf_pq: bytes of a code", &IndexSpec::pq_bytes, nullptr, default_pq_bytes},
+    {"rescore", "ivf_pq: vectors compared in float32 for each hit", nullptr,
+     &SearchOptions::rescore, default_rescore},
 };
 
 struct KindParameters {
@@ -48,6 +53,7 @@ const std::vector<KindParameters>& kind_parameters() {
   static const std::vector<KindParameters> kKinds = {
       {"flat", {}},
       {"ivf", {"nlist", "nprobe"}},
+      {"ivf_pq", {"nlist", "pq_bytes", "nprobe", "rescore"}},
       {"hnsw", {"hnsw_m", "ef_construction", "ef_search"}},
   };
   return kKinds;
