@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string_view>
@@ -14,6 +15,8 @@
 
 namespace vitrine::engine {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 /// Whether an error is about the one search that met it, so that the others have their answers.
 bool is_fault_of_a_search(ErrorCode code) {
@@ -49,12 +52,21 @@ class Batch {
         outcomes_(requests.size()) {}
 
   std::vector<SearchOutcome> run() {
+    const auto begin = Clock::now();
     start();
+    const auto encode_begin = Clock::now();
     embed();
+    const double encode_ms = milliseconds_since(encode_begin);
+    const auto rank_begin = Clock::now();
     rank();
+    const double rank_ms = milliseconds_since(rank_begin);
     for_each([&](std::size_t i) {
       const auto& ranking = rankings_[i];
-      outcomes_[i] = searches_[i]->finish(ranking ? &*ranking : nullptr);
+      SearchResponse response = searches_[i]->finish(ranking ? &*ranking : nullptr);
+      response.timings.encode_ms = encode_ms;
+      response.timings.search_ms += rank_ms;
+      response.timings.total_ms = milliseconds_since(begin);
+      outcomes_[i] = std::move(response);
     });
     return std::move(outcomes_);
   }

@@ -61,6 +61,8 @@ class BatchSearch : public ::testing::TestWithParam<std::string> {
         EXPECT_NEAR(found->hits[h].score, alone.hits[h].score, 2e-6) << i;
         EXPECT_EQ(found->hits[h].product, alone.hits[h].product) << i;
       }
+      EXPECT_GT(found->timings.encode_ms, 0) << i;
+      EXPECT_GE(found->timings.total_ms, found->timings.search_ms) << i;
       EXPECT_EQ(found->matching, alone.matching) << i;
       EXPECT_EQ(found->facets.size(), alone.facets.size()) << i;
       EXPECT_EQ(found->next_cursor.has_value(), alone.next_cursor.has_value()) << i;
