@@ -209,7 +209,7 @@ TEST_P(RangeSearch, FindsEveryProductWithinIt) {
         }
         // Neither way is wrong within rounding of the bound.
         ASSERT_GT(std::abs(score - min_score), 1e-6);
-        if (score > min_score) within.insert(shop->id(row));
+        if (score > min_score) within.emplace(shop->id(row));
       }
       std::set<std::string> found;
       float last = 2;

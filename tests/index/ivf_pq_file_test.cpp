@@ -6,8 +6,8 @@
 #include <cstring>
 #include <fstream>
 
+#include "base/checksum.h"
 #include "base/file.h"
-#include "index/checksum.h"
 #include "index/vector_index.h"
 #include "tests/index/vectors.h"
 
