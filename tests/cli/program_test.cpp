@@ -180,7 +180,7 @@ TEST_F(TheProgram, UpsertsDeletesAndExportsWithoutAServer) {
                     HasSubstr("record 3, id r3"), HasSubstr("none.bmp")));
   const Outcome strict = run({"upsert", "shop", "--file", "changed.jsonl", "--strict"});
   EXPECT_EQ(strict.exit_code, 1);
-  expect_one_line(strict.err, "record 3 (id \"r3\")");
+  EXPECT_THAT(strict.err, HasSubstr("\nvitrine: record 3 (id \"r3\")"));  // after the progress
 
   const Outcome deleted = run({"delete", "shop", "green"});
   EXPECT_EQ(deleted.exit_code, 0) << deleted.err;
@@ -261,7 +261,7 @@ TEST_F(TheProgram, IndexesSearchesAndReportsABrokenImage) {
   const Outcome by_caption = run({"search", "shop", "--text", "a blue square", "--target",
                                   "caption", "--limit", "1", "--json"});
   EXPECT_EQ(nlohmann::json::parse(by_caption.out)["hits"][0]["id"], "blue");
-  const Outcome by_product = run({"search", "shop", "--text", "a red square", "--json"});
+  const Outcome by_product = run({"search", "shop", "--product", "red", "--json"});
   EXPECT_EQ(nlohmann::json::parse(by_product.out)["hits"].size(), 2u);
 
   const std::string green = R"({"must": [{"key": "colour", "match": {"value": "green"}}]})";

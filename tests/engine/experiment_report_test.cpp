@@ -84,10 +84,11 @@ TEST(ExperimentJson, RefusesWhatItDidNotWrite) {
 TEST(ExperimentCsv, HasALineForEachMeasurement) {
   const std::string csv = to_csv(example());
   EXPECT_EQ(std::ranges::count(csv, '\n'), 4);
-  EXPECT_THAT(csv, HasSubstr("kind,nlist,nprobe,hnsw_m,ef_construction,ef_search,recall,"
-                             "recall_of_images,recall_of_captions,queries_per_second,p50_ms,"));
-  EXPECT_THAT(csv, HasSubstr("\nflat,,,,,,1,1,1,500,"));
-  EXPECT_THAT(csv, HasSubstr("\nivf,100,3,,,,0.75,0.75,0.75,8000,"));
+  EXPECT_THAT(csv,
+              HasSubstr("kind,nlist,nprobe,hnsw_m,ef_construction,ef_search,pq_bytes,rescore,"
+                        "recall,recall_of_images,recall_of_captions,queries_per_second,p50_ms,"));
+  EXPECT_THAT(csv, HasSubstr("\nflat,,,,,,,,1,1,1,500,"));
+  EXPECT_THAT(csv, HasSubstr("\nivf,100,3,,,,,,0.75,0.75,0.75,8000,"));
 }
 
 TEST(ExperimentPage, HoldsEveryMeasurementAndLoadsNothing) {
