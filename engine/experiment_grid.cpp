@@ -111,7 +111,8 @@ std::vector<const GridParameter*> parameters_of(std::string_view kind) {
   const auto found = std::ranges::find(kind_parameters(), kind, &KindParameters::kind);
   if (found == kind_parameters().end()) return parameters;
   for (const std::string_view name : found->names) parameters.push_back(find_parameter(name));
-  std::ranges::stable_partition(parameters, [](const auto* p) { return p->build != nullptr; });
+  std::stable_partition(parameters.begin(), parameters.end(),
+                        [](const GridParameter* p) { return p->build != nullptr; });
   return parameters;
 }
 
