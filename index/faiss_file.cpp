@@ -103,10 +103,16 @@ class StringWriter : public faiss::IOWriter {
   std::string bytes;
 };
 
-/// Gives FAISS bytes that lie in memory, in two parts.
+/// Gives FAISS bytes that lie in memory, in two parts. FAISS makes room for as many elements as a
+/// number of 64 bits says, before it reads them: numbers that count more than there are bytes are
+/// refused, whatever digest the file has.
 class BytesReader : public faiss::IOReader {
  public:
-  BytesReader(std::string_view first, std::string_view second) : first_(first), second_(second) {}
+  BytesReader(std::string_view first, std::string_view second)
+      : first_(first),
+        second_(second),
+        most_(left()),
+        lists_are_counted_(!first.starts_with(kGraphName)) {}
 
   std::size_t operator()(void* data, std::size_t size, std::size_t items) override {
     if (size == 0) return 0;
@@ -120,14 +126,30 @@ class BytesReader : public faiss::IOReader {
       out += some;
       wanted -= some;
     }
+    // Of more than one at a time a graph has probabilities, the others the lengths of lists.
+    if (size == sizeof(std::uint64_t) && (count == 1 || lists_are_counted_)) {
+      check_numbers({static_cast<const char*>(data), count * size});
+    }
     return count;
   }
 
   std::size_t left() const { return first_.size() + second_.size(); }
 
  private:
+  void check_numbers(std::string_view numbers) const {
+    constexpr std::uint64_t kUnused = 1 << 20;  // what FAISS writes into two fields of its header
+    for (std::size_t at = 0; at < numbers.size(); at += sizeof(std::uint64_t)) {
+      const auto number = number_at<std::uint64_t>(numbers, at);
+      if (number > most_ && number != kUnused) {
+        throw corruption(fmt::format("it counts {} of something in {} bytes", number, most_));
+      }
+    }
+  }
+
   std::string_view first_;
   std::string_view second_;
+  const std::size_t most_;
+  const bool lists_are_counted_;
 };
 
 struct Parts {
