@@ -32,6 +32,7 @@ constexpr std::string_view kGraphName = "IHNf";
 constexpr std::string_view kRefiningName = "IxRF";
 constexpr std::size_t kDimensionAt = 4;
 constexpr std::size_t kRowsAt = 8;
+constexpr std::size_t kMetricAt = 33;
 constexpr std::size_t kElementsAt = 37;
 constexpr std::size_t kFlatHeaderBytes = 45;
 constexpr std::size_t kFactorBytes = 4;
@@ -186,6 +187,15 @@ Parts verified_parts(std::string_view file, const std::string& name) {
   return {file.substr(0, faiss_bytes), file.substr(codes_at, codes_bytes)};
 }
 
+/// Of FAISS's bytes: once FAISS has read it, an unknown metric is an enum that none may look at.
+void check_metric(std::string_view head, const std::string& name) {
+  if (head.size() < kMetricAt + sizeof(std::int32_t) ||
+      number_at<std::int32_t>(head, kMetricAt) != faiss::METRIC_INNER_PRODUCT) {
+    throw corruption(name +
+                     " is not a sound index: its metric is not the inner product; build it again");
+  }
+}
+
 /// Bytes that FAISS writes behind the vectors.
 std::size_t bytes_behind_vectors(std::string_view faiss_part) {
   return faiss_part.starts_with(kRefiningName) ? kFactorBytes : 0;
@@ -277,6 +287,7 @@ IndexFile read_index_file(const std::filesystem::path& path) {
     if (refining) return result;
     head = head.substr(0, header);
   }
+  check_metric(head, path.string());
   result.faiss_bytes = head.size();
   BytesReader reader(head, empty_storage);
   try {

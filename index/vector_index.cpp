@@ -38,9 +38,6 @@ const IndexKind* find_kind(std::string_view name) {
 
 /// What holds for a sound index of any kind.
 void check_header(const IndexFile& file) {
-  if (file.index != nullptr && file.index->metric_type != faiss::METRIC_INNER_PRODUCT) {
-    throw corruption("its metric is not the inner product");
-  }
   if (file.dimension < 1 || file.dimension > kMaxDimension) {
     throw corruption(fmt::format("its dimension is {}", file.dimension));
   }

@@ -10,6 +10,8 @@
 #include <faiss/index_io.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "base/file.h"
 #include "index/vector_index.h"
 #include "tests/index/vectors.h"
@@ -97,6 +99,10 @@ TEST_F(FaissFile, WithAnotherMetricIsRefused) {
   faiss::IndexFlatL2 index(kCols);
   index.add(kRows, vectors_.data());
   expect_unsound(index, "its metric is not the inner product");
+  const auto lists = ivf();
+  const std::int32_t unknown = 1 << 30;
+  std::memcpy(&lists->metric_type, &unknown, sizeof(unknown));
+  expect_unsound(*lists, "its metric is not the inner product");
 }
 
 TEST_F(FaissFile, OfAnotherKindIsRefused) {
