@@ -188,9 +188,9 @@ Parts verified_parts(std::string_view file, const std::string& name) {
 }
 
 /// Of FAISS's bytes: once FAISS has read it, an unknown metric is an enum that none may look at.
-void check_metric(std::string_view head, const std::string& name) {
-  if (head.size() < kMetricAt + sizeof(std::int32_t) ||
-      number_at<std::int32_t>(head, kMetricAt) != faiss::METRIC_INNER_PRODUCT) {
+void check_metric(std::string_view faiss_part, const std::string& name) {
+  if (faiss_part.size() < kMetricAt + sizeof(std::int32_t) ||
+      number_at<std::int32_t>(faiss_part, kMetricAt) != faiss::METRIC_INNER_PRODUCT) {
     throw corruption(name +
                      " is not a sound index: its metric is not the inner product; build it again");
   }
@@ -287,7 +287,7 @@ IndexFile read_index_file(const std::filesystem::path& path) {
     if (refining) return result;
     head = head.substr(0, header);
   }
-  check_metric(head, path.string());
+  check_metric(parts.faiss, path.string());
   result.faiss_bytes = head.size();
   BytesReader reader(head, empty_storage);
   try {
