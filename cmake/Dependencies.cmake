@@ -41,6 +41,7 @@ option(VITRINE_CUDA "Encode on CUDA devices, with LibTorch in the program" ${VIT
 imported_library(thirdparty_faiss faiss/Index.h faiss openblas)
 target_link_libraries(thirdparty_faiss INTERFACE OpenMP::OpenMP_CXX)
 imported_library(thirdparty_rocksdb rocksdb/db.h rocksdb)
+imported_library(thirdparty_webp webp/decode.h webp)
 imported_library(thirdparty_cli11 CLI/CLI.hpp)
 imported_library(thirdparty_tomlplusplus toml++/toml.h)
 if(VITRINE_BUILD_TESTS)

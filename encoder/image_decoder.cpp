@@ -92,17 +92,30 @@ Image decode_other(std::string_view bytes, const ImageHeader& header,
   return image;
 }
 
+/// background: what shows through, where the file has alpha and it counts.
+Image decode_still(std::string_view file, int height, int width,
+                   const std::optional<Colour>& background) {
+  if (!background) {
+    Image image = image_of_size(height, width);
+    decode_still_webp(file, height, width, WebpSamples::kRgb, image.rgb);
+    return image;
+  }
+  cv::Mat bgra(height, width, CV_8UC4);
+  decode_still_webp(file, height, width, WebpSamples::kBgra,
+                    {bgra.data, bgra.total() * bgra.elemSize()});
+  return composite<std::uint8_t>(bgra, *background, false);
+}
+
 Image decode_webp(std::string_view bytes, const ImageHeader& header,
                   const std::optional<Colour>& background) {
+  const auto height = static_cast<int>(header.height);
+  const auto width = static_cast<int>(header.width);
   const std::optional<WebpFrame> frame = first_webp_frame(bytes);
-  if (!frame) return decode_other(bytes, header, background);
-  ImageHeader frame_header = header;
-  frame_header.alpha = true;
-  Image picture = decode_other(frame->file, frame_header, background);
-  if (picture.width != frame->width || picture.height != frame->height) {
-    throw damaged_image("a WebP with contradicting sizes");
+  if (!frame) {
+    return decode_still(bytes, height, width, header.alpha ? background : std::nullopt);
   }
-  Image canvas = image_of_size(static_cast<int>(header.height), static_cast<int>(header.width));
+  Image picture = decode_still(frame->file, frame->height, frame->width, background);
+  Image canvas = image_of_size(height, width);
   cv::Mat target = view_of(canvas);
   if (background) target.setTo(cv::Scalar((*background)[0], (*background)[1], (*background)[2]));
   view_of(picture).copyTo(target(cv::Rect(frame->left, frame->top, frame->width, frame->height)));

@@ -1,7 +1,10 @@
 #include "encoder/image_webp.h"
 
+#include <webp/decode.h>
+
 #include <cstdint>
 
+#include "base/error.h"
 #include "encoder/image_bytes.h"
 
 namespace vitrine::encoder {
@@ -29,6 +32,27 @@ std::string still_webp(std::uint32_t width, std::uint32_t height, std::string_vi
 }
 
 }  // namespace
+
+void decode_still_webp(std::string_view file, int height, int width, WebpSamples samples,
+                       std::span<std::uint8_t> pixels) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(file.data());
+  int real_width = 0;
+  int real_height = 0;
+  if (WebPGetInfo(bytes, file.size(), &real_width, &real_height) == 0) {
+    throw damaged_image("the decoder refuses it");
+  }
+  if (real_width != width || real_height != height) {
+    throw damaged_image("a WebP with contradicting sizes");
+  }
+  const int stride = width * static_cast<int>(samples);
+  if (pixels.size() != static_cast<std::size_t>(stride) * static_cast<std::size_t>(height)) {
+    throw internal_error("no room for the pixels of a WebP");
+  }
+  const auto decode = samples == WebpSamples::kRgb ? WebPDecodeRGBInto : WebPDecodeBGRAInto;
+  if (decode(bytes, file.size(), pixels.data(), pixels.size(), stride) == nullptr) {
+    throw damaged_image("the decoder refuses it");
+  }
+}
 
 std::optional<WebpFrame> first_webp_frame(std::string_view bytes) {
   const ImageBytes reader(bytes, false);
