@@ -242,8 +242,12 @@ index::SearchResult Catalog::search(Target target, MatrixView queries, int k,
   }
   index::SearchResult base = index(target).search(queries, k, base_options);
   if (delta_.live_rows() == 0) return base;
+  std::vector<float> worst(base.queries);  // where k of the generation score more, none is a hit
+  for (std::size_t query = 0; query < base.queries; ++query) {
+    worst[query] = base.scores[(query + 1) * base.k - 1];
+  }
   const index::SearchResult delta =
-      delta_.search(target, queries, static_cast<std::size_t>(k), delta_allowed);
+      delta_.search(target, queries, static_cast<std::size_t>(k), delta_allowed, worst);
 
   index::SearchResult merged = base;
   for (std::size_t query = 0; query < base.queries; ++query) {

@@ -49,7 +49,8 @@ index::RowSet Delta::rows_that(const std::function<bool(const storage::Product&)
 }
 
 index::SearchResult Delta::search(Target target, MatrixView queries, std::size_t k,
-                                  const index::RowSet* allowed) const {
+                                  const index::RowSet* allowed,
+                                  std::span<const float> at_least) const {
   std::vector<index::VectorBlock> blocks;
   blocks.reserve(blocks_.size());
   for (std::size_t first = 0; first < rows_; first += kBlockRows) {
@@ -61,12 +62,12 @@ index::SearchResult Delta::search(Target target, MatrixView queries, std::size_t
                       : target == Target::kImage ? &codes->images
                                                  : &codes->captions});
   }
-  if (allowed == nullptr) return index::scan_blocks(queries, blocks, alive_, k);
+  if (allowed == nullptr) return index::scan_blocks(queries, blocks, alive_, k, at_least);
   index::RowSet live(rows_);
   allowed->for_each(0, rows_, [&](std::size_t row) {
     if (alive_.contains(row)) live.insert(row);
   });
-  return index::scan_blocks(queries, blocks, live, k);
+  return index::scan_blocks(queries, blocks, live, k, at_least);
 }
 
 DeltaEdit::DeltaEdit(const Delta& from) : delta_(from) {}

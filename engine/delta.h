@@ -53,9 +53,9 @@ class Delta {
   /// Which live rows may be hits, for search().
   index::RowSet rows_that(const std::function<bool(const storage::Product&)>& matches) const;
   /// Exact: the k best live rows of each query, those in `allowed` when it is not null (its size is
-  /// rows()). queries: [n, dimension], unit length.
+  /// rows()). queries: [n, dimension], unit length. at_least: as in index::scan_blocks().
   index::SearchResult search(Target target, MatrixView queries, std::size_t k,
-                             const index::RowSet* allowed) const;
+                             const index::RowSet* allowed, std::span<const float> at_least) const;
 
  private:
   friend class DeltaEdit;

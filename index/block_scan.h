@@ -22,9 +22,11 @@ struct VectorBlock {
 /// search_exactly() does, with one answer: for vectors that come one by one, of which there is no
 /// index. Rows count through the blocks, from 0. Scores have the same bits as those of an index,
 /// hits the same order. queries: [n, dimension], unit length. allowed: its size is at least the
-/// number of rows. k: at least 1. Uses the OpenMP threads of the calling thread, as far as the work
+/// number of rows. k: at least 1. at_least: [n], of each query the score below which hits may be
+/// missing; empty: none. Uses the OpenMP threads of the calling thread, as far as the work
 /// is worth it.
 SearchResult scan_blocks(MatrixView queries, std::span<const VectorBlock> blocks,
-                         const RowSet& allowed, std::size_t k);
+                         const RowSet& allowed, std::size_t k,
+                         std::span<const float> at_least = {});
 
 }  // namespace vitrine::index

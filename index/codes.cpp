@@ -238,7 +238,6 @@ QueryCode CodeTable::encode_query(const float* query) const {
   QueryCode code;
   code.high.assign(2 * width_, 0);
   code.low.assign(2 * width_, 0);
-  code.base = kernel.pair(query, mean_.data(), dimension_);
 
   std::vector<float> rotated(query, query + dimension_);
   rotation_.apply(rotated.data());
@@ -258,11 +257,22 @@ QueryCode CodeTable::encode_query(const float* query) const {
     lost[i] = rotated[i] - code.step * static_cast<float>(steps);
     roughly_lost[i] = rotated[i] - code.step * static_cast<float>(256 * high);
   }
-  const auto bound_of = [&](const std::vector<float>& vector) -> double {
+  const auto bound_of = [&](const std::vector<float>& vector) {
     return length_at_most(kernel.pair(vector.data(), vector.data(), dimension_), dimension_,
                           largest);
   };
+  const double length = bound_of(rotated) * 1.000001;
+  code.lost_length = bound_of(lost);
+  code.rough_lost_length = bound_of(roughly_lost);
+  // |x' - mean| <= |x - mean| + |x - x'|
+  code.length = rounded_up(length + code.lost_length);
+  code.rough_length = rounded_up(length + code.rough_lost_length);
+  adopt_query(query, code);
+  return code;
+}
 
+void CodeTable::adopt_query(const float* query, QueryCode& code) const {
+  code.base = inner_product_kernel().pair(query, mean_.data(), dimension_);
   // What rounding adds, in the words of CodeTable's bound.
   const double radius = kMostLength + mean_length_;  // |R (x - mean)|
   const double of_rotation = 2 * (rotation_.rounding() + kUnit) * radius * kMostLength;
@@ -271,15 +281,8 @@ QueryCode CodeTable::encode_query(const float* query) const {
   const double of_kernels =  // query . x and query . mean
       2 * static_cast<double>(dimension_ + 16) * kUnit * kMostLength * kMostLength;
   const double of_rounding = of_rotation + of_score + of_kernels;
-  const double length = bound_of(rotated) * 1.000001;
-  const double lost_length = bound_of(lost);
-  const double roughly_lost_length = bound_of(roughly_lost);
-  // |x' - mean| <= |x - mean| + |x - x'|
-  code.length = rounded_up(length + lost_length);
-  code.slack = rounded_up((lost_length * radius + of_rounding) * 1.01);
-  code.rough_length = rounded_up(length + roughly_lost_length);
-  code.rough_slack = rounded_up((roughly_lost_length * radius + of_rounding) * 1.01);
-  return code;
+  code.slack = rounded_up((code.lost_length * radius + of_rounding) * 1.01);
+  code.rough_slack = rounded_up((code.rough_lost_length * radius + of_rounding) * 1.01);
 }
 
 }  // namespace vitrine::index

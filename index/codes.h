@@ -27,6 +27,8 @@ struct QueryCode {
   float slack = 0;
   float rough_length = 0;
   float rough_slack = 0;
+  float lost_length = 0;  ///< of what the steps leave of the query, at most
+  float rough_lost_length = 0;
 
   /// What the upper bytes of the query and the upper halves of a code say. upper_high: their
   /// product.
@@ -102,6 +104,9 @@ class CodeTable {
 
   /// query: [dimension], of unit length within 1e-3.
   QueryCode encode_query(const float* query) const;
+  /// Makes the code that another table of this dimension made of the query one for this table, at
+  /// the cost of one comparison.
+  void adopt_query(const float* query, QueryCode& code) const;
 
  private:
   struct Arrays;

@@ -282,8 +282,14 @@ void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result) {
 std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
                                 std::span<const PlaceRange> ranges, const Filter& filter,
                                 std::size_t k) {
-  const QueryCode code = tables.codes->encode_query(query);
+  return search_exactly(tables, query, tables.codes->encode_query(query), ranges, filter, k, kLeast);
+}
+
+std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
+                                const QueryCode& code, std::span<const PlaceRange> ranges,
+                                const Filter& filter, std::size_t k, float at_least) {
   Candidates candidates(k);
+  candidates.raise(at_least);
   for_each_tile(tables, ranges, filter,
                 [&](const Tile& tile) { scan_tile(*tables.codes, code, tile, candidates); });
   return settle(tables, query, candidates.take(), k);

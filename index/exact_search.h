@@ -57,6 +57,12 @@ std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
                                 std::span<const PlaceRange> ranges, const Filter& filter,
                                 std::size_t k);
 
+/// The same of a query that the codes have encoded. Hits that score less than at_least may be
+/// missing.
+std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
+                                const QueryCode& code, std::span<const PlaceRange> ranges,
+                                const Filter& filter, std::size_t k, float at_least);
+
 /// The same for many queries, on as many threads as the work is worth; one query takes all of them.
 SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
                             std::span<const PlaceRange> ranges, const Filter& filter,

@@ -64,6 +64,19 @@ class RowSet {
     if (word + 1 == words_.size()) clear_unused_bits();
   }
 
+  /// The rows [first, first + count), counted from 0. first + count: at most size().
+  RowSet part(std::size_t first, std::size_t count) const {
+    RowSet part(count);
+    const std::size_t shift = first % kWordBits;
+    for (std::size_t i = 0; i < part.words_.size(); ++i) {
+      const std::size_t word = first / kWordBits + i;
+      std::uint64_t bits = words_[word] >> shift;
+      if (shift > 0 && word + 1 < words_.size()) bits |= words_[word + 1] << (kWordBits - shift);
+      part.set_word(i, bits);
+    }
+    return part;
+  }
+
   /// Calls visit(row) for each member in [first, last), ascending. last: at most size().
   template <class Visit>
   void for_each(std::size_t first, std::size_t last, Visit visit) const {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -61,6 +62,28 @@ TEST_F(BlockScan, AgreesWithAFlatIndexWhateverTheBlocks) {
         EXPECT_EQ(by_codes.rows, expected.rows) << one_in << " " << k << " " << most;
         EXPECT_EQ(by_codes.scores, expected.scores);
       }
+    }
+  }
+}
+
+TEST_F(BlockScan, FindsAllHitsThatScoreEnough) {
+  RowSet all(kRows);
+  all.invert();
+  constexpr std::size_t kHits = 20;
+  constexpr std::size_t kEnough = 7;  // hits of each query
+  const SearchResult expected = scan_blocks(queries_, blocks(kRows), all, kHits);
+  std::vector<float> at_least;
+  for (std::size_t query = 0; query < expected.queries; ++query) {
+    at_least.push_back(expected.scores[query * kHits + kEnough - 1]);
+  }
+  for (const std::size_t most : {7U, 256U, 5000U}) {
+    const SearchResult found = scan_blocks(queries_, coded_blocks(most), all, kHits, at_least);
+    for (std::size_t query = 0; query < expected.queries; ++query) {
+      const auto first = static_cast<std::ptrdiff_t>(query * kHits);
+      const auto last = first + static_cast<std::ptrdiff_t>(kEnough);
+      EXPECT_TRUE(std::equal(found.rows.begin() + first, found.rows.begin() + last,
+                             expected.rows.begin() + first))
+          << most << " " << query;
     }
   }
 }

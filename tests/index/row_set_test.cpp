@@ -44,6 +44,10 @@ TEST(RowSet, HoldsWhatASetWouldHold) {
       const std::size_t last = first + random() % (size - first + 1);
       EXPECT_EQ(members(rows, first, last),
                 std::vector(model.lower_bound(first), model.lower_bound(last)));
+      const RowSet part = rows.part(first, last - first);
+      RowSet expected(last - first);
+      for (const std::size_t member : members(rows, first, last)) expected.insert(member - first);
+      EXPECT_EQ(part, expected);
     }
     EXPECT_EQ(rows.size(), size);
     EXPECT_EQ(rows.count(), model.size());
