@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 namespace vitrine {
 
 /// LibTorch, FAISS and OpenBLAS take their parallelism from OpenMP, whose thread count is a
@@ -8,10 +10,29 @@ namespace vitrine {
 /// threads: at least 1; 0 means every core this process may run on.
 void set_compute_threads_of_this_thread(int threads);
 
-/// Lets the calling thread, and every thread that it starts from now on, give way to the others:
-/// it gets about a tenth of a core that they want, and all of one that is idle. There is no way
-/// back. For work that nobody waits for, before its first parallel region.
-void set_background_priority_of_this_thread();
+/// Gives the calling thread fewer of them for as long as it lives, never more.
+class FewerComputeThreads {
+ public:
+  /// most: at least 1.
+  explicit FewerComputeThreads(int most);
+  ~FewerComputeThreads();
+  FewerComputeThreads(const FewerComputeThreads&) = delete;
+  FewerComputeThreads& operator=(const FewerComputeThreads&) = delete;
+
+ private:
+  int before_;
+};
+
+/// How far work that nobody waits for gives way to the threads of others.
+enum class BackgroundPriority {
+  kLow,   ///< gets about a tenth of a core that they want, and all of one that is idle
+  kIdle,  ///< gets what they leave: next to nothing where they want every core
+};
+
+/// Runs the work on a thread of its own, of this priority and with so many compute threads (as
+/// above), waits for its end, and throws what it throws. Threads that the work starts have the same
+/// priority. It should hold no lock for long that others wait for.
+void run_in_background(BackgroundPriority priority, int threads, const std::function<void()>& work);
 
 /// Cores this process may run on, at least 1.
 int available_cores();

@@ -275,22 +275,32 @@ class Engine::Impl {
     }
     spdlog::info("catalog {}: {}", name, report.choice.reason);
     if (request.apply && report.choice.chosen) {
-      report.generation = merge(name, progress, cancel, &report).generation;
+      report.generation = merge(name, progress, cancel, &report, std::nullopt).generation;
     }
     return report;
   }
 
-  /// The caller holds the catalog's Claim. tuning: null, or what chose another index.
+  /// The caller holds the catalog's Claim. tuning: null, or what chose another index. priority: of
+  /// the build; without one, that of the calling thread. What writers wait for is done on that.
   IndexReport merge(const std::string& name, const ProgressCallback& progress,
-                    const std::atomic<bool>* cancel, const TuningReport* tuning = nullptr) {
+                    const std::atomic<bool>* cancel, const TuningReport* tuning,
+                    std::optional<BackgroundPriority> priority) {
     std::shared_ptr<const Catalog> snapshot = catalogs().find(name);
     const std::uint64_t covered = snapshot->sequence();
     const IndexRequest request =
         tuning == nullptr ? snapshot->request() : tuned(snapshot->request(), *tuning);
     std::unique_ptr<CatalogSet::Draft> draft = catalogs().begin(name);
-    IndexReport report =
-        build_merged_generation(storage().database, storage().generations, *snapshot, request,
-                                draft->generation(), draft->folder(), progress, cancel);
+    IndexReport report;
+    const auto build = [&] {
+      report =
+          build_merged_generation(storage().database, storage().generations, *snapshot, request,
+                                  draft->generation(), draft->folder(), progress, cancel);
+    };
+    if (priority) {
+      run_in_background(*priority, std::max(1, available_cores() / 2), build);
+    } else {
+      build();
+    }
     snapshot.reset();  // lets its generation be swept
     catalogs().publish(*draft, options_.keep_generations);
     draft.reset();  // sweeps generations, and with them what names updates and uploads
@@ -302,21 +312,30 @@ class Engine::Impl {
   }
 
   std::string start_merge(const std::string& name) {
-    catalogs().find(name);
+    const bool urgent = merge_is_urgent(*catalogs().find(name));
     const auto claim = std::make_shared<const Claim>(*this, name);
-    return jobs().start(
-        name, JobKind::kMerge,
-        [this, claim, name](const ProgressCallback& progress, const std::atomic<bool>& cancel) {
-          set_background_priority_of_this_thread();
-          set_compute_threads_of_this_thread(std::max(1, available_cores() / 2));
-          return merge(name, progress, &cancel);
-        });
+    const auto priority = urgent ? BackgroundPriority::kLow : BackgroundPriority::kIdle;
+    const std::string job =
+        jobs().start(name, JobKind::kMerge,
+                     [this, claim, name, priority](const ProgressCallback& progress,
+                                                   const std::atomic<bool>& cancel) {
+                       return merge(name, progress, &cancel, nullptr, priority);
+                     });
+    const std::lock_guard lock(mutex_);
+    if (urgent) {
+      idle_merges_.erase(name);
+    } else {
+      idle_merges_[name] = job;
+    }
+    return job;
   }
 
   /// Begins the merges that are due. Called by the scheduler.
   void start_due_merges() {
     for (const auto& [name, entry] : catalogs().entries()) {
-      if (!entry.catalog || !merge_is_due(*entry.catalog) || is_indexing(name)) continue;
+      if (!entry.catalog) continue;
+      if (merge_is_urgent(*entry.catalog)) cancel_idle_merge(name);
+      if (!merge_is_due(*entry.catalog) || is_indexing(name)) continue;
       try {
         start_merge(name);
       } catch (const std::exception& error) {
@@ -351,15 +370,47 @@ class Engine::Impl {
     return indexing_.contains(name);
   }
 
+  static std::size_t unmerged_rows(const Catalog& catalog) {
+    return catalog.delta().rows() + catalog.delta().tombstones();
+  }
+
+  /// On cores that searches never leave, a merge at idle priority would not end before updates are
+  /// refused.
+  bool merge_is_urgent(const Catalog& catalog) const {
+    return 2 * unmerged_rows(catalog) >= static_cast<std::size_t>(options_.max_unmerged);
+  }
+
+  /// It begins anew, at a priority at which it gets on.
+  void cancel_idle_merge(const std::string& name) {
+    std::string job;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = idle_merges_.find(name);
+      if (found == idle_merges_.end()) return;
+      job = found->second;
+      idle_merges_.erase(found);
+    }
+    merge_retry_.erase(name);
+    try {
+      if (jobs().status(job).state != JobState::kRunning) return;
+      spdlog::info(
+          "catalog {}: half of max_unmerged is reached; the merge begins anew with more of the "
+          "cores",
+          name);
+      jobs().cancel(job);
+    } catch (const Error&) {
+      // The job is forgotten: it ended long ago.
+    }
+  }
+
   bool merge_is_due(const Catalog& catalog) {
     const Delta& delta = catalog.delta();
-    const std::size_t rows = delta.rows() + delta.tombstones();
     if (!delta.oldest_ms() || catalog.size() == 0) return false;
     const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
                             std::chrono::system_clock::now().time_since_epoch())
                             .count();
-    const bool large =
-        options_.merge_size > 0 && rows >= static_cast<std::size_t>(options_.merge_size);
+    const bool large = options_.merge_size > 0 &&
+                       unmerged_rows(catalog) >= static_cast<std::size_t>(options_.merge_size);
     const bool old = options_.merge_age_sec > 0 &&
                      now_ms - *delta.oldest_ms() >= 1000LL * options_.merge_age_sec;
     if (!large && !old) return false;
@@ -479,7 +530,8 @@ class Engine::Impl {
   std::atomic<bool> measuring_{false};
 
   std::mutex mutex_;
-  std::set<std::string> indexing_;  // guarded by mutex_
+  std::set<std::string> indexing_;                  // guarded by mutex_
+  std::map<std::string, std::string> idle_merges_;  // guarded by mutex_; the last job by catalog
 
   // Of the scheduler's thread: the generation whose merge was last begun, and when it may be again.
   std::map<std::string, std::pair<std::uint64_t, Clock::time_point>> merge_retry_;
@@ -643,9 +695,10 @@ std::string Engine::start_reindex(const std::string& name,
   return jobs.start(name, JobKind::kReindex,
                     [impl = impl_.get(), claim, complete](const ProgressCallback& progress,
                                                           const std::atomic<bool>& cancel) {
-                      set_background_priority_of_this_thread();
-                      set_compute_threads_of_this_thread(impl->encoder_threads());
-                      return impl->index(complete, progress, &cancel);
+                      IndexReport report;
+                      run_in_background(BackgroundPriority::kLow, impl->encoder_threads(),
+                                        [&] { report = impl->index(complete, progress, &cancel); });
+                      return report;
                     });
 }
 

@@ -12,7 +12,7 @@ namespace vitrine::index {
 /// Threads worth starting for so many multiply-adds: at most the calling thread's OpenMP threads,
 /// and none that would get less work than starting it costs.
 inline int threads_for(std::size_t multiply_adds) {
-  constexpr std::size_t kWorthAThread = std::size_t{1} << 19;
+  constexpr std::size_t kWorthAThread = std::size_t{1} << 21;  // about 0.1 ms
   const auto most = static_cast<std::size_t>(std::max(1, omp_get_max_threads()));
   return static_cast<int>(std::clamp<std::size_t>(multiply_adds / kWorthAThread, 1, most));
 }
