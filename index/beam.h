@@ -23,6 +23,13 @@ class Beam {
     next_ = 0;
   }
 
+  /// Empties it as well.
+  void set_width(std::size_t width) {
+    clear();
+    width_ = width;
+    nodes_.reserve(width + 1);
+  }
+
   std::size_t size() const { return nodes_.size(); }
   /// The i-th best.
   Hit operator[](std::size_t i) const { return {nodes_[i].score, nodes_[i].node}; }

@@ -13,6 +13,7 @@
 #include "index/kernels/inner_product.h"
 #include "index/large_array.h"
 #include "index/parallel.h"
+#include "index/pool.h"
 #include "index/top_k.h"
 #include "index/visited_rows.h"
 
@@ -127,7 +128,10 @@ class CodePairs {
 class Builder {
  public:
   Builder(faiss::HNSW& graph, const VectorTable& vectors, const CodeTable& codes)
-      : graph_(graph), pairs_(vectors, codes), locks_(vectors.size()), visited_(vectors.size()) {}
+      : graph_(graph),
+        pairs_(vectors, codes),
+        locks_(vectors.size()),
+        visited_([rows = vectors.size()] { return std::make_unique<VisitedRows>(rows); }) {}
 
   void link_all(const std::function<void(std::size_t)>& on_progress) {
     // The highest nodes first: the first of them is where every search starts.
@@ -312,7 +316,7 @@ class Builder {
 
     Builder& builder_;
     faiss::HNSW& graph_;
-    VisitedRowsPool::Lease visited_;
+    Pool<VisitedRows>::Lease visited_;
     CodePairs::Query query_;
     CodePairs::Query owner_;
     CodePairs::Query other_;
@@ -326,7 +330,7 @@ class Builder {
   faiss::HNSW& graph_;
   const CodePairs pairs_;
   NodeLocks locks_;
-  VisitedRowsPool visited_;
+  Pool<VisitedRows> visited_;
 };
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "index/kinds.h"
 #include "index/large_array.h"
 #include "index/parallel.h"
+#include "index/pool.h"
 #include "index/visited_rows.h"
 
 namespace vitrine::index {
@@ -39,6 +40,25 @@ struct WorseFirst {
   bool operator()(const Hit& a, const Hit& b) const { return better(b, a); }
 };
 
+/// What one walk after another uses, so that none allocates.
+struct WalkMemory {
+  WalkMemory(std::size_t rows, std::size_t most_links)
+      : visited(rows),
+        links(most_links),
+        products(most_links),
+        lower_products(most_links),
+        scores(most_links) {}
+
+  VisitedRows visited;
+  Beam beam{1};
+  // Of the node the walk is at: [count] of them count.
+  std::size_t count = 0;
+  std::vector<Node> links;
+  std::vector<std::int32_t> products;
+  std::vector<std::int32_t> lower_products;
+  std::vector<float> scores;
+};
+
 class HnswIndex : public CheckedIndex {
  public:
   /// index: its storage is empty. owner: keeps the vectors and the codes where they are.
@@ -48,7 +68,9 @@ class HnswIndex : public CheckedIndex {
         vectors_(std::move(vectors)),
         codes_(std::move(codes)),
         owner_(std::move(owner)),
-        visited_(vectors_.size()) {}
+        memory_([rows = vectors_.size(), most_links = most_links_of(index_->hnsw)] {
+          return std::make_unique<WalkMemory>(rows, most_links);
+        }) {}
 
   std::string kind() const override { return std::string(kHnswKind.name); }
 
@@ -104,9 +126,11 @@ class HnswIndex : public CheckedIndex {
   std::vector<Hit> walk(const float* query, std::size_t beam_width, std::size_t k,
                         const Allowed& allowed) const {
     const QueryCode code = codes_.encode_query(query);
-    Walk walk{code, visited_.borrow(), {}, {}, {}, 0, {}};
+    Pool<WalkMemory>::Lease memory = memory_.borrow();
+    Walk walk{code, *memory};
+    walk.memory.visited.forget_all();
     const Hit start = descend(walk);
-    walk.visited->visit(static_cast<std::size_t>(start.row));
+    walk.memory.visited.visit(static_cast<std::size_t>(start.row));
     const std::vector<Node> found = allowed.rows == nullptr
                                         ? nearest(walk, start, beam_width)
                                         : nearest_allowed(walk, start, beam_width, allowed);
@@ -118,67 +142,71 @@ class HnswIndex : public CheckedIndex {
     return best_of_places(tables(), query, code, found, k);
   }
 
-  /// What a walk needs.
+  /// A query on its way.
   struct Walk {
     const QueryCode& code;
-    VisitedRowsPool::Lease visited;
-    std::vector<Node> links;  // of the node it is at, those not visited before
-    std::vector<std::int32_t> products;
-    std::vector<std::int32_t> lower_products;
-    std::size_t compared = 0;   // nodes, at the last step
-    std::vector<float> scores;  // of the links
+    WalkMemory& memory;
+    std::size_t compared = 0;  // nodes, at the last step
   };
 
   /// The nearest node of the lowest level but one, by going to the nearest link of each.
   Hit descend(Walk& walk) const {
     const faiss::HNSW& graph = index_->hnsw;
-    walk.links.assign(1, graph.entry_point);
-    compare(walk);
-    Hit nearest{walk.scores[0], graph.entry_point};
+    WalkMemory& at = walk.memory;
+    const auto stay_at = [&](std::int64_t node) {
+      at.links[0] = static_cast<Node>(node);
+      at.count = 1;
+      compare(walk);
+    };
+    stay_at(graph.entry_point);
+    Hit nearest{at.scores[0], graph.entry_point};
     for (int level = graph.max_level; level > 0; --level) {
       for (bool moved = true; moved;) {
         moved = false;
-        walk.links.clear();
+        at.count = 0;
         for_each_link(nearest.row, level, [&](Node node) {
           codes_.prefetch_upper(static_cast<std::size_t>(node));
-          walk.links.push_back(node);
+          at.links[at.count++] = node;
         });
         compare(walk);
-        for (std::size_t i = 0; i < walk.links.size(); ++i) {
-          if (!better({walk.scores[i], walk.links[i]}, nearest)) continue;
-          nearest = {walk.scores[i], walk.links[i]};
+        for (std::size_t i = 0; i < at.count; ++i) {
+          if (!better({at.scores[i], at.links[i]}, nearest)) continue;
+          nearest = {at.scores[i], at.links[i]};
           moved = true;
         }
       }
     }
-    walk.links.assign(1, static_cast<Node>(nearest.row));
-    compare(walk);
+    stay_at(nearest.row);
     refine(walk, -std::numeric_limits<float>::infinity());
-    return {walk.scores[0], nearest.row};
+    return {at.scores[0], nearest.row};
   }
 
   /// Compares the links of a node on the lowest level that were not visited before, and keeps those
   /// that may score at least `worst`.
   void go_to(std::int64_t node, Walk& walk, float worst) const {
-    walk.links.clear();
+    WalkMemory& at = walk.memory;
+    std::size_t count = 0;
     for_each_link(node, 0, [&](Node link) {
-      if (!walk.visited->visit(static_cast<std::size_t>(link))) return;
+      if (!at.visited.visit(static_cast<std::size_t>(link))) return;
       codes_.prefetch_upper(static_cast<std::size_t>(link));
-      walk.links.push_back(link);
+      at.links[count++] = link;
     });
+    at.count = count;
     compare(walk);
     refine(walk, worst);
   }
 
   std::vector<Node> nearest(Walk& walk, const Hit& start, std::size_t beam_width) const {
-    Beam beam(beam_width);
+    WalkMemory& at = walk.memory;
+    Beam& beam = at.beam;
+    beam.set_width(beam_width);
     beam.offer(start);
     while (const std::optional<Hit> node = beam.next()) {
       if (const std::optional<Hit> likely_next = beam.peek()) prefetch_links(likely_next->row);
       go_to(node->row, walk, beam.worst());
-      for (std::size_t i = 0; i < walk.links.size(); ++i) {
-        if (!beam.offer({walk.scores[i], walk.links[i]})) continue;
-        __builtin_prefetch(index_->hnsw.offsets.data() + walk.links[i]);
+      for (std::size_t i = 0; i < at.count; ++i) {
+        if (!beam.offer({at.scores[i], at.links[i]})) continue;
+        __builtin_prefetch(index_->hnsw.offsets.data() + at.links[i]);
       }
     }
     std::vector<Node> found(beam.size());
@@ -207,8 +235,8 @@ class HnswIndex : public CheckedIndex {
       go_to(candidate.row, walk, worst);
       compared += walk.compared;
       if (compared >= allowed.most_compared) return {};
-      for (std::size_t i = 0; i < walk.links.size(); ++i) {
-        offer({walk.scores[i], walk.links[i]});
+      for (std::size_t i = 0; i < walk.memory.count; ++i) {
+        offer({walk.memory.scores[i], walk.memory.links[i]});
       }
     }
     std::vector<Node> found;
@@ -218,35 +246,34 @@ class HnswIndex : public CheckedIndex {
 
   /// Fills the scores of the links, by the upper halves of their codes.
   void compare(Walk& walk) const {
-    walk.compared = walk.links.size();
-    walk.products.resize(walk.links.size());
-    walk.scores.resize(walk.links.size());
-    code_dot_kernel().gathered(walk.code.high.data(), codes_.upper(), walk.links.data(),
-                               walk.links.size(), codes_.width(), walk.products.data());
-    for (std::size_t i = 0; i < walk.links.size(); ++i) {
-      const auto place = static_cast<std::size_t>(walk.links[i]);
-      walk.scores[i] = walk.code.rough_score(codes_.scales()[place], walk.products[i]);
+    WalkMemory& at = walk.memory;
+    walk.compared = at.count;
+    code_dot_kernel().gathered(walk.code.high.data(), codes_.upper(), at.links.data(), at.count,
+                               codes_.width(), at.products.data());
+    for (std::size_t i = 0; i < at.count; ++i) {
+      const auto place = static_cast<std::size_t>(at.links[i]);
+      at.scores[i] = walk.code.rough_score(codes_.scales()[place], at.products[i]);
     }
   }
 
   /// Scores the links by whole codes, without those that can hardly score `worst`.
   void refine(Walk& walk, float worst) const {
+    WalkMemory& at = walk.memory;
     std::size_t kept = 0;
-    for (std::size_t i = 0; i < walk.links.size(); ++i) {
-      const auto place = static_cast<std::size_t>(walk.links[i]);
-      if (walk.scores[i] + kRoughness * codes_.scales()[place] < worst) continue;
+    for (std::size_t i = 0; i < at.count; ++i) {
+      const auto place = static_cast<std::size_t>(at.links[i]);
+      if (at.scores[i] + kRoughness * codes_.scales()[place] < worst) continue;
       codes_.prefetch_lower(place);
-      walk.links[kept] = walk.links[i];
-      walk.products[kept++] = walk.products[i];
+      at.links[kept] = at.links[i];
+      at.products[kept++] = at.products[i];
     }
-    walk.links.resize(kept);
-    walk.lower_products.resize(kept);
-    code_dot_kernel().gathered(walk.code.high.data(), codes_.lower(), walk.links.data(), kept,
-                               codes_.width(), walk.lower_products.data());
+    at.count = kept;
+    code_dot_kernel().gathered(walk.code.high.data(), codes_.lower(), at.links.data(), kept,
+                               codes_.width(), at.lower_products.data());
     for (std::size_t i = 0; i < kept; ++i) {
-      const auto place = static_cast<std::size_t>(walk.links[i]);
-      walk.scores[i] =
-          walk.code.finer_score(codes_.scales()[place], walk.products[i], walk.lower_products[i]);
+      const auto place = static_cast<std::size_t>(at.links[i]);
+      at.scores[i] =
+          walk.code.finer_score(codes_.scales()[place], at.products[i], at.lower_products[i]);
     }
   }
 
@@ -255,6 +282,15 @@ class HnswIndex : public CheckedIndex {
         index_->hnsw.neighbors.data() + index_->hnsw.offsets[static_cast<std::size_t>(row)];
     __builtin_prefetch(links);
     __builtin_prefetch(links + 16);
+  }
+
+  /// Of a node on any level; at least 1.
+  static std::size_t most_links_of(const faiss::HNSW& graph) {
+    int most = 1;
+    for (std::size_t level = 0; level + 1 < graph.cum_nneighbor_per_level.size(); ++level) {
+      most = std::max(most, graph.nb_neighbors(static_cast<int>(level)));
+    }
+    return static_cast<std::size_t>(most);
   }
 
   template <class Visit>
@@ -275,7 +311,7 @@ class HnswIndex : public CheckedIndex {
   VectorTable vectors_;
   CodeTable codes_;
   std::shared_ptr<const void> owner_;
-  mutable VisitedRowsPool visited_;
+  mutable Pool<WalkMemory> memory_;
 };
 
 /// Throws Corruption unless every number in the graph leads to a node that is there: the walk

@@ -2,9 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <mutex>
-#include <utility>
 #include <vector>
 
 namespace vitrine::index {
@@ -34,58 +31,6 @@ class VisitedRows {
 
   std::vector<std::uint64_t> words_;
   std::vector<std::uint32_t> touched_;  // words that are not 0
-};
-
-/// Lends each walk a VisitedRows of its own and keeps it for the next. Thread-safe. Holds a bit a
-/// row for each walk that ever ran at the same time.
-class VisitedRowsPool {
- public:
-  explicit VisitedRowsPool(std::size_t rows) : rows_(rows) {}
-
-  /// Gives the set back on destruction. Must not outlive the pool.
-  class Lease {
-   public:
-    Lease(VisitedRowsPool& pool, std::unique_ptr<VisitedRows> visited)
-        : pool_(pool), visited_(std::move(visited)) {}
-    ~Lease() { pool_.give_back(std::move(visited_)); }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-
-    VisitedRows* operator->() { return visited_.get(); }
-
-   private:
-    VisitedRowsPool& pool_;
-    std::unique_ptr<VisitedRows> visited_;
-  };
-
-  /// An empty set.
-  Lease borrow() {
-    std::unique_ptr<VisitedRows> visited;
-    {
-      const std::lock_guard lock(mutex_);
-      if (!idle_.empty()) {
-        visited = std::move(idle_.back());
-        idle_.pop_back();
-      } else {
-        // Room for every set there is, so that giving one back never allocates.
-        idle_.reserve(++made_);
-      }
-    }
-    if (visited == nullptr) visited = std::make_unique<VisitedRows>(rows_);
-    visited->forget_all();
-    return {*this, std::move(visited)};
-  }
-
- private:
-  void give_back(std::unique_ptr<VisitedRows> visited) {
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(visited));
-  }
-
-  const std::size_t rows_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<VisitedRows>> idle_;  // guarded by mutex_
-  std::size_t made_ = 0;                            // guarded by mutex_
 };
 
 }  // namespace vitrine::index

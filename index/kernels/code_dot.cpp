@@ -1,5 +1,6 @@
 #include "index/kernels/code_dot.h"
 
+#include <algorithm>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -137,10 +138,15 @@ struct Loops {
                                                 row_at(i + 3)};
       kDotFour(query, rows, width, out + i);
     }
-    for (; i < count; ++i) {
-      const std::uint8_t* row = row_at(i);
-      kDotOne(query, &row, width, out + i);
-    }
+    const std::size_t left = count - i;
+    if (left == 0) return;
+    const std::uint8_t* rows[kRowsAtATime] = {row_at(i), row_at(count - 1), row_at(count - 1),
+                                              row_at(count - 1)};
+    if (left == 1) return kDotOne(query, rows, width, out + i);
+    if (left == 3) rows[1] = row_at(i + 1);
+    std::int32_t sums[kRowsAtATime];  // four together take less time than two alone
+    kDotFour(query, rows, width, sums);
+    std::copy(sums, sums + left, out + i);
   }
 };
 

@@ -16,17 +16,5 @@ TEST(VisitedRows, KnowsWhatItSawUntilItForgets) {
   }
 }
 
-TEST(VisitedRowsPool, LendsEachWalkASetOfItsOwnAndEmpty) {
-  VisitedRowsPool pool(2);
-  {
-    auto first = pool.borrow();
-    auto second = pool.borrow();
-    EXPECT_TRUE(first->visit(1));
-    EXPECT_TRUE(second->visit(1));
-  }
-  auto third = pool.borrow();
-  EXPECT_TRUE(third->visit(1));
-}
-
 }  // namespace
 }  // namespace vitrine::index
