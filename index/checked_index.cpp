@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <utility>
 
 #include "base/error.h"
 #include "index/exact_search.h"
@@ -102,6 +103,22 @@ void CheckedIndex::save(const std::filesystem::path& path) const {
     throw;
   } catch (const std::exception& error) {
     throw internal_error(fmt::format("saving {} failed: {}", path.string(), error.what()));
+  }
+}
+
+std::string CheckedIndex::device() const {
+  return device_copy_ != nullptr && device_copy_->serves() ? device_copy_->device().name() : "cpu";
+}
+
+void CheckedIndex::copy_to_device(const DeviceOptions& options, const std::string& name) {
+  try {
+    std::unique_ptr<DeviceVectors> vectors = copied_to(*options.device);
+    if (vectors == nullptr) return;
+    device_copy_ = std::make_unique<const DeviceCopy>(options, name, std::move(vectors));
+  } catch (const Error& error) {
+    if (options.warn) {
+      options.warn(fmt::format("{} is searched on the CPU: {}", name, error.what()));
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "index/exact_search.h"
 #include "index/faiss_file.h"
+#include "index/gpu/device_copy.h"
 #include "index/vector_index.h"
 
 namespace vitrine::index {
@@ -23,6 +24,7 @@ class CheckedIndex : public VectorIndex {
   SearchResult search(MatrixView queries, int k, const SearchOptions& options) const final;
   std::vector<float> vector(std::int64_t row) const final;
   void save(const std::filesystem::path& path) const final;
+  std::string device() const final;
 
  protected:
   /// codes may be null, where write_codes() and search_exact() do without.
@@ -39,11 +41,22 @@ class CheckedIndex : public VectorIndex {
   virtual SearchResult search_approximate(MatrixView queries, std::size_t k,
                                           const SearchOptions& options) const = 0;
   virtual std::size_t place_of(std::size_t row) const { return row; }
+  /// Null: this kind is searched on the CPU alone. Throws as SearchDevice.
+  virtual std::unique_ptr<DeviceVectors> copied_to(SearchDevice& /*device*/) const {
+    return nullptr;
+  }
+  /// Null without one.
+  const DeviceCopy* device_copy() const { return device_copy_.get(); }
 
   /// What faiss_index() returns of an index that lives as long as this one.
   static std::shared_ptr<const faiss::Index> part(const faiss::Index& index) {
     return {std::shared_ptr<const void>(), &index};
   }
+
+ private:
+  void copy_to_device(const DeviceOptions& options, const std::string& name) final;
+
+  std::unique_ptr<const DeviceCopy> device_copy_;  // constant after copy_to_device()
 };
 
 }  // namespace vitrine::index

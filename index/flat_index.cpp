@@ -29,13 +29,21 @@ class FlatIndex : public CheckedIndex {
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {
-    const PlaceRange all{0, size()};
-    return search_exactly(tables(), queries, {&all, 1}, {allowed}, k);
+    const auto on_cpu = [&](MatrixView some) {
+      const PlaceRange all{0, size()};
+      return search_exactly(tables(), some, {&all, 1}, {allowed}, k);
+    };
+    if (device_copy() == nullptr) return on_cpu(queries);
+    return device_copy()->search(tables(), nullptr, queries, k, allowed, nullptr, on_cpu);
   }
 
   SearchResult search_approximate(MatrixView queries, std::size_t k,
                                   const SearchOptions& options) const override {
     return search_exact(queries, k, options.allowed);
+  }
+
+  std::unique_ptr<DeviceVectors> copied_to(SearchDevice& device) const override {
+    return device.copy_flat(vectors_.at(0), vectors_.size(), vectors_.dimension());
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <faiss/invlists/InvertedLists.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -88,17 +89,22 @@ class IvfIndex : public CheckedIndex {
                  ? nearest_lists(query, nprobe, std::min(k, rows), nullptr, rows)
                  : nearest_lists(query, 1, std::min(rows, std::max(k, compared)), allowed, rows);
     };
-    if (queries.rows == 1) {
-      return search_exactly(tables(), queries, lists_for(queries.data), {allowed}, k);
+    const auto ranges_for = [&](const float* query) { return places_of(lists_for(query)); };
+    const auto on_cpu = [&](MatrixView some) {
+      return search_on_cpu(some, k, allowed, compared, ranges_for);
+    };
+    const DeviceCopy* copy = device_copy();
+    if (copy != nullptr && copy->serves() && allowed == nullptr &&
+        nprobe <= copy->device().most_lists()) {
+      if (const auto lists = device_lists(queries, nprobe, lists_for)) {
+        return copy->search(tables(), places_.data(), queries, k, nullptr, &*lists, on_cpu);
+      }
     }
-    SearchResult result = make_result(queries.rows, k);
-    parallel_for(
-        queries.rows, threads_for(queries.rows * (lists_.size() + compared) * dimension() / 4),
-        [&](std::size_t query) {
-          const float* data = queries.row(query).data();
-          put_hits(search_exactly(tables(), data, lists_for(data), {allowed}, k), query, result);
-        });
-    return result;
+    return on_cpu(queries);
+  }
+
+  std::unique_ptr<DeviceVectors> copied_to(SearchDevice& device) const override {
+    return device.copy_ivf(*ivf_);
   }
 
   std::size_t place_of(std::size_t row) const override {
@@ -106,13 +112,51 @@ class IvfIndex : public CheckedIndex {
   }
 
  private:
+  /// ranges_for(query): the places to search. compared: rows that these hold, about.
+  template <class RangesFor>
+  SearchResult search_on_cpu(MatrixView queries, std::size_t k, const RowSet* allowed,
+                             std::size_t compared, const RangesFor& ranges_for) const {
+    if (queries.rows == 1) {
+      return search_exactly(tables(), queries, ranges_for(queries.data), {allowed}, k);
+    }
+    SearchResult result = make_result(queries.rows, k);
+    parallel_for(
+        queries.rows, threads_for(queries.rows * (lists_.size() + compared) * dimension() / 4),
+        [&](std::size_t query) {
+          const float* data = queries.row(query).data();
+          put_hits(search_exactly(tables(), data, ranges_for(data), {allowed}, k), query, result);
+        });
+    return result;
+  }
+
+  /// The lists of each query; nothing where one needs more than nprobe of them to see k rows: the
+  /// device searches equally many for all.
+  template <class ListsFor>
+  std::optional<DeviceLists> device_lists(MatrixView queries, std::size_t nprobe,
+                                          const ListsFor& lists_for) const {
+    std::vector<std::vector<std::size_t>> nearest(queries.rows);
+    parallel_for(queries.rows, threads_for(queries.rows * lists_.size() * dimension() / 4),
+                 [&](std::size_t query) { nearest[query] = lists_for(queries.row(query).data()); });
+    DeviceLists searched;
+    for (const std::vector<std::size_t>& lists : nearest) {
+      if (lists.size() != nprobe) return std::nullopt;
+      std::size_t rows = 0;
+      for (const std::size_t list : lists) {
+        searched.lists.push_back(static_cast<std::int64_t>(list));
+        rows += lists_[list].count;
+      }
+      searched.rows.push_back(rows);
+    }
+    return searched;
+  }
+
   /// The nprobe lists nearest to the query, and as many more as it takes to see so many wanted
   /// rows of those that may be hits.
-  std::vector<PlaceRange> nearest_lists(const float* query, std::size_t nprobe, std::size_t wanted,
-                                        const RowSet* allowed, std::size_t rows) const {
+  std::vector<std::size_t> nearest_lists(const float* query, std::size_t nprobe, std::size_t wanted,
+                                         const RowSet* allowed, std::size_t rows) const {
     const SearchTables tables{&centroid_codes_, &centroids_};
     const PlaceRange all{0, lists_.size()};
-    std::vector<PlaceRange> nearest;
+    std::vector<std::size_t> nearest;
     std::size_t seen = 0;
     // As many as hold the wanted rows if those lie anywhere; more are sought where they do not.
     std::size_t most = std::max(nprobe, wanted * lists_.size() / rows + 1);
@@ -120,11 +164,18 @@ class IvfIndex : public CheckedIndex {
       most = std::min(most, lists_.size());
       const std::vector<Hit> order = search_exactly(tables, query, {&all, 1}, {}, most);
       for (std::size_t i = nearest.size(); i < most && (i < nprobe || seen < wanted); ++i) {
-        nearest.push_back(lists_[static_cast<std::size_t>(order[i].row)]);
-        if (seen < wanted) seen += allowed_in(nearest.back(), allowed);
+        nearest.push_back(static_cast<std::size_t>(order[i].row));
+        if (seen < wanted) seen += allowed_in(lists_[nearest.back()], allowed);
       }
       if (seen >= wanted || most == lists_.size()) return nearest;
     }
+  }
+
+  std::vector<PlaceRange> places_of(const std::vector<std::size_t>& lists) const {
+    std::vector<PlaceRange> places;
+    places.reserve(lists.size());
+    for (const std::size_t list : lists) places.push_back(lists_[list]);
+    return places;
   }
 
   std::size_t allowed_in(const PlaceRange& list, const RowSet* allowed) const {

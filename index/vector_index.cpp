@@ -98,12 +98,14 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
   }
 }
 
-std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path) {
+std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path,
+                                        const DeviceOptions& device) {
   IndexFile file = read_index_file(path);
   const IndexMemory memory = {file.file->bytes().size(), file.faiss_bytes};
   try {
     std::unique_ptr<VectorIndex> index = adopt(std::move(file));
     index->memory_ = memory;
+    if (device.device != nullptr) index->copy_to_device(device, path.string());
     return index;
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kCorruption) throw;

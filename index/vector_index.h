@@ -10,6 +10,7 @@
 
 #include "base/matrix.h"
 #include "index/row_set.h"
+#include "index/search_device.h"
 
 /// Nearest-neighbour search over unit vectors by cosine (the inner product of unit vectors).
 /// A row is the position of a vector in the matrix the index was built from, counted from 0.
@@ -117,6 +118,10 @@ class VectorIndex {
   /// Zeros for an index that was built rather than opened.
   const IndexMemory& memory() const { return memory_; }
 
+  /// Where the index is searched: "cpu", or the name of the device that holds a copy and still
+  /// serves. The CPU answers all the same what a device cannot: docs/gpu.md.
+  virtual std::string device() const = 0;
+
   /// Writes one file that any FAISS opens with read_index, followed by a checksum that FAISS does
   /// not read. Atomic and durable: after a crash path holds the old or the new file. Throws
   /// NotFound (no such folder), PermissionDenied, ResourceExhausted (disk full) or Unavailable.
@@ -126,7 +131,11 @@ class VectorIndex {
   VectorIndex() = default;
 
  private:
-  friend std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path);
+  friend std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path,
+                                                 const DeviceOptions& device);
+
+  /// Once, before the first search. options: with a device. name: of the index, for messages.
+  virtual void copy_to_device(const DeviceOptions& options, const std::string& name) = 0;
 
   IndexMemory memory_;  // constant after open_index()
 };
@@ -145,8 +154,10 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
 /// Opens what save() wrote; the kind is read from the file. The checksum of the whole file is
 /// verified before anything in it is believed, on the OpenMP threads of the calling thread. The
 /// codes, and the vectors of all but ivf indices, are then used where the file is mapped.
+/// device: gets a copy of a flat or an ivf index, if it has room; answers are the same without.
 /// Throws NotFound, or Corruption when the file is truncated, altered, or not written by save().
-std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path);
+std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path,
+                                        const DeviceOptions& device = {});
 
 /// Names for IndexSpec::kind.
 std::vector<std::string> index_kinds();
