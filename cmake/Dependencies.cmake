@@ -37,9 +37,33 @@ else()
   set(VITRINE_CUDA_FOUND OFF)
 endif()
 option(VITRINE_CUDA "Encode on CUDA devices, with LibTorch in the program" ${VITRINE_CUDA_FOUND})
-# Debian packages FAISS as a static library, which leaves BLAS and LAPACK to its user.
+# Debian packages FAISS as a static library, which leaves BLAS and LAPACK to its user, and so is any
+# FAISS found here that is static: its own CMake package would have it linked by the CUDA compiler.
+# faiss_ROOT or CMAKE_PREFIX_PATH name another than the system's.
+set(VITRINE_PREFIX_PATH ${CMAKE_PREFIX_PATH})
+list(PREPEND CMAKE_PREFIX_PATH ${faiss_ROOT} $ENV{faiss_ROOT})
 imported_library(thirdparty_faiss faiss/Index.h faiss openblas)
+set(CMAKE_PREFIX_PATH ${VITRINE_PREFIX_PATH})
 target_link_libraries(thirdparty_faiss INTERFACE OpenMP::OpenMP_CXX)
+set(VITRINE_GPU_INDEX_FOUND OFF)
+if(EXISTS ${thirdparty_faiss_INCLUDE_DIR}/faiss/gpu/GpuIndexFlat.h)
+  find_package(CUDAToolkit QUIET)
+  set(VITRINE_GPU_INDEX_FOUND ${CUDAToolkit_FOUND})
+endif()
+option(VITRINE_GPU_INDEX "Search flat and ivf indices on CUDA devices, with the GPU part of FAISS"
+  ${VITRINE_GPU_INDEX_FOUND})
+if(VITRINE_GPU_INDEX)
+  if(NOT VITRINE_GPU_INDEX_FOUND)
+    message(FATAL_ERROR "VITRINE_GPU_INDEX takes a FAISS with faiss/gpu/GpuIndexFlat.h (the one found "
+      "is in ${thirdparty_faiss_INCLUDE_DIR}; faiss_ROOT names another) and a CUDA toolkit "
+      "(CUDAToolkit_ROOT names one)")
+  endif()
+  target_link_libraries(thirdparty_faiss INTERFACE CUDA::cudart CUDA::cublas)
+  message(STATUS "Indices on the GPU: FAISS in ${thirdparty_faiss_INCLUDE_DIR}, "
+    "CUDA ${CUDAToolkit_VERSION}")
+else()
+  message(STATUS "Indices on the GPU: no (FAISS in ${thirdparty_faiss_INCLUDE_DIR})")
+endif()
 imported_library(thirdparty_rocksdb rocksdb/db.h rocksdb)
 imported_library(thirdparty_webp webp/decode.h webp)
 imported_library(thirdparty_cli11 CLI/CLI.hpp)
