@@ -37,6 +37,7 @@ nlohmann::json describe(const engine::CatalogSummary& catalog) {
       {"products", catalog.products},
       {"generation", catalog.generation},
       {"index_kind", catalog.index_kind},
+      {"index_device", catalog.index_device},
       {"mapped_bytes_per_vector", std::round(catalog.mapped_bytes_per_vector)},
       {"heap_bytes_per_vector", std::round(catalog.heap_bytes_per_vector)},
       {"created_at", catalog.created_at},

@@ -101,6 +101,7 @@ engine::EngineOptions engine_options(const config::Config& config) {
   options.image_limits.max_bytes = static_cast<std::uint64_t>(config.encoder.image_max_mb) * kMiB;
   options.image_limits.max_pixels =
       static_cast<std::uint64_t>(config.encoder.image_max_megapixels) * kMegapixel;
+  options.index_device = index::parse_device_preference(config.index.device);
   options.keep_generations = config.storage.keep_generations;
   options.compute_threads = config.server.compute_threads;
   options.max_waiting = config.encoder.max_waiting;

@@ -71,6 +71,7 @@ void IndexConfig::validate() const {
   require_between("index.hnsw_m", hnsw_m, 2, 256);
   require_between("index.ef_construction", ef_construction, 1, 4096);
   require_between("index.pq_bytes", pq_bytes, 1, 128);
+  require_one_of("index.device", device, {"auto", "cpu", "cuda"});
 }
 
 void SearchConfig::validate() const {

@@ -61,7 +61,7 @@ struct StorageConfig {
   bool operator==(const StorageConfig&) const = default;
 };
 
-/// [index]: how a catalogue's vectors are indexed when it is built.
+/// [index]: how a catalogue's vectors are indexed when it is built, and where they are searched.
 struct IndexConfig {
   /// "flat" (exact, linear time), "ivf" (clusters), "ivf_pq" (clusters of short codes: least
   /// memory) or "hnsw" (graph: fastest, most memory).
@@ -74,6 +74,8 @@ struct IndexConfig {
   int ef_construction = 200;
   /// ivf_pq: bytes a code. More: better recall, more memory, slower. Valid: [1, 128].
   int pq_bytes = 64;
+  /// Where flat and ivf indices are searched: "auto", "cpu" or "cuda".
+  std::string device = "auto";
 
   void validate() const;
   bool operator==(const IndexConfig&) const = default;

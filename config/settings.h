@@ -26,6 +26,7 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("index.hnsw_m", config.index.hnsw_m);
   visit("index.ef_construction", config.index.ef_construction);
   visit("index.pq_bytes", config.index.pq_bytes);
+  visit("index.device", config.index.device);
   visit("search.limit", config.search.limit);
   visit("search.nprobe", config.search.nprobe);
   visit("search.ef_search", config.search.ef_search);

@@ -58,8 +58,9 @@ Matrix sample_rows(const index::VectorIndex& index) {
 }
 
 std::unique_ptr<const index::VectorIndex> open_checked(const storage::Manifest& manifest,
-                                                       const std::filesystem::path& file) {
-  std::unique_ptr<const index::VectorIndex> index = index::open_index(file);
+                                                       const std::filesystem::path& file,
+                                                       const index::DeviceOptions& device) {
+  std::unique_ptr<const index::VectorIndex> index = index::open_index(file, device);
   if (index->size() != manifest.product_count ||
       index->dimension() != static_cast<std::size_t>(manifest.dimension)) {
     throw corruption(fmt::format(
@@ -73,7 +74,8 @@ std::unique_ptr<const index::VectorIndex> open_checked(const storage::Manifest& 
 
 std::shared_ptr<const Catalog> Catalog::open(const storage::GenerationStore& generations,
                                              const storage::Database& database,
-                                             const std::string& name, std::uint64_t generation) {
+                                             const std::string& name, std::uint64_t generation,
+                                             const index::DeviceOptions& device) {
   auto state = std::make_unique<State>();
   state->database = &database;
   state->manifest = generations.open(name, generation);
@@ -85,8 +87,8 @@ std::shared_ptr<const Catalog> Catalog::open(const storage::GenerationStore& gen
   state->request.vectors = manifest.vectors;
   index_from_json(manifest.index, state->request);
   state->ids.emplace(folder, manifest.product_count);
-  state->images = open_checked(manifest, folder / storage::kImageIndexFile);
-  state->captions = open_checked(manifest, folder / storage::kCaptionIndexFile);
+  state->images = open_checked(manifest, folder / storage::kImageIndexFile, device);
+  state->captions = open_checked(manifest, folder / storage::kCaptionIndexFile, device);
   state->attributes = open_attributes(database, manifest, *state->ids, folder);
   Delta none(state->ids->size(), state->images->dimension(), manifest.covered_sequence);
   return std::shared_ptr<const Catalog>(new Catalog(std::move(state), std::move(none)));
@@ -111,6 +113,10 @@ const std::string& Catalog::encoder_fingerprint() const {
 }
 const std::string& Catalog::created_at() const { return state_->manifest.created_at; }
 const std::string& Catalog::index_kind() const { return state_->request.index.kind; }
+std::string Catalog::index_device() const {
+  const std::string images = state_->images->device();
+  return images == state_->captions->device() ? images : "mixed";
+}
 const storage::ImageSourceSpec& Catalog::image_source() const {
   return state_->request.image_source;
 }

@@ -34,10 +34,12 @@ namespace vitrine::engine {
 class Catalog {
  public:
   /// Reads and verifies a generation: every checksum, the two indices, the rows. No updates.
+  /// device: gets copies of the indices, as index::open_index() says.
   /// Throws Corruption when any of it is damaged, NotFound when the generation is not there.
   static std::shared_ptr<const Catalog> open(const storage::GenerationStore& generations,
                                              const storage::Database& database,
-                                             const std::string& name, std::uint64_t generation);
+                                             const std::string& name, std::uint64_t generation,
+                                             const index::DeviceOptions& device);
   /// The same generation with other updates, made by a DeltaEdit of delta().
   std::shared_ptr<const Catalog> with(Delta delta) const;
   ~Catalog();
@@ -75,6 +77,8 @@ class Catalog {
   const std::string& created_at() const;
   /// "flat", "ivf", "ivf_pq" or "hnsw".
   const std::string& index_kind() const;
+  /// Where the two indices are searched: VectorIndex::device(), or "mixed" where they differ.
+  std::string index_device() const;
   /// Type and location of the images.
   const storage::ImageSourceSpec& image_source() const;
   /// What built this generation: a reindex repeats it.

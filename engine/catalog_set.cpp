@@ -87,8 +87,9 @@ void release_after_readers(std::shared_ptr<const Catalog> old) {
 
 }  // namespace
 
-CatalogSet::CatalogSet(storage::Database& database, storage::GenerationStore& generations)
-    : database_(database), generations_(generations) {
+CatalogSet::CatalogSet(storage::Database& database, storage::GenerationStore& generations,
+                       index::DeviceOptions device)
+    : database_(database), generations_(generations), device_(std::move(device)) {
   sweep();
   for (const auto& [name, pointer] : database_.list_pointers()) {
     const auto start = std::chrono::steady_clock::now();
@@ -96,8 +97,10 @@ CatalogSet::CatalogSet(storage::Database& database, storage::GenerationStore& ge
     if (!entry.problem.empty()) spdlog::error("catalog {}: {}", name, entry.problem);
     if (entry.catalog) {
       spdlog::info(
-          "catalog {}: generation {}, {} products ({}), {} updates not merged, opened in {:.0f} ms",
+          "catalog {}: generation {}, {} products ({}, {}), {} updates not merged, opened in "
+          "{:.0f} ms",
           name, entry.catalog->generation(), entry.catalog->size(), entry.catalog->index_kind(),
+          entry.catalog->index_device(),
           entry.catalog->delta().rows() + entry.catalog->delta().tombstones(),
           milliseconds_since(start));
       snapshots_.push_back(
@@ -114,7 +117,8 @@ CatalogSet::Entry CatalogSet::open_newest_intact(const std::string& name,
   Entry entry;
   for (const std::uint64_t generation : candidates) {
     try {
-      entry.catalog = with_stored_updates(Catalog::open(generations_, database_, name, generation));
+      entry.catalog =
+          with_stored_updates(Catalog::open(generations_, database_, name, generation, device_));
       if (!entry.problem.empty()) {
         entry.problem += fmt::format("; generation {} is served instead", generation);
       }
@@ -168,7 +172,7 @@ std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep)
   const std::uint64_t number = draft.generation();
   const std::shared_ptr<UpdateQueue> queue = queue_of(name);
   std::shared_ptr<const Catalog> built =
-      with_stored_updates(Catalog::open(generations_, database_, name, number));
+      with_stored_updates(Catalog::open(generations_, database_, name, number, device_));
   Entry entry;  // then the one that was served
   {
     // Writers wait here; most of what was written during the build is read already.

@@ -22,10 +22,12 @@ namespace vitrine::engine {
 /// it copies a shared_ptr.
 class CatalogSet {
  public:
-  /// Both must outlive the set. Sweeps what a crash left behind and opens every catalog with its
-  /// updates. One whose current generation is damaged is served from the newest intact previous
-  /// one, with every update that one does not cover.
-  CatalogSet(storage::Database& database, storage::GenerationStore& generations);
+  /// database and generations must outlive the set. device: gets copies of the generations'
+  /// indices. Sweeps what a crash left behind and opens every catalog with its updates. One whose
+  /// current generation is damaged is served from the newest intact previous one, with every update
+  /// that one does not cover.
+  CatalogSet(storage::Database& database, storage::GenerationStore& generations,
+             index::DeviceOptions device);
   CatalogSet(const CatalogSet&) = delete;
   CatalogSet& operator=(const CatalogSet&) = delete;
 
@@ -102,6 +104,7 @@ class CatalogSet {
 
   storage::Database& database_;
   storage::GenerationStore& generations_;
+  const index::DeviceOptions device_;
 
   // Held while generations are begun or swept, so that a new folder is never taken for a leftover.
   // Locked before mutex_.

@@ -110,7 +110,7 @@ class Engine::Impl {
         cache_(static_cast<std::size_t>(options_.query_cache_mb) << 20),
         slots_(options_.compute_threads > 0 ? options_.compute_threads : available_cores()) {
     if (options_.data_dir.empty()) return;
-    storage_ = std::make_unique<Storage>(options_.data_dir);
+    storage_ = std::make_unique<Storage>(options_.data_dir, device_options(options_.index_device));
     for (const auto& [name, entry] : catalogs().entries()) {
       if (entry.catalog && entry.catalog->encoder_fingerprint() != encoder_->fingerprint()) {
         spdlog::warn(
@@ -459,11 +459,11 @@ class Engine::Impl {
 
   /// What lives in the data folder, in the order in which it is opened.
   struct Storage {
-    explicit Storage(const std::filesystem::path& data_dir)
+    Storage(const std::filesystem::path& data_dir, const index::DeviceOptions& device)
         : lock(locked(created(data_dir) / "LOCK")),
           database(data_dir / "meta"),
           generations(data_dir),
-          catalogs(database, generations),
+          catalogs(database, generations, device),
           jobs(database) {}
 
     static const std::filesystem::path& created(const std::filesystem::path& data_dir) {
@@ -497,6 +497,20 @@ class Engine::Impl {
   static const EngineOptions& validated(const EngineOptions& options) {
     options.validate();
     return options;
+  }
+
+  /// Looks for the device, and says in the log what was found.
+  static index::DeviceOptions device_options(index::DevicePreference preference) {
+    const index::FoundDevice found = index::find_search_device(preference);
+    if (found.device != nullptr) {
+      spdlog::info("flat and ivf indices are searched on {}", found.device->description());
+    } else if (preference == index::DevicePreference::kCuda) {
+      spdlog::warn("index.device is \"cuda\", but {}; indices are searched on the CPU",
+                   found.why_none);
+    } else if (found.built_in) {
+      spdlog::info("{}; indices are searched on the CPU", found.why_none);
+    }
+    return {found.device, [](const std::string& message) { spdlog::warn("{}", message); }};
   }
 
   static BatchingOptions batching_options(const EngineOptions& options, int encoder_threads) {
@@ -567,6 +581,7 @@ std::vector<CatalogSummary> Engine::catalogs() const {
       summary.delta_rows = catalog.delta().rows();
       summary.tombstones = catalog.delta().tombstones();
       summary.index_kind = catalog.index_kind();
+      summary.index_device = catalog.index_device();
       const auto vectors = 2 * static_cast<double>(catalog.base_rows());
       for (const Target target : {Target::kImage, Target::kCaption}) {
         const index::IndexMemory& memory = catalog.index(target).memory();

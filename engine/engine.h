@@ -26,6 +26,7 @@
 #include "engine/tuning.h"
 #include "engine/updates.h"
 #include "engine/zero_shot.h"
+#include "index/search_device.h"
 
 namespace vitrine::engine {
 
@@ -36,6 +37,9 @@ struct EngineOptions {
   encoder::EncoderOptions encoder;
   /// Bounds on every image that is decoded, a catalog's or a caller's.
   encoder::ImageLimits image_limits;
+  /// Where flat and ivf indices of catalogs are searched. Answers are the same everywhere. A device
+  /// holds the vectors of every generation that is open: two of a catalog while it is reindexed.
+  index::DevicePreference index_device = index::DevicePreference::kAuto;
   /// Generations that stay on disk, the current one included. Valid: [1, 100].
   int keep_generations = 2;
   /// Threads that read, decode and resize images while a catalog is indexed, beside the encoder's.
@@ -99,6 +103,9 @@ struct CatalogSummary {
   std::size_t delta_rows = 0;  ///< added or replaced since the generation was built
   std::size_t tombstones = 0;  ///< products of the generation that are deleted or replaced
   std::string index_kind;
+  /// Where its indices are searched: "cpu", a device's name ("cuda"), or "mixed" when the device
+  /// had room for one of the two only.
+  std::string index_device;
   /// Of an embedding in the generation, images' and captions' on average: bytes of the mapped index
   /// file, and of the heap besides.
   double mapped_bytes_per_vector = 0;

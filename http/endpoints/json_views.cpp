@@ -71,6 +71,7 @@ json catalog_json(const engine::CatalogSummary& catalog) {
           {"delta_rows", catalog.delta_rows},
           {"tombstones", catalog.tombstones},
           {"index", catalog.index_kind},
+          {"index_device", catalog.index_device},
           {"mapped_bytes_per_vector", std::round(catalog.mapped_bytes_per_vector)},
           {"heap_bytes_per_vector", std::round(catalog.heap_bytes_per_vector)},
           {"content_hash", catalog.content_hash},
