@@ -1,6 +1,8 @@
 #include "index/faiss_file.h"
 
 #include <faiss/Index.h>
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexHNSW.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
 #include <fmt/format.h>
@@ -30,6 +32,7 @@ constexpr std::size_t kTrailerBytes = kMagic.size() + 3 * kSizeBytes + kDigestBy
 constexpr std::string_view kFlatName = "IxFI";
 constexpr std::string_view kGraphName = "IHNf";
 constexpr std::string_view kRefiningName = "IxRF";
+constexpr std::string_view kTransformingName = "IxPT";
 constexpr std::size_t kDimensionAt = 4;
 constexpr std::size_t kRowsAt = 8;
 constexpr std::size_t kMetricAt = 33;
@@ -207,6 +210,28 @@ void set_rows(std::string& header, std::size_t at, std::uint64_t rows, std::uint
   std::memcpy(header.data() + at + kElementsAt, &elements, sizeof(elements));
 }
 
+/// A graph's storage for FAISS to read, which has no vectors and says that it has. FAISS compares
+/// the number with the graph's, and that of a flat storage with its bytes; an index that turns
+/// vectors before another takes them is not compared with that one. empty_storage: a flat header of
+/// no rows.
+std::string counted_storage(const std::string& empty_storage, std::uint64_t rows) {
+  std::string storage(kTransformingName);
+  storage += std::string_view(empty_storage).substr(storage.size(), kElementsAt - storage.size());
+  std::memcpy(storage.data() + kRowsAt, &rows, sizeof(rows));
+  storage.append(sizeof(std::int32_t), '\0');  // transforms before the other
+  return storage + empty_storage;
+}
+
+/// Gives a graph that was read with a counted_storage() the flat one that it is written with.
+void give_flat_storage(faiss::Index* index) {
+  auto* graph = dynamic_cast<faiss::IndexHNSW*>(index);
+  if (graph == nullptr || graph->storage == nullptr) return;
+  auto flat = std::make_unique<faiss::IndexFlatIP>(static_cast<std::int64_t>(graph->d));
+  if (graph->own_fields) delete graph->storage;
+  graph->storage = flat.release();
+  graph->own_fields = true;
+}
+
 }  // namespace
 
 void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
@@ -281,6 +306,9 @@ IndexFile read_index_file(const std::filesystem::path& path) {
       throw corruption(path.string() + " has vectors that do not fit their number");
     }
     set_rows(empty_storage, 0, 0, 0);
+    if (head.starts_with(kGraphName)) {
+      empty_storage = counted_storage(empty_storage, static_cast<std::uint64_t>(rows));
+    }
     result.rows = static_cast<std::size_t>(rows);
     result.dimension = static_cast<std::size_t>(dimension);
     result.vectors = reinterpret_cast<const float*>(head.data() + header + kFlatHeaderBytes);
@@ -292,6 +320,7 @@ IndexFile read_index_file(const std::filesystem::path& path) {
   BytesReader reader(head, empty_storage);
   try {
     result.index.reset(faiss::read_index(&reader));
+    give_flat_storage(result.index.get());
   } catch (const std::exception& error) {
     throw corruption(
         fmt::format("{} is not an index FAISS can read: {}", path.string(), error.what()));
