@@ -106,6 +106,8 @@ TEST_F(ConfigFile, BadValuesNameTheKeyAndTheValidRange) {
   EXPECT_THAT(refusal("[server]\nport = 99999999999\n"), HasSubstr("server.port is 99999999999"));
   EXPECT_THAT(refusal("[index]\nkind = \"tree\"\n"),
               AllOf(HasSubstr("index.kind is \"tree\""), HasSubstr("flat, ivf, ivf_pq, hnsw")));
+  EXPECT_THAT(refusal("[index]\ndevice = \"gpu\"\n"),
+              AllOf(HasSubstr("index.device is \"gpu\""), HasSubstr("auto, cpu, cuda")));
   EXPECT_THAT(refusal("[server]\naccess_log = 1\n"),
               HasSubstr("server.access_log must be true or false"));
   EXPECT_THAT(refusal("[server]\nmax_body_mb = 512\n"), HasSubstr("server.max_buffered_mb is 256"));
