@@ -68,13 +68,14 @@ SearchResult CheckedIndex::search(MatrixView queries, int k, const SearchOptions
   check_unit_rows(queries, "query");
   SearchOptions effective = options;
   try {
+    std::size_t rows = size();
     if (options.allowed != nullptr) {
-      const std::size_t allowed = options.allowed->count();
-      if (allowed == 0) return make_result(queries.rows, hits);
-      if (allowed == size()) effective.allowed = nullptr;
+      rows = options.allowed->count();
+      if (rows == 0) return make_result(queries.rows, hits);
+      if (rows == size()) effective.allowed = nullptr;
     }
     return options.exact ? search_exact(queries, hits, effective.allowed)
-                         : search_approximate(queries, hits, effective);
+                         : search_approximate(queries, hits, effective, rows);
   } catch (const std::bad_alloc&) {
     throw resource_exhausted(
         fmt::format("out of memory for {} hits of each of {} queries; search "

@@ -38,8 +38,9 @@ class CheckedIndex : public VectorIndex {
                                     const RowSet* allowed) const = 0;
   /// Must return min(k, size()) hits for each query, or as many as there are allowed rows.
   /// options.allowed: null, or of size(), with some rows but not all.
+  /// rows: those that may be hits, of options.allowed or all; at least 1.
   virtual SearchResult search_approximate(MatrixView queries, std::size_t k,
-                                          const SearchOptions& options) const = 0;
+                                          const SearchOptions& options, std::size_t rows) const = 0;
   virtual std::size_t place_of(std::size_t row) const { return row; }
   /// Null: this kind is searched on the CPU alone. Throws as SearchDevice.
   virtual std::unique_ptr<DeviceVectors> copied_to(SearchDevice& /*device*/) const {

@@ -18,6 +18,8 @@ constexpr std::size_t kMostTilePlaces = 64;
 constexpr std::size_t kTileBytes = std::size_t{16} * 1024;
 constexpr std::size_t kMostQueriesAGroup = 32;
 constexpr std::size_t kPartsAThread = 32;
+/// Picking a vector takes about as long as comparing so many that lie one behind another.
+constexpr std::size_t kPicking = 4;
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
 std::size_t tile_places(std::size_t width) {
@@ -134,8 +136,8 @@ void for_each_tile(const SearchTables& tables, std::span<const PlaceRange> range
     if (filter.by_place || tables.rows == nullptr) {
       filter.allowed->for_each_word(
           range.first, end, [&](std::size_t first, std::size_t count, std::uint64_t members) {
-            // Where most places are let through, comparing all is cheaper than picking those.
-            if (static_cast<std::size_t>(std::popcount(members)) * 2 < count) {
+            // Where many places are let through, comparing all is cheaper than picking those.
+            if (static_cast<std::size_t>(std::popcount(members)) * kPicking < count) {
               for (; members != 0; members &= members - 1) {
                 add(first + static_cast<std::size_t>(std::countr_zero(members)));
               }
@@ -282,7 +284,8 @@ void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result) {
 std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
                                 std::span<const PlaceRange> ranges, const Filter& filter,
                                 std::size_t k) {
-  return search_exactly(tables, query, tables.codes->encode_query(query), ranges, filter, k, kLeast);
+  return search_exactly(tables, query, tables.codes->encode_query(query), ranges, filter, k,
+                        kLeast);
 }
 
 std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,

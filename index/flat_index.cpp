@@ -37,8 +37,8 @@ class FlatIndex : public CheckedIndex {
     return device_copy()->search(tables(), nullptr, queries, k, allowed, nullptr, on_cpu);
   }
 
-  SearchResult search_approximate(MatrixView queries, std::size_t k,
-                                  const SearchOptions& options) const override {
+  SearchResult search_approximate(MatrixView queries, std::size_t k, const SearchOptions& options,
+                                  std::size_t /*rows*/) const override {
     return search_exact(queries, k, options.allowed);
   }
 

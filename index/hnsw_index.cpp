@@ -84,12 +84,11 @@ class HnswIndex : public CheckedIndex {
     return search_exactly(tables(), queries, {&all, 1}, {allowed}, k);
   }
 
-  SearchResult search_approximate(MatrixView queries, std::size_t k,
-                                  const SearchOptions& options) const override {
+  SearchResult search_approximate(MatrixView queries, std::size_t k, const SearchOptions& options,
+                                  std::size_t rows) const override {
     const std::size_t beam = std::max(k, static_cast<std::size_t>(options.ef_search));
     const auto links = static_cast<std::size_t>(index_->hnsw.nb_neighbors(0));
     const RowSet* allowed = options.allowed;
-    const std::size_t rows = allowed == nullptr ? size() : allowed->count();
     // The walk meets rows / size() allowed nodes in each node it goes through, and compares each of
     // those with about half its links: the others were compared before.
     const double nodes =

@@ -74,11 +74,10 @@ class IvfIndex : public CheckedIndex {
     return search_exactly(tables(), queries, {&all, 1}, {&places, true}, k);
   }
 
-  SearchResult search_approximate(MatrixView queries, std::size_t k,
-                                  const SearchOptions& options) const override {
+  SearchResult search_approximate(MatrixView queries, std::size_t k, const SearchOptions& options,
+                                  std::size_t rows) const override {
     const auto nprobe = static_cast<std::size_t>(options.nprobe);
     const RowSet* allowed = options.allowed;
-    const std::size_t rows = allowed == nullptr ? size() : allowed->count();
     const std::size_t factor = allowed == nullptr ? 1 : kFilteredEffort;
     const std::size_t compared = size() / lists_.size() * nprobe * factor;
     if (nprobe >= lists_.size() || (allowed != nullptr && lists_.size() + 2 * compared >= rows)) {

@@ -124,12 +124,11 @@ class IvfPqIndex : public CheckedIndex {
     return scan_floats(queries, {vectors_.at(0), size(), dimension()}, allowed, k);
   }
 
-  SearchResult search_approximate(MatrixView queries, std::size_t k,
-                                  const SearchOptions& options) const override {
+  SearchResult search_approximate(MatrixView queries, std::size_t k, const SearchOptions& options,
+                                  std::size_t rows) const override {
     const std::size_t all_lists = lists_.lists().size();
     const auto nprobe = static_cast<std::size_t>(options.nprobe);
     const RowSet* allowed = options.allowed;
-    const std::size_t rows = allowed == nullptr ? size() : allowed->count();
     const std::size_t rescored =
         std::max(k * static_cast<std::size_t>(options.rescore), kRescoredAtLeast);
     // The rows to compare with are as many as without a filter, from as many lists as hold them.
