@@ -18,15 +18,17 @@ int policy_of_this_thread() { return sched_getscheduler(gettid()); }
 int niceness_of_this_thread() { return getpriority(PRIO_PROCESS, static_cast<id_t>(gettid())); }
 
 TEST(FewerComputeThreads, AreFewerOnlyWhileItLives) {
-  set_compute_threads_of_this_thread(4);
-  {
-    const FewerComputeThreads two(2);
-    EXPECT_EQ(omp_get_max_threads(), 2);
-    const FewerComputeThreads more(3);
-    EXPECT_EQ(omp_get_max_threads(), 2);
-  }
-  EXPECT_EQ(omp_get_max_threads(), 4);
-  set_compute_threads_of_this_thread(0);
+  std::thread([] {  // whose compute threads are no other thread's
+    set_compute_threads_of_this_thread(4);
+    {
+      const FewerComputeThreads two(2);
+      EXPECT_EQ(omp_get_max_threads(), 2);
+      const FewerComputeThreads more(3);
+      EXPECT_EQ(omp_get_max_threads(), 2);
+    }
+    EXPECT_EQ(omp_get_max_threads(), 4);
+  })
+      .join();
 }
 
 TEST(RunInBackground, GivesTheWorkAndItsThreadsTheirPriority) {

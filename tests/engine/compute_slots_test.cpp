@@ -10,27 +10,33 @@
 namespace vitrine::engine {
 namespace {
 
+/// Runs a body on a thread of four compute threads, which belong to a thread.
+template <class Body>
+void with_four_threads(const Body& body) {
+  std::thread([&] {
+    set_compute_threads_of_this_thread(4);
+    body();
+  }).join();
+}
+
 TEST(ComputeSlots, GiveWhoComputesAloneAllThreads) {
-  set_compute_threads_of_this_thread(4);
   ComputeSlots slots(4);
-  {
-    const ComputeSlots::Slot alone(slots);
+  with_four_threads([&] {
+    {
+      const ComputeSlots::Slot alone(slots);
+      EXPECT_EQ(omp_get_max_threads(), 4);
+    }
     EXPECT_EQ(omp_get_max_threads(), 4);
-  }
-  EXPECT_EQ(omp_get_max_threads(), 4);
-  set_compute_threads_of_this_thread(0);
+  });
 }
 
 TEST(ComputeSlots, GiveWhoSharesTheCoresAShareOfThreads) {
-  set_compute_threads_of_this_thread(4);
   ComputeSlots slots(4);
   const ComputeSlots::Slot first(slots);
-  std::thread([&] {
-    set_compute_threads_of_this_thread(4);
+  with_four_threads([&] {
     const ComputeSlots::Slot second(slots);
     EXPECT_EQ(omp_get_max_threads(), 2);
-  }).join();
-  set_compute_threads_of_this_thread(0);
+  });
 }
 
 TEST(ComputeSlots, AreNeverMoreThanTheirNumber) {
