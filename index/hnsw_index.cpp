@@ -30,6 +30,9 @@ using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
 /// has cost little beside the comparison of all of them: a step to a node, which may lie anywhere,
 /// takes about as long as comparing eight rows one after another.
 constexpr std::size_t kFilteredShare = 64;
+/// The same where four fifths of all rows or more are allowed, as beside the tombstones of updates:
+/// a walk then goes hardly farther than without a filter, and giving up is rare.
+constexpr std::size_t kLooselyFilteredShare = 16;
 
 /// Rough scores err by about 16 / sqrt(12) steps of a code, in either direction; of twice that
 /// neither a beam nor a walk misses much.
@@ -94,10 +97,10 @@ class HnswIndex : public CheckedIndex {
     const double nodes =
         static_cast<double>(beam) * static_cast<double>(size()) / static_cast<double>(rows);
     const double walked = nodes * static_cast<double>(links) / 2;
+    const std::size_t share = 5 * rows >= 4 * size() ? kLooselyFilteredShare : kFilteredShare;
     // A query that is alone is compared with all allowed rows on all threads.
     const std::size_t threads = threads_for(rows * dimension() / 4);
-    const std::size_t most =
-        rows / kFilteredShare / std::max<std::size_t>(1, threads / queries.rows);
+    const std::size_t most = rows / share / std::max<std::size_t>(1, threads / queries.rows);
     if (beam >= rows || (allowed != nullptr && walked >= static_cast<double>(most))) {
       return search_exact(queries, k, allowed);
     }
