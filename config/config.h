@@ -85,7 +85,8 @@ struct IndexConfig {
 struct SearchConfig {
   /// Hits an answer holds. Valid: [1, 1000].
   int limit = 10;
-  /// ivf, ivf_pq: clusters visited. More: better recall, slower. 0: as the catalogue was tuned, else
+  /// ivf, ivf_pq: clusters visited. More: better recall, slower. 0: as the catalogue was tuned,
+  /// else
   /// 16. Valid: [0, 1000000].
   int nprobe = 0;
   /// hnsw: beam width. More: better recall, slower. 0: as the catalogue was tuned, else 64. Valid:
