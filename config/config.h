@@ -86,8 +86,7 @@ struct SearchConfig {
   /// Hits an answer holds. Valid: [1, 1000].
   int limit = 10;
   /// ivf, ivf_pq: clusters visited. More: better recall, slower. 0: as the catalogue was tuned,
-  /// else
-  /// 16. Valid: [0, 1000000].
+  /// else 16. Valid: [0, 1000000].
   int nprobe = 0;
   /// hnsw: beam width. More: better recall, slower. 0: as the catalogue was tuned, else 64. Valid:
   /// [0, 10000].

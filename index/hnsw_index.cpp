@@ -286,11 +286,11 @@ class HnswIndex : public CheckedIndex {
     __builtin_prefetch(links + 16);
   }
 
-  /// Of a node on any level; at least 1.
+  /// Of a node on any level that there is: beyond it a file may say anything. At least 1.
   static std::size_t most_links_of(const faiss::HNSW& graph) {
     int most = 1;
-    for (std::size_t level = 0; level + 1 < graph.cum_nneighbor_per_level.size(); ++level) {
-      most = std::max(most, graph.nb_neighbors(static_cast<int>(level)));
+    for (int level = 0; level <= graph.max_level; ++level) {
+      most = std::max(most, graph.nb_neighbors(level));
     }
     return static_cast<std::size_t>(most);
   }
