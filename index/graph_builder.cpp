@@ -23,6 +23,7 @@ namespace {
 using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
 
 /// Nodes a thread links between two reports.
+constexpr std::size_t kNodesLinkedAlone = 4096;
 constexpr std::size_t kNodesATask = 256;
 
 /// Held for the time of copying or changing one node's links.
@@ -148,13 +149,19 @@ class Builder {
     const std::size_t tasks = (nodes - 1 + kNodesATask - 1) / kNodesATask;
     std::atomic<std::size_t> linked{1};
     const auto work = static_cast<std::size_t>(graph_.efConstruction) * 64 * 64 * nodes;
-    parallel_for(tasks, threads_for(work), [&](std::size_t task) {
+    const auto link_task = [&](std::size_t task) {
       Walker walker(*this);
       const std::size_t first = 1 + task * kNodesATask;
       const std::size_t last = std::min(nodes, first + kNodesATask);
       for (std::size_t i = first; i < last; ++i) walker.link(order[i]);
       if (on_progress) on_progress(linked += last - first);
-    });
+    };
+    // Nodes linked at the same time do not see each other, which a small graph does not make up
+    // for.
+    const std::size_t alone = std::min(tasks, (kNodesLinkedAlone + kNodesATask - 1) / kNodesATask);
+    for (std::size_t task = 0; task < alone; ++task) link_task(task);
+    parallel_for(tasks - alone, threads_for(work),
+                 [&](std::size_t task) { link_task(alone + task); });
   }
 
  private:
