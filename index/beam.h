@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -11,52 +12,63 @@
 
 namespace vitrine::index {
 
-/// What a walk through a graph keeps: the best nodes it has met, up to a width, and which of them
-/// it has yet to go on from. A sorted array: a beam is narrow, and few nodes get into it.
+/// What a walk through a graph keeps: the best nodes it has met, and which of them it has yet to go
+/// on from. It may keep more than it goes on from: scores that err a little then lose no hit.
+/// A sorted array: a beam is narrow, and few nodes get into it.
 class Beam {
  public:
-  /// width: at least 1.
-  explicit Beam(std::size_t width) : width_(width) { nodes_.reserve(width + 1); }
+  /// width: at least 1. Goes on from as many as it keeps.
+  explicit Beam(std::size_t width) { set_widths(width, width); }
 
   void clear() {
-    nodes_.clear();
+    size_ = 0;
     next_ = 0;
   }
 
-  /// Empties it as well.
-  void set_width(std::size_t width) {
+  /// Empties it as well. walked: nodes to go on from, the best; at least 1. kept: no fewer.
+  void set_widths(std::size_t walked, std::size_t kept) {
     clear();
-    width_ = width;
-    nodes_.reserve(width + 1);
+    walked_ = walked;
+    kept_ = kept;
+    if (keys_.size() <= kept) keys_.resize(kept + 1);
   }
 
-  std::size_t size() const { return nodes_.size(); }
+  std::size_t size() const { return size_; }
   /// The i-th best.
-  Hit operator[](std::size_t i) const { return {nodes_[i].score, nodes_[i].node}; }
+  Hit operator[](std::size_t i) const { return {score_of(keys_[i]), node_of(keys_[i])}; }
 
   /// What a node must score at least to get in.
   float worst() const {
-    return nodes_.size() < width_ ? -std::numeric_limits<float>::infinity() : nodes_.back().score;
+    return size_ < kept_ ? -std::numeric_limits<float>::infinity() : score_of(keys_[kept_ - 1]);
   }
 
-  /// Says whether the node, which was not offered before, got in.
+  /// Says whether the node, which was not offered before, got in. hit: its row fits 31 bits, its
+  /// score is a number.
   bool offer(const Hit& hit) {
-    const bool full = nodes_.size() == width_;
-    if (full && !better(hit, (*this)[width_ - 1])) return false;
-    if (full) nodes_.pop_back();
-    std::size_t at = nodes_.size();
-    nodes_.push_back({hit.score, static_cast<std::int32_t>(hit.row), true});
-    for (; at > 0 && better(hit, (*this)[at - 1]); --at) nodes_[at] = nodes_[at - 1];
-    nodes_[at] = {hit.score, static_cast<std::int32_t>(hit.row), true};
+    const std::uint64_t key = key_of(hit);
+    std::uint64_t* keys = keys_.data();
+    if (size_ == kept_) {
+      if (key < keys[kept_ - 1]) return false;
+      --size_;
+    }
+    // By halves, without a branch: where a node gets in cannot be foretold.
+    std::size_t at = 0;
+    for (std::size_t step = std::bit_floor(size_); step > 0; step /= 2) {
+      const std::size_t next = at + step;
+      at = next <= size_ && keys[next - 1] > key ? next : at;
+    }
+    std::copy_backward(keys + at, keys + size_, keys + size_ + 1);
+    keys[at] = key;
+    ++size_;
     next_ = std::min(next_, at);
     return true;
   }
 
   /// The best node to go on from that was not returned before.
   std::optional<Hit> next() {
-    for (; next_ < nodes_.size(); ++next_) {
-      if (!nodes_[next_].open) continue;
-      nodes_[next_].open = false;
+    for (const std::size_t end = std::min(walked_, size_); next_ < end; ++next_) {
+      if ((keys_[next_] & kOpen) == 0) continue;
+      keys_[next_] &= ~kOpen;
       return (*this)[next_++];
     }
     return std::nullopt;
@@ -64,22 +76,39 @@ class Beam {
 
   /// What next() would return.
   std::optional<Hit> peek() const {
-    for (std::size_t i = next_; i < nodes_.size(); ++i) {
-      if (nodes_[i].open) return (*this)[i];
+    for (std::size_t i = next_; i < std::min(walked_, size_); ++i) {
+      if ((keys_[i] & kOpen) != 0) return (*this)[i];
     }
     return std::nullopt;
   }
 
  private:
-  struct Entry {
-    float score;
-    std::int32_t node;
-    bool open;  // to be gone on from
-  };
+  // A node in one number, which is the larger the better the node is: its score, in the order of
+  // unsigned numbers, how far the node is from the largest one, and whether it is to be gone on
+  // from.
+  static constexpr std::uint64_t kOpen = 1;
+  static constexpr std::uint32_t kSign = 0x80000000;
+  static constexpr std::uint32_t kLargestNode = 0x7fffffff;
 
-  std::size_t width_;
-  std::vector<Entry> nodes_;  // best first
-  std::size_t next_ = 0;      // no node before it is open
+  static std::uint64_t key_of(const Hit& hit) {
+    const auto bits = std::bit_cast<std::uint32_t>(hit.score + 0.0F);  // -0 is 0
+    const std::uint32_t ordered = (bits & kSign) != 0 ? ~bits : bits | kSign;
+    const std::uint32_t distance = kLargestNode - static_cast<std::uint32_t>(hit.row);
+    return std::uint64_t{ordered} << 32 | std::uint64_t{distance} << 1 | kOpen;
+  }
+  static float score_of(std::uint64_t key) {
+    const auto ordered = static_cast<std::uint32_t>(key >> 32);
+    return std::bit_cast<float>((ordered & kSign) != 0 ? ordered & ~kSign : ~ordered);
+  }
+  static std::int64_t node_of(std::uint64_t key) {
+    return kLargestNode - static_cast<std::uint32_t>(key) / 2;
+  }
+
+  std::size_t walked_ = 1;
+  std::size_t kept_ = 1;
+  std::size_t size_ = 0;
+  std::size_t next_ = 0;             // no node before it is open
+  std::vector<std::uint64_t> keys_;  // [size_] of them count, best first
 };
 
 }  // namespace vitrine::index

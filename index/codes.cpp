@@ -234,41 +234,53 @@ void CodeTable::unpack(std::size_t place, std::int8_t* out) const {
 }
 
 QueryCode CodeTable::encode_query(const float* query) const {
-  const InnerProductKernel& kernel = inner_product_kernel();
   QueryCode code;
+  encode_query(query, code);
+  return code;
+}
+
+void CodeTable::encode_query(const float* query, QueryCode& code) const {
+  code.rotated.assign(query, query + dimension_);
   code.high.assign(2 * width_, 0);
   code.low.assign(2 * width_, 0);
-
-  std::vector<float> rotated(query, query + dimension_);
-  rotation_.apply(rotated.data());
-  const float largest = largest_magnitude(rotated.data(), dimension_);
-  code.step = largest / kLargestStep;
+  const float* rotated = code.rotated.data();
+  rotation_.apply(code.rotated.data());
+  const float largest = largest_magnitude(rotated, dimension_);
+  const float step = largest / kLargestStep;
   const float inverse = largest > 0 ? kLargestStep / largest : 0.0F;
-  std::vector<float> lost(dimension_);
-  std::vector<float> roughly_lost(dimension_);
+  std::int8_t* highs = code.high.data();
+  std::int8_t* lows = code.low.data();
+  std::int32_t high_sum = 0;
+  std::int32_t low_sum = 0;
+  float squares = 0;  // of what is rotated, and of what the steps leave of it
+  float lost_squares = 0;
+  float rough_lost_squares = 0;
+#pragma omp simd reduction(+ : high_sum, low_sum, squares, lost_squares, rough_lost_squares)
   for (std::size_t i = 0; i < dimension_; ++i) {
-    const auto steps = static_cast<int>((rotated[i] * inverse + kRounder) - kRounder);
-    const int high = (steps + 128) >> 8;  // of at most 127 * 256 + 1
-    const int low = steps - 256 * high;
-    code.high[i] = static_cast<std::int8_t>(high);
-    code.low[i] = static_cast<std::int8_t>(low);
-    code.high_sum += high;
-    code.low_sum += low;
-    lost[i] = rotated[i] - code.step * static_cast<float>(steps);
-    roughly_lost[i] = rotated[i] - code.step * static_cast<float>(256 * high);
+    const float value = rotated[i];
+    const auto steps = static_cast<std::int32_t>((value * inverse + kRounder) - kRounder);
+    const std::int32_t high = (steps + 128) >> 8;  // of at most 127 * 256 + 1
+    const std::int32_t low = steps - 256 * high;
+    highs[i] = static_cast<std::int8_t>(high);
+    lows[i] = static_cast<std::int8_t>(low);
+    high_sum += high;
+    low_sum += low;
+    const float lost = value - step * static_cast<float>(steps);
+    const float roughly_lost = value - step * static_cast<float>(256 * high);
+    squares += value * value;
+    lost_squares += lost * lost;
+    rough_lost_squares += roughly_lost * roughly_lost;
   }
-  const auto bound_of = [&](const std::vector<float>& vector) {
-    return length_at_most(kernel.pair(vector.data(), vector.data(), dimension_), dimension_,
-                          largest);
-  };
-  const double length = bound_of(rotated) * 1.000001;
-  code.lost_length = bound_of(lost);
-  code.rough_lost_length = bound_of(roughly_lost);
+  code.step = step;
+  code.high_sum = high_sum;
+  code.low_sum = low_sum;
+  const double length = length_at_most(squares, dimension_, largest) * 1.000001;
+  code.lost_length = length_at_most(lost_squares, dimension_, largest);
+  code.rough_lost_length = length_at_most(rough_lost_squares, dimension_, largest);
   // |x' - mean| <= |x - mean| + |x - x'|
   code.length = rounded_up(length + code.lost_length);
   code.rough_length = rounded_up(length + code.rough_lost_length);
   adopt_query(query, code);
-  return code;
 }
 
 void CodeTable::adopt_query(const float* query, QueryCode& code) const {

@@ -29,16 +29,16 @@ struct QueryCode {
   float rough_slack = 0;
   float lost_length = 0;  ///< of what the steps leave of the query, at most
   float rough_lost_length = 0;
+  std::vector<float> rotated;  ///< [dimension]: what it was made of
 
   /// What the upper bytes of the query and the upper halves of a code say. upper_high: their
   /// product.
   float rough_score(float scale, std::int32_t upper_high) const {
     return base + scale * step * 2048.0F * static_cast<float>(2 * upper_high - 15 * high_sum);
   }
-  /// What the upper bytes of the query and whole codes say.
-  float finer_score(float scale, std::int32_t upper_high, std::int32_t lower_high) const {
-    return base + scale * step * 256.0F *
-                      static_cast<float>(16 * upper_high + lower_high - 128 * high_sum);
+  /// What the upper bytes of the query and whole codes say. whole_high: their product.
+  float finer_score(float scale, std::int32_t whole_high) const {
+    return base + scale * step * 256.0F * static_cast<float>(whole_high - 128 * high_sum);
   }
   /// What all bits say. upper_high, lower_high, ...: products of a half of the code and a byte of
   /// the query.
@@ -104,6 +104,8 @@ class CodeTable {
 
   /// query: [dimension], of unit length within 1e-3.
   QueryCode encode_query(const float* query) const;
+  /// The same without allocating where code held a query before.
+  void encode_query(const float* query, QueryCode& code) const;
   /// Makes the code that another table of this dimension made of the query one for this table, at
   /// the cost of one comparison.
   void adopt_query(const float* query, QueryCode& code) const;

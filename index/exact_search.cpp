@@ -20,6 +20,8 @@ constexpr std::size_t kMostQueriesAGroup = 32;
 constexpr std::size_t kPartsAThread = 32;
 /// Picking a vector takes about as long as comparing so many that lie one behind another.
 constexpr std::size_t kPicking = 4;
+/// Elements of vectors.
+constexpr std::size_t kWorthSparing = 6144;
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
 std::size_t tile_places(std::size_t width) {
@@ -302,6 +304,24 @@ std::vector<Hit> best_of_places(const SearchTables& tables, const float* query,
                                 const QueryCode& code, std::span<const std::int32_t> places,
                                 std::size_t k) {
   const CodeTable& codes = *tables.codes;
+  const std::size_t dimension = tables.vectors->dimension();
+  // Whole codes can spare the comparison of all but k, which takes less time where these are few.
+  if (places.size() <= k || (places.size() - k) * dimension <= kWorthSparing) {
+    for (const std::int32_t place : places) {
+      const float* vector = tables.vectors->at(static_cast<std::size_t>(place));
+      for (std::size_t i = 0; i < dimension; i += 16) __builtin_prefetch(vector + i);
+    }
+    const InnerProductKernel& kernel = inner_product_kernel();
+    std::vector<Hit> hits;
+    hits.reserve(places.size());
+    for (const std::int32_t place : places) {
+      const auto at = static_cast<std::size_t>(place);
+      hits.push_back({kernel.pair(query, tables.vectors->at(at), dimension), tables.row_at(at)});
+    }
+    std::sort(hits.begin(), hits.end(), Better());
+    if (hits.size() > k) hits.resize(k);
+    return hits;
+  }
   Candidates candidates(k);
   std::int32_t upper_high[kMostTilePlaces];
   for (const std::int32_t place : places) codes.prefetch_lower(static_cast<std::size_t>(place));

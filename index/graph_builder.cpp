@@ -23,7 +23,6 @@ namespace {
 using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
 
 /// Nodes a thread links between two reports.
-constexpr std::size_t kNodesLinkedAlone = 4096;
 constexpr std::size_t kNodesATask = 256;
 
 /// Held for the time of copying or changing one node's links.
@@ -81,7 +80,9 @@ class CodePairs {
 
     /// scores[i]: of nodes[i] with the node that was set, by the upper halves of their codes.
     void compare_roughly(const Node* nodes, std::size_t count, float* scores) {
-      multiply(pairs_.codes_.upper(), nodes, count, products_);
+      products_.resize(count);
+      code_dot_kernel().gathered(code_.data(), pairs_.codes_.upper(), nodes, count,
+                                 pairs_.codes_.width(), products_.data());
       for (std::size_t i = 0; i < count; ++i) {
         scores[i] = score(nodes[i], 8 * (2 * products_[i] - 15 * sum_));
       }
@@ -89,21 +90,15 @@ class CodePairs {
 
     /// The same by whole codes.
     void compare(const Node* nodes, std::size_t count, float* scores) {
-      multiply(pairs_.codes_.upper(), nodes, count, products_);
-      multiply(pairs_.codes_.lower(), nodes, count, lower_products_);
+      products_.resize(count);
+      code_dot_kernel().gathered_whole(code_.data(), pairs_.codes_.upper(), pairs_.codes_.lower(),
+                                       nodes, count, pairs_.codes_.width(), products_.data());
       for (std::size_t i = 0; i < count; ++i) {
-        scores[i] = score(nodes[i], 16 * products_[i] + lower_products_[i] - 128 * sum_);
+        scores[i] = score(nodes[i], products_[i] - 128 * sum_);
       }
     }
 
    private:
-    void multiply(const std::uint8_t* halves, const Node* nodes, std::size_t count,
-                  std::vector<std::int32_t>& products) {
-      products.resize(count);
-      code_dot_kernel().gathered(code_.data(), halves, nodes, count, pairs_.codes_.width(),
-                                 products.data());
-    }
-
     float score(Node node, std::int32_t product) const {
       const auto place = static_cast<std::size_t>(node);
       return with_mean_ + pairs_.with_mean_[place] +
@@ -116,7 +111,6 @@ class CodePairs {
     std::int32_t sum_ = 0;  // of code_
     float with_mean_ = 0;
     std::vector<std::int32_t> products_;
-    std::vector<std::int32_t> lower_products_;
   };
 
   void prefetch(Node node) const { codes_.prefetch_upper(static_cast<std::size_t>(node)); }
@@ -146,6 +140,7 @@ class Builder {
     graph_.entry_point = order.front();
     graph_.max_level = graph_.levels[static_cast<std::size_t>(order.front())] - 1;
 
+    if (nodes == 1) return;
     const std::size_t tasks = (nodes - 1 + kNodesATask - 1) / kNodesATask;
     std::atomic<std::size_t> linked{1};
     const auto work = static_cast<std::size_t>(graph_.efConstruction) * 64 * 64 * nodes;
@@ -156,12 +151,9 @@ class Builder {
       for (std::size_t i = first; i < last; ++i) walker.link(order[i]);
       if (on_progress) on_progress(linked += last - first);
     };
-    // Nodes linked at the same time do not see each other, which a small graph does not make up
-    // for.
-    const std::size_t alone = std::min(tasks, (kNodesLinkedAlone + kNodesATask - 1) / kNodesATask);
-    for (std::size_t task = 0; task < alone; ++task) link_task(task);
-    parallel_for(tasks - alone, threads_for(work),
-                 [&](std::size_t task) { link_task(alone + task); });
+    link_task(0);  // with nobody else: there is hardly anything to be found yet
+    parallel_for(tasks - 1, threads_for(work), [&](std::size_t task) { link_task(task + 1); });
+    connect();
   }
 
  private:
@@ -197,7 +189,32 @@ class Builder {
       }
     }
 
+    /// Links a node that no link leads to on the lowest level from the nearest one that is reached
+    /// and has room for it. False when there is none near it.
+    bool link_from_reached(Node node, const std::vector<bool>& reached) {
+      for (const Hit& each : nearest_on_lowest_level(node)) {
+        const auto owner = static_cast<Node>(each.row);
+        if (!reached[static_cast<std::size_t>(owner)]) continue;
+        std::size_t begin = 0;
+        std::size_t end = 0;
+        graph_.neighbor_range(owner, 0, &begin, &end);
+        if (graph_.neighbors[end - 1] >= 0) continue;
+        while (graph_.neighbors[begin] >= 0) ++begin;
+        graph_.neighbors[begin] = node;
+        return true;
+      }
+      return false;
+    }
+
    private:
+    std::vector<Hit> nearest_on_lowest_level(Node node) {
+      query_.set(node);
+      Hit nearest{0, graph_.entry_point};
+      compare_one(graph_.entry_point, nearest.score);
+      for (int level = graph_.max_level; level > 0; --level) descend(level, nearest);
+      return search_level(0, nearest, node);
+    }
+
     void compare_one(Node node, float& score) { query_.compare_roughly(&node, 1, &score); }
 
     /// Copies the node's links at a level, up to the first that is not set.
@@ -333,6 +350,38 @@ class Builder {
     std::vector<Hit> crowd_;
     std::vector<float> scores_;
   };
+
+  /// Makes every node of the lowest level one that links lead to from the entry point. Nodes that
+  /// are linked at the same time do not see each other, and a node that chooses its links anew may
+  /// drop the last one that led to another.
+  void connect() {
+    std::vector<bool> reached(graph_.levels.size(), false);
+    std::vector<Node> to_go_on_from;
+    const auto reach = [&](Node node) {
+      if (reached[static_cast<std::size_t>(node)]) return;
+      reached[static_cast<std::size_t>(node)] = true;
+      to_go_on_from.push_back(node);
+    };
+    const auto reach_all_from = [&](Node start) {
+      reach(start);
+      while (!to_go_on_from.empty()) {
+        const Node node = to_go_on_from.back();
+        to_go_on_from.pop_back();
+        std::size_t begin = 0;
+        std::size_t end = 0;
+        graph_.neighbor_range(node, 0, &begin, &end);
+        for (; begin < end && graph_.neighbors[begin] >= 0; ++begin) reach(graph_.neighbors[begin]);
+      }
+    };
+    reach_all_from(graph_.entry_point);
+    std::optional<Walker> walker;
+    for (std::size_t i = 0; i < reached.size(); ++i) {
+      if (reached[i]) continue;
+      if (!walker) walker.emplace(*this);
+      const auto node = static_cast<Node>(i);
+      if (walker->link_from_reached(node, reached)) reach_all_from(node);
+    }
+  }
 
   faiss::HNSW& graph_;
   const CodePairs pairs_;

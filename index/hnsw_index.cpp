@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <queue>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -43,6 +44,10 @@ struct WorseFirst {
   bool operator()(const Hit& a, const Hit& b) const { return better(b, a); }
 };
 
+/// Nodes a walk keeps beyond those it goes on from: finer scores err as well, and may put a hit
+/// behind a few others.
+constexpr std::size_t kSpareNodes = 4;
+
 /// What one walk after another uses, so that none allocates.
 struct WalkMemory {
   WalkMemory(std::size_t rows, std::size_t most_links)
@@ -52,14 +57,17 @@ struct WalkMemory {
         lower_products(most_links),
         scores(most_links) {}
 
+  QueryCode code;
   VisitedRows visited;
   Beam beam{1};
+  std::vector<Node> found;
   // Of the node the walk is at: [count] of them count.
   std::size_t count = 0;
   std::vector<Node> links;
   std::vector<std::int32_t> products;
   std::vector<std::int32_t> lower_products;
   std::vector<float> scores;
+  std::size_t compared = 0;  // nodes, since the walk began
 };
 
 class HnswIndex : public CheckedIndex {
@@ -127,98 +135,48 @@ class HnswIndex : public CheckedIndex {
   /// through most of the graph; it gives up in time and compares all allowed rows.
   std::vector<Hit> walk(const float* query, std::size_t beam_width, std::size_t k,
                         const Allowed& allowed) const {
-    const QueryCode code = codes_.encode_query(query);
     Pool<WalkMemory>::Lease memory = memory_.borrow();
-    Walk walk{code, *memory};
-    walk.memory.visited.forget_all();
-    const Hit start = descend(walk);
-    walk.memory.visited.visit(static_cast<std::size_t>(start.row));
-    const std::vector<Node> found = allowed.rows == nullptr
-                                        ? nearest(walk, start, beam_width)
-                                        : nearest_allowed(walk, start, beam_width, allowed);
+    WalkMemory& at = *memory;
+    codes_.encode_query(query, at.code);
+    at.visited.forget_all();
+    at.compared = 0;
+    at.found.clear();
+    if (allowed.rows == nullptr) {
+      find_nearest(at, beam_width);
+    } else {
+      find_nearest_allowed(at, beam_width + kSpareNodes, allowed);
+    }
     // Many equal vectors can cut a graph in pieces, too few of whose nodes are in reach.
-    if (found.size() < std::min(k, allowed.count)) {
+    if (at.found.size() < std::min(k, allowed.count)) {
       const PlaceRange all{0, size()};
       return search_exactly(tables(), query, {&all, 1}, {allowed.rows}, k);
     }
-    return best_of_places(tables(), query, code, found, k);
+    return best_of_places(tables(), query, at.code, at.found, k);
   }
 
-  /// A query on its way.
-  struct Walk {
-    const QueryCode& code;
-    WalkMemory& memory;
-    std::size_t compared = 0;  // nodes, at the last step
-  };
-
-  /// The nearest node of the lowest level but one, by going to the nearest link of each.
-  Hit descend(Walk& walk) const {
-    const faiss::HNSW& graph = index_->hnsw;
-    WalkMemory& at = walk.memory;
-    const auto stay_at = [&](std::int64_t node) {
-      at.links[0] = static_cast<Node>(node);
-      at.count = 1;
-      compare(walk);
-    };
-    stay_at(graph.entry_point);
-    Hit nearest{at.scores[0], graph.entry_point};
-    for (int level = graph.max_level; level > 0; --level) {
-      for (bool moved = true; moved;) {
-        moved = false;
-        at.count = 0;
-        for_each_link(nearest.row, level, [&](Node node) {
-          codes_.prefetch_upper(static_cast<std::size_t>(node));
-          at.links[at.count++] = node;
-        });
-        compare(walk);
-        for (std::size_t i = 0; i < at.count; ++i) {
-          if (!better({at.scores[i], at.links[i]}, nearest)) continue;
-          nearest = {at.scores[i], at.links[i]};
-          moved = true;
-        }
-      }
-    }
-    stay_at(nearest.row);
-    refine(walk, -std::numeric_limits<float>::infinity());
-    return {at.scores[0], nearest.row};
-  }
-
-  /// Compares the links of a node on the lowest level that were not visited before, and keeps those
-  /// that may score at least `worst`.
-  void go_to(std::int64_t node, Walk& walk, float worst) const {
-    WalkMemory& at = walk.memory;
-    std::size_t count = 0;
-    for_each_link(node, 0, [&](Node link) {
-      if (!at.visited.visit(static_cast<std::size_t>(link))) return;
-      codes_.prefetch_upper(static_cast<std::size_t>(link));
-      at.links[count++] = link;
-    });
-    at.count = count;
-    compare(walk);
-    refine(walk, worst);
-  }
-
-  std::vector<Node> nearest(Walk& walk, const Hit& start, std::size_t beam_width) const {
-    WalkMemory& at = walk.memory;
+  /// Finds the best nodes, as many as the beam is wide and a few more.
+  void find_nearest(WalkMemory& at, std::size_t beam_width) const {
     Beam& beam = at.beam;
-    beam.set_width(beam_width);
-    beam.offer(start);
+    beam.set_widths(beam_width, beam_width + kSpareNodes);
+    beam.offer(descend(at));
     while (const std::optional<Hit> node = beam.next()) {
-      if (const std::optional<Hit> likely_next = beam.peek()) prefetch_links(likely_next->row);
-      go_to(node->row, walk, beam.worst());
-      for (std::size_t i = 0; i < at.count; ++i) {
-        if (!beam.offer({at.scores[i], at.links[i]})) continue;
-        __builtin_prefetch(index_->hnsw.offsets.data() + at.links[i]);
+      float worst = beam.worst();
+      go_to(node->row, at, worst);
+      const Node* links = at.links.data();
+      const float* scores = at.scores.data();
+      for (std::size_t i = 0, count = at.count; i < count; ++i) {
+        if (scores[i] < worst || !beam.offer({scores[i], links[i]})) continue;
+        prefetch_links(links[i]);
+        worst = beam.worst();
       }
     }
-    std::vector<Node> found(beam.size());
-    for (std::size_t i = 0; i < found.size(); ++i) found[i] = static_cast<Node>(beam[i].row);
-    return found;
+    for (std::size_t i = 0; i < beam.size(); ++i) {
+      at.found.push_back(static_cast<Node>(beam[i].row));
+    }
   }
 
-  /// None when it gave up.
-  std::vector<Node> nearest_allowed(Walk& walk, const Hit& start, std::size_t beam_width,
-                                    const Allowed& allowed) const {
+  /// Finds the best allowed nodes, as many as the beam is wide; none when it gave up.
+  void find_nearest_allowed(WalkMemory& at, std::size_t beam_width, const Allowed& allowed) const {
     std::priority_queue<Hit, std::vector<Hit>, WorseFirst> candidates;
     TopK best(beam_width);
     const auto offer = [&](const Hit& hit) {
@@ -226,57 +184,114 @@ class HnswIndex : public CheckedIndex {
       candidates.push(hit);
       if (allowed.rows->contains(static_cast<std::size_t>(hit.row))) best.offer(hit);
     };
-    offer(start);
-    for (std::size_t compared = 0; !candidates.empty();) {
+    offer(descend(at));
+    while (!candidates.empty()) {
       const Hit candidate = candidates.top();
       if (best.full() && better(best.worst(), candidate)) break;
       candidates.pop();
       if (!candidates.empty()) prefetch_links(candidates.top().row);  // most likely the next
-      const float worst =
-          best.full() ? best.worst().score : -std::numeric_limits<float>::infinity();
-      go_to(candidate.row, walk, worst);
-      compared += walk.compared;
-      if (compared >= allowed.most_compared) return {};
-      for (std::size_t i = 0; i < walk.memory.count; ++i) {
-        offer({walk.memory.scores[i], walk.memory.links[i]});
+      go_to(candidate.row, at,
+            best.full() ? best.worst().score : -std::numeric_limits<float>::infinity());
+      if (at.compared >= allowed.most_compared) return;
+      for (std::size_t i = 0; i < at.count; ++i) offer({at.scores[i], at.links[i]});
+    }
+    for (const Hit& hit : best.take()) at.found.push_back(static_cast<Node>(hit.row));
+  }
+
+  /// The nearest node of the lowest level but one, visited, by going to the nearest link of each.
+  Hit descend(WalkMemory& at) const {
+    const faiss::HNSW& graph = index_->hnsw;
+    Hit nearest{0, graph.entry_point};
+    const auto compare_roughly = [&](std::span<const Node> nodes) {
+      for (const Node node : nodes) codes_.prefetch_upper(static_cast<std::size_t>(node));
+      multiply(codes_.upper(), nodes, at, at.products.data());
+      for (std::size_t i = 0; i < nodes.size(); ++i) {
+        const float scale = codes_.scales()[static_cast<std::size_t>(nodes[i])];
+        at.scores[i] = at.code.rough_score(scale, at.products[i]);
+      }
+    };
+    compare_roughly({&graph.entry_point, 1});
+    nearest.score = at.scores[0];
+    for (int level = graph.max_level; level > 0; --level) {
+      for (bool moved = true; moved;) {
+        moved = false;
+        const std::span<const Node> links = links_of(nearest.row, level);
+        compare_roughly(links);
+        for (std::size_t i = 0; i < links.size(); ++i) {
+          if (!better({at.scores[i], links[i]}, nearest)) continue;
+          nearest = {at.scores[i], links[i]};
+          moved = true;
+        }
       }
     }
-    std::vector<Node> found;
-    for (const Hit& hit : best.take()) found.push_back(static_cast<Node>(hit.row));
-    return found;
+    at.links[0] = static_cast<Node>(nearest.row);
+    at.count = 1;
+    at.visited.visit(static_cast<std::size_t>(nearest.row));
+    compare(at, -std::numeric_limits<float>::infinity());
+    return {at.scores[0], nearest.row};
   }
 
-  /// Fills the scores of the links, by the upper halves of their codes.
-  void compare(Walk& walk) const {
-    WalkMemory& at = walk.memory;
-    walk.compared = at.count;
-    code_dot_kernel().gathered(walk.code.high.data(), codes_.upper(), at.links.data(), at.count,
-                               codes_.width(), at.products.data());
-    for (std::size_t i = 0; i < at.count; ++i) {
-      const auto place = static_cast<std::size_t>(at.links[i]);
-      at.scores[i] = walk.code.rough_score(codes_.scales()[place], at.products[i]);
+  /// Compares the links of a node on the lowest level that were not visited before.
+  void go_to(std::int64_t node, WalkMemory& at, float worst) const {
+    at.count = at.visited.keep_new(links_of(node, 0), at.links.data());
+    for (const Node link : std::span<const Node>(at.links.data(), at.count)) {
+      codes_.prefetch_upper(static_cast<std::size_t>(link));
+      if (codes_are_short()) codes_.prefetch_lower(static_cast<std::size_t>(link));
+    }
+    compare(at, worst);
+  }
+
+  /// Whether half a code takes but one line of a cache: leaving out the other one spares nothing.
+  bool codes_are_short() const { return codes_.width() <= kCodeAlignment; }
+
+  /// Scores the links, and leaves those that may score at least `worst`, or all.
+  void compare(WalkMemory& at, float worst) const {
+    at.compared += at.count;
+    if (codes_are_short()) {
+      code_dot_kernel().gathered_whole(at.code.high.data(), codes_.upper(), codes_.lower(),
+                                       at.links.data(), at.count, codes_.width(),
+                                       at.products.data());
+    } else {
+      compare_in_two_steps(at, worst);
+    }
+    const Node* links = at.links.data();
+    const std::int32_t* products = at.products.data();
+    const float* scales = codes_.scales();
+    float* scores = at.scores.data();
+    for (std::size_t i = 0, count = at.count; i < count; ++i) {
+      scores[i] = at.code.finer_score(scales[static_cast<std::size_t>(links[i])], products[i]);
     }
   }
 
-  /// Scores the links by whole codes, without those that can hardly score `worst`.
-  void refine(Walk& walk, float worst) const {
-    WalkMemory& at = walk.memory;
+  /// Multiplies the query with the upper halves of the links' codes at first, and with the lower
+  /// halves of those that may score at least `worst`. The others are dropped.
+  void compare_in_two_steps(WalkMemory& at, float worst) const {
+    multiply(codes_.upper(), {at.links.data(), at.count}, at, at.products.data());
+    Node* links = at.links.data();
+    std::int32_t* products = at.products.data();
+    const float* scales = codes_.scales();
     std::size_t kept = 0;
-    for (std::size_t i = 0; i < at.count; ++i) {
-      const auto place = static_cast<std::size_t>(at.links[i]);
-      if (at.scores[i] + kRoughness * codes_.scales()[place] < worst) continue;
-      codes_.prefetch_lower(place);
-      at.links[kept] = at.links[i];
-      at.products[kept++] = at.products[i];
+    for (std::size_t i = 0, count = at.count; i < count; ++i) {
+      const Node link = links[i];
+      const std::int32_t product = products[i];
+      const float scale = scales[static_cast<std::size_t>(link)];
+      // Cannot be foretold: no branch.
+      links[kept] = link;
+      products[kept] = product;
+      kept += at.code.rough_score(scale, product) + kRoughness * scale >= worst ? 1 : 0;
     }
     at.count = kept;
-    code_dot_kernel().gathered(walk.code.high.data(), codes_.lower(), at.links.data(), kept,
-                               codes_.width(), at.lower_products.data());
     for (std::size_t i = 0; i < kept; ++i) {
-      const auto place = static_cast<std::size_t>(at.links[i]);
-      at.scores[i] =
-          walk.code.finer_score(codes_.scales()[place], at.products[i], at.lower_products[i]);
+      codes_.prefetch_lower(static_cast<std::size_t>(links[i]));
     }
+    multiply(codes_.lower(), {links, kept}, at, at.lower_products.data());
+    for (std::size_t i = 0; i < kept; ++i) products[i] = 16 * products[i] + at.lower_products[i];
+  }
+
+  void multiply(const std::uint8_t* halves, std::span<const Node> nodes, const WalkMemory& at,
+                std::int32_t* products) const {
+    code_dot_kernel().gathered(at.code.high.data(), halves, nodes.data(), nodes.size(),
+                               codes_.width(), products);
   }
 
   void prefetch_links(std::int64_t row) const {
@@ -295,18 +310,16 @@ class HnswIndex : public CheckedIndex {
     return static_cast<std::size_t>(most);
   }
 
-  template <class Visit>
-  void for_each_link(std::int64_t row, int level, Visit visit) const {
+  std::span<const Node> links_of(std::int64_t row, int level) const {
     const faiss::HNSW& graph = index_->hnsw;
-    const std::size_t first = graph.offsets[static_cast<std::size_t>(row)];
     const auto at = static_cast<std::size_t>(level);
-    const std::size_t begin = first + static_cast<std::size_t>(graph.cum_nneighbor_per_level[at]);
-    const std::size_t end = first + static_cast<std::size_t>(graph.cum_nneighbor_per_level[at + 1]);
-    for (std::size_t i = begin; i < end; ++i) {
-      const Node node = graph.neighbors[i];
-      if (node < 0) break;  // links come first, then -1 to the end of the range
-      visit(node);
-    }
+    const int* per_level = graph.cum_nneighbor_per_level.data() + at;
+    const Node* node = graph.neighbors.data() + graph.offsets[static_cast<std::size_t>(row)];
+    const Node* first = node + per_level[0];
+    const Node* end = node + per_level[1];
+    const Node* last = first;
+    while (last < end && *last >= 0) ++last;  // links come first, then -1 to the end of the range
+    return {first, last};
   }
 
   std::unique_ptr<faiss::IndexHNSWFlat> index_;

@@ -1,5 +1,6 @@
 #include "index/rotation.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <random>
@@ -7,16 +8,42 @@
 namespace vitrine::index {
 namespace {
 
+constexpr std::size_t kLanes = 4;
+
+/// The first two steps, on elements next to each other.
+void first_steps(float* four) {
+  const float sum_01 = four[0] + four[1];
+  const float difference_01 = four[0] - four[1];
+  const float sum_23 = four[2] + four[3];
+  const float difference_23 = four[2] - four[3];
+  four[0] = sum_01 + sum_23;
+  four[1] = difference_01 + difference_23;
+  four[2] = sum_01 - sum_23;
+  four[3] = difference_01 - difference_23;
+}
+
+void add_and_subtract(float* low, float* high, std::size_t count) {
+  float sums[kLanes];
+  float differences[kLanes];
+  for (std::size_t i = 0; i < count; ++i) {
+    sums[i] = low[i] + high[i];
+    differences[i] = low[i] - high[i];
+  }
+  std::copy(sums, sums + count, low);
+  std::copy(differences, differences + count, high);
+}
+
 /// Not normalised: lengths grow by sqrt(size). size: a power of two.
 void walsh_hadamard(float* values, std::size_t size) {
-  for (std::size_t half = 1; half < size; half *= 2) {
+  if (size < kLanes) {
+    if (size == 2) add_and_subtract(values, values + 1, 1);
+    return;
+  }
+  for (std::size_t first = 0; first < size; first += kLanes) first_steps(values + first);
+  for (std::size_t half = kLanes; half < size; half *= 2) {
     for (std::size_t first = 0; first < size; first += 2 * half) {
-      float* low = values + first;
-      float* high = low + half;
-      for (std::size_t i = 0; i < half; ++i) {
-        const float sum = low[i] + high[i];
-        high[i] = low[i] - high[i];
-        low[i] = sum;
+      for (std::size_t i = first; i < first + half; i += kLanes) {
+        add_and_subtract(values + i, values + i + half, kLanes);
       }
     }
   }

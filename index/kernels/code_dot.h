@@ -29,6 +29,10 @@ struct CodeDotKernel {
   /// out[i] = query . row places[i] of base.
   void (*gathered)(const std::int8_t* query, const std::uint8_t* base, const std::int32_t* places,
                    std::size_t count, std::size_t width, std::int32_t* out);
+  /// out[i] = query . (16 * row places[i] of upper + row places[i] of lower).
+  void (*gathered_whole)(const std::int8_t* query, const std::uint8_t* upper,
+                         const std::uint8_t* lower, const std::int32_t* places, std::size_t count,
+                         std::size_t width, std::int32_t* out);
 };
 
 /// What this CPU can run, slowest first; never empty.

@@ -55,5 +55,38 @@ TEST(Beam, GoesOnFromEachNodeOnceTheBestFirst) {
   EXPECT_EQ(beam.next()->row, 10);
 }
 
+TEST(Beam, GoesOnFromTheBestOfWhatItKeeps) {
+  Beam beam(1);
+  beam.set_widths(2, 4);
+  for (const std::int64_t row : {1, 2, 3, 4, 5}) beam.offer({static_cast<float>(row), row});
+  ASSERT_EQ(beam.size(), 4U);
+  EXPECT_EQ(beam[3].row, 2);
+  EXPECT_EQ(beam.worst(), 2);
+  EXPECT_EQ(beam.next()->row, 5);
+  EXPECT_EQ(beam.next()->row, 4);
+  EXPECT_FALSE(beam.peek().has_value());
+  EXPECT_FALSE(beam.next().has_value());
+  beam.offer({4.5F, 6});  // the second best now
+  EXPECT_EQ(beam.next()->row, 6);
+  EXPECT_FALSE(beam.next().has_value());
+}
+
+TEST(Beam, KeepsScoresOfEitherSignToTheLastBit) {
+  Beam beam(8);
+  const std::vector<float> scores = {1e-30F, 0.0F, -1e-30F, -0.25F, -0.99999994F, -1.0F};
+  for (std::size_t i = scores.size(); i-- > 0;)
+    beam.offer({scores[i], static_cast<std::int64_t>(i)});
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    EXPECT_EQ(beam[i].score, scores[i]);
+    EXPECT_EQ(beam[i].row, static_cast<std::int64_t>(i));
+  }
+  beam.clear();
+  // Zeros of either sign are equal, and the largest row there can be comes after the least.
+  beam.offer({0.0F, 0x7fffffff});
+  beam.offer({-0.0F, 0});
+  EXPECT_EQ(beam[0].row, 0);
+  EXPECT_EQ(beam[1].row, 0x7fffffff);
+}
+
 }  // namespace
 }  // namespace vitrine::index

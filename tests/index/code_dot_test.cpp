@@ -25,20 +25,28 @@ TEST_P(CodeDot, IsExactAtEveryWidthHoweverARowIsReached) {
       // They end where their allocations end, so that a read past the end shows under ASan.
       std::vector<std::int8_t> query(2 * width);
       std::vector<std::uint8_t> rows(count * width);
+      std::vector<std::uint8_t> lower_rows(count * width);
       for (auto& value : query) value = static_cast<std::int8_t>(random());
       for (auto& value : rows) value = static_cast<std::uint8_t>(random());
+      for (auto& value : lower_rows) value = static_cast<std::uint8_t>(random());
       std::vector<std::int32_t> places;
       for (std::size_t i = 0; i < count; ++i) {
         places.push_back(static_cast<std::int32_t>((i * 7 + 3) % count));
       }
       std::vector<std::int32_t> contiguous(count);
       std::vector<std::int32_t> gathered(count);
+      std::vector<std::int32_t> whole(count);
       GetParam().contiguous(query.data(), rows.data(), count, width, contiguous.data());
       GetParam().gathered(query.data(), rows.data(), places.data(), count, width, gathered.data());
+      GetParam().gathered_whole(query.data(), rows.data(), lower_rows.data(), places.data(), count,
+                                width, whole.data());
       for (std::size_t i = 0; i < count; ++i) {
         EXPECT_EQ(contiguous[i], reference(query.data(), rows.data() + i * width, width));
         const auto place = static_cast<std::size_t>(places[i]);
-        EXPECT_EQ(gathered[i], reference(query.data(), rows.data() + place * width, width));
+        const std::int64_t upper = reference(query.data(), rows.data() + place * width, width);
+        EXPECT_EQ(gathered[i], upper);
+        EXPECT_EQ(whole[i],
+                  16 * upper + reference(query.data(), lower_rows.data() + place * width, width));
       }
     }
   }
@@ -50,7 +58,12 @@ TEST_P(CodeDot, IsExactWhereProductsAreLargest) {
     const std::vector<std::uint8_t> row(kMaxCodeWidth, 255);
     std::int32_t product = 0;
     GetParam().contiguous(query.data(), row.data(), 1, kMaxCodeWidth, &product);
-    EXPECT_EQ(product, reference(query.data(), row.data(), kMaxCodeWidth));
+    const std::int64_t expected = reference(query.data(), row.data(), kMaxCodeWidth);
+    EXPECT_EQ(product, expected);
+    const std::int32_t place = 0;
+    GetParam().gathered_whole(query.data(), row.data(), row.data(), &place, 1, kMaxCodeWidth,
+                              &product);
+    EXPECT_EQ(product, 17 * expected);
   }
 }
 

@@ -131,5 +131,26 @@ TEST(ParallelFor, HandsAnExceptionToTheCaller) {
   }
 }
 
+TEST_F(ExactSearch, FindsTheBestOfFewOrManyPlaces) {
+  const SearchTables tables{&codes_, &table_, rows_.data()};
+  std::vector<std::int32_t> places(kPlaces);
+  std::iota(places.begin(), places.end(), 0);
+  std::shuffle(places.begin(), places.end(), std::mt19937(5));
+  const std::span<const float> query = queries_.row(0);
+  const QueryCode code = codes_.encode_query(query.data());
+  for (const std::size_t count : {0, 1, 9, 10, 11, 60, 5000}) {
+    const std::span<const std::int32_t> some = std::span(places).first(count);
+    std::vector<PlaceRange> ranges;
+    for (const std::int32_t place : some) ranges.push_back({static_cast<std::size_t>(place), 1});
+    const std::vector<Hit> expected = sorted_hits(query, vectors_, rows_, ranges, nullptr);
+    const std::vector<Hit> found = best_of_places(tables, query.data(), code, some, 10);
+    ASSERT_EQ(found.size(), std::min<std::size_t>(count, 10));
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i].row, expected[i].row) << count;
+      EXPECT_EQ(found[i].score, expected[i].score) << count;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace vitrine::index
