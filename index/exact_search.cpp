@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kMostTilePlaces = 64;
 /// A tile stays in the first-level cache while a whole group of queries passes over it.
 constexpr std::size_t kTileBytes = std::size_t{16} * 1024;
+/// Scores that are looked through together: most often none of them is a candidate's.
+constexpr std::size_t kLookedThrough = 16;
 constexpr std::size_t kMostQueriesAGroup = 32;
 constexpr std::size_t kPartsAThread = 32;
 /// Picking a vector takes about as long as comparing so many that lie one behind another.
@@ -161,6 +163,14 @@ void for_each_tile(const SearchTables& tables, std::span<const PlaceRange> range
   if (tile.count > 0) visit(std::as_const(tile));
 }
 
+/// Whether any of so many scores is not below `enough`.
+bool any_reaches(const float* scores, std::size_t count, float enough) {
+  std::int32_t reach = 0;
+#pragma omp simd reduction(| : reach)
+  for (std::size_t i = 0; i < count; ++i) reach |= scores[i] < enough ? 0 : 1;
+  return reach != 0;
+}
+
 /// Offers the tile's vectors whose rough scores leave it open whether they are among the k best.
 void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
                Candidates& candidates) {
@@ -187,15 +197,19 @@ void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
                 (query.rough_length * errors[place] + query.rough_slack);
     }
   }
+  const float enough = candidates.enough();
   std::int32_t places[kMostTilePlaces];
   std::size_t open = 0;
-  for (std::size_t i = 0; i < tile.count; ++i) {
-    if (most[i] < candidates.enough()) continue;
-    if (tile.all && (tile.hits >> i & 1) == 0) continue;
-    places[open] = tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
-    products[open] = products[i];
-    codes.prefetch_lower(static_cast<std::size_t>(places[open]));
-    ++open;
+  for (std::size_t first = 0; first < tile.count; first += kLookedThrough) {
+    const std::size_t last = std::min(tile.count, first + kLookedThrough);
+    if (!any_reaches(most + first, last - first, enough)) continue;
+    for (std::size_t i = first; i < last; ++i) {
+      if (most[i] < enough || (tile.all && (tile.hits >> i & 1) == 0)) continue;
+      places[open] = tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
+      products[open] = products[i];
+      codes.prefetch_lower(static_cast<std::size_t>(places[open]));
+      ++open;
+    }
   }
   if (open > 0) offer_places(codes, query, {places, open}, products, candidates);
 }

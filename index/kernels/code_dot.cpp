@@ -116,6 +116,33 @@ VITRINE_AVX2 void dot_one_avx2(const std::int8_t* query, const Tables& tables,
   store_one(lanes_avx2<kWhole>(query, tables, begins[0], width), out);
 }
 
+/// Rows of kCodeAlignment bytes, one behind another: the query stays in registers.
+VITRINE_AVX2 void short_rows_avx2(const std::int8_t* query, const std::uint8_t* rows,
+                                  std::size_t count, std::int32_t* out) {
+  const __m256i four_bits = _mm256_set1_epi8(15);
+  const __m256i ones = _mm256_set1_epi16(1);
+  const __m256i weights[] = {load_avx2(query), load_avx2(query + 32), load_avx2(query + 64),
+                             load_avx2(query + 96)};
+  for (std::size_t i = 0; i + kRowsAtATime <= count; i += kRowsAtATime) {
+    __m128i lanes[kRowsAtATime];
+    for (std::size_t r = 0; r < kRowsAtATime; ++r) {
+      const std::uint8_t* row = rows + (i + r) * kCodeAlignment;
+      const __m256i low = load_avx2(row);
+      const __m256i high = load_avx2(row + 32);
+      const __m256i first = _mm256_maddubs_epi16(_mm256_and_si256(low, four_bits), weights[0]);
+      const __m256i second = _mm256_maddubs_epi16(_mm256_and_si256(high, four_bits), weights[1]);
+      const __m256i third =
+          _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(low, 4), four_bits), weights[2]);
+      const __m256i fourth =
+          _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(high, 4), four_bits), weights[3]);
+      const __m256i pairs =
+          _mm256_add_epi16(_mm256_add_epi16(first, second), _mm256_add_epi16(third, fourth));
+      lanes[r] = sum_of_halves(_mm256_madd_epi16(pairs, ones));
+    }
+    store_four(lanes[0], lanes[1], lanes[2], lanes[3], out + i);
+  }
+}
+
 /// Adds products with kCodeAlignment bytes of a row.
 VITRINE_VNNI inline __m512i add_products_vnni(__m512i sums, const std::int8_t* weights,
                                               const std::uint8_t* row) {
@@ -125,6 +152,12 @@ VITRINE_VNNI inline __m512i add_products_vnni(__m512i sums, const std::int8_t* w
   const __m512i second = _mm512_and_si512(_mm512_srli_epi16(both, 4), four_bits);
   sums = _mm512_dpbusd_epi32(sums, first, _mm512_loadu_si512(weights));
   return _mm512_dpbusd_epi32(sums, second, _mm512_loadu_si512(weights + kCodeAlignment));
+}
+
+// Masked, though by nothing: of the plain forms GCC 12 warns that they use an undefined register.
+VITRINE_VNNI inline __m128i sum_of_quarters(__m512i lanes) {
+  return sum_of_halves(_mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xff, lanes, 0),
+                                        _mm512_maskz_extracti64x4_epi64(0xff, lanes, 1)));
 }
 
 template <bool kWhole>
@@ -138,10 +171,8 @@ VITRINE_VNNI inline __m128i lanes_vnni(const std::int8_t* query, const Tables& t
       lower = add_products_vnni(lower, query + 2 * i, tables.lower + begin + i);
     }
   }
-  // Masked, though by nothing: of the plain forms GCC 12 warns that they use an undefined register.
   if constexpr (kWhole) sum = _mm512_add_epi32(_mm512_maskz_slli_epi32(0xffff, sum, 4), lower);
-  return sum_of_halves(_mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xff, sum, 0),
-                                        _mm512_maskz_extracti64x4_epi64(0xff, sum, 1)));
+  return sum_of_quarters(sum);
 }
 
 template <bool kWhole>
@@ -157,6 +188,26 @@ template <bool kWhole>
 VITRINE_VNNI void dot_one_vnni(const std::int8_t* query, const Tables& tables,
                                const std::size_t* begins, std::size_t width, std::int32_t* out) {
   store_one(lanes_vnni<kWhole>(query, tables, begins[0], width), out);
+}
+
+VITRINE_VNNI void short_rows_vnni(const std::int8_t* query, const std::uint8_t* rows,
+                                  std::size_t count, std::int32_t* out) {
+  const __m512i four_bits = _mm512_set1_epi8(15);
+  const __m512i first_weights = _mm512_loadu_si512(query);
+  const __m512i second_weights = _mm512_loadu_si512(query + kCodeAlignment);
+  for (std::size_t i = 0; i + kRowsAtATime <= count; i += kRowsAtATime) {
+    __m128i lanes[kRowsAtATime];
+    for (std::size_t r = 0; r < kRowsAtATime; ++r) {
+      const __m512i both = _mm512_loadu_si512(rows + (i + r) * kCodeAlignment);
+      const __m512i first = _mm512_and_si512(both, four_bits);
+      const __m512i second = _mm512_and_si512(_mm512_srli_epi16(both, 4), four_bits);
+      const __m512i sum =
+          _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), first, first_weights),
+                              second, second_weights);
+      lanes[r] = sum_of_quarters(sum);
+    }
+    store_four(lanes[0], lanes[1], lanes[2], lanes[3], out + i);
+  }
 }
 #endif
 
@@ -184,12 +235,22 @@ void over_rows(const std::int8_t* query, const Tables& tables, std::size_t count
   std::copy(sums, sums + left, out + i);
 }
 
-/// The loops every instruction set shares.
-template <Dot kDotFour, Dot kDotOne, Dot kWholeDotFour, Dot kWholeDotOne>
+/// Of the rows as many as are a multiple of kRowsAtATime.
+using ShortRows = void (*)(const std::int8_t*, const std::uint8_t*, std::size_t, std::int32_t*);
+
+/// The loops every instruction set shares. kShortRows: null where it would gain nothing.
+template <Dot kDotFour, Dot kDotOne, Dot kWholeDotFour, Dot kWholeDotOne, ShortRows kShortRows>
 constexpr CodeDotKernel make_kernel(std::string_view name) {
   return {name,
           [](const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
              std::size_t width, std::int32_t* out) {
+            if (kShortRows != nullptr && width == kCodeAlignment) {
+              kShortRows(query, rows, count, out);
+              const std::size_t done = count / kRowsAtATime * kRowsAtATime;
+              rows += done * width;
+              out += done;
+              count -= done;
+            }
             over_rows<kDotFour, kDotOne>(query, {rows, nullptr}, count, width, out,
                                          [=](std::size_t i) { return i * width; });
           },
@@ -210,15 +271,15 @@ constexpr CodeDotKernel make_kernel(std::string_view name) {
 std::vector<CodeDotKernel> find_supported() {
   std::vector<CodeDotKernel> kernels = {
       make_kernel<dot_portable<4, false>, dot_portable<1, false>, dot_portable<4, true>,
-                  dot_portable<1, true>>("portable")};
+                  dot_portable<1, true>, nullptr>("portable")};
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2")) {
     kernels.push_back(make_kernel<dot_four_avx2<false>, dot_one_avx2<false>, dot_four_avx2<true>,
-                                  dot_one_avx2<true>>("avx2"));
+                                  dot_one_avx2<true>, short_rows_avx2>("avx2"));
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vnni")) {
       kernels.push_back(make_kernel<dot_four_vnni<false>, dot_one_vnni<false>, dot_four_vnni<true>,
-                                    dot_one_vnni<true>>("avx512_vnni"));
+                                    dot_one_vnni<true>, short_rows_vnni>("avx512_vnni"));
     }
   }
 #endif
