@@ -44,13 +44,15 @@ const std::vector<KernelSet>& supported_kernel_sets();
 /// The arithmetic of the transformer for one set of kernels. All functions are pure, safe to call
 /// from many threads, and accept unaligned pointers; strides are in elements.
 struct Kernels {
-  /// c[rows, cols] = a[rows, k] b[k, cols]; cols is a multiple of kPanelColumns.
+  /// c[rows, cols] = a[rows, k] b[k, cols]; cols is a multiple of kPanelColumns. What will be
+  /// needed next may be named: `next_lines` cache lines from `next` on, which need not exist.
   void (*multiply)(const float* a, std::size_t a_stride, int rows, const float* b,
-                   std::size_t b_stride, int cols, int k, float* c, std::size_t c_stride);
+                   std::size_t b_stride, int cols, int k, float* c, std::size_t c_stride,
+                   const float* next, int next_lines);
   /// c[p][rows, kPanelColumns] = a[rows, k] panel p, for consecutive panels; k is a multiple of 32
   /// and panel_count * rows <= kBlockRows. Element (i, j) of a panel is at (i / 2) * 2 *
-  /// kPanelColumns + 2 * j + i % 2. Sums are float32. What will be needed next may be named:
-  /// `next_lines` cache lines from `next` on, which need not exist.
+  /// kPanelColumns + 2 * j + i % 2. Sums are float32. next, next_lines: as
+  /// above.
   void (*multiply_bf16)(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
                         int panel_count, int k, float* c, const BFloat16* next, int next_lines);
 

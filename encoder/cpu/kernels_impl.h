@@ -141,23 +141,38 @@ VITRINE_INLINE Vector gelu(Vector x) { return x * 0.5F * (1.0F + erf(x * 0.70710
 
 // Products.
 
+/// Memory that will be needed next, and is fetched while products are made of other.
+struct Ahead {
+  const char* line;
+  int lines_a_chunk;  // one after another
+};
+/// Of the depth of a product, between two fetches.
+constexpr int kChunk = 8;
+
 template <int kRows>
 VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const float* b,
-                                  std::size_t b_stride, int k, float* c, std::size_t c_stride) {
+                                  std::size_t b_stride, int k, float* c, std::size_t c_stride,
+                                  Ahead& ahead) {
   Vector left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) left[r] = right[r] = Vector{};
-  for (int i = 0; i < k; ++i) {
-    const Vector b_left = load(b);
-    const Vector b_right = load(b + kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const Vector value = broadcast(a[static_cast<std::size_t>(r) * a_stride]);
-      left[r] += value * b_left;
-      right[r] += value * b_right;
+  for (int first = 0; first < k; first += kChunk) {
+    for (int line = 0; line < ahead.lines_a_chunk; ++line) {
+      __builtin_prefetch(ahead.line, 0, 2);
+      ahead.line += 64;
     }
-    b += b_stride;
-    ++a;
+    for (int i = first; i < (k < first + kChunk ? k : first + kChunk); ++i) {
+      const Vector b_left = load(b);
+      const Vector b_right = load(b + kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const Vector value = broadcast(a[static_cast<std::size_t>(r) * a_stride]);
+        left[r] += value * b_left;
+        right[r] += value * b_right;
+      }
+      b += b_stride;
+      ++a;
+    }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -290,17 +305,22 @@ struct MultiplyBody {
   int k;
   float* c;
   std::size_t c_stride;
+  Ahead& ahead;
   template <int kRows>
   VITRINE_INLINE void run(std::size_t first) const {
     multiply_rows<kRows>(a + first * a_stride, a_stride, b, b_stride, k, c + first * c_stride,
-                         c_stride);
+                         c_stride, ahead);
   }
 };
 
 void multiply(const float* a, std::size_t a_stride, int rows, const float* b, std::size_t b_stride,
-              int cols, int k, float* c, std::size_t c_stride) {
+              int cols, int k, float* c, std::size_t c_stride, const float* next, int next_lines) {
+  const int chunks =
+      cols / (2 * kLanes) * ((rows + kMaxRows - 1) / kMaxRows) * ((k + kChunk - 1) / kChunk);
+  Ahead ahead{reinterpret_cast<const char*>(next),
+              chunks > 0 ? (next_lines + chunks - 1) / chunks : 0};
   for (int col = 0; col < cols; col += 2 * kLanes) {
-    in_row_blocks(rows, MultiplyBody{a, a_stride, b + col, b_stride, k, c + col, c_stride});
+    in_row_blocks(rows, MultiplyBody{a, a_stride, b + col, b_stride, k, c + col, c_stride, ahead});
   }
 }
 

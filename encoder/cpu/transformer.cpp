@@ -189,13 +189,13 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
               query + at(i, columns));
     }
     kernels_.multiply(query, columns, count, keys_transposed, keys, static_cast<int>(keys), depth_,
-                      scores, keys);
+                      scores, keys, nullptr, 0);
     for (int i = 0; i < count; ++i) {
       const int seen = causal_ ? length - queries + first + i + 1 : length;
       kernels_.softmax(scores + at(i, keys), seen, static_cast<int>(keys));
     }
     kernels_.multiply(scores, keys, count, values, columns, static_cast<int>(columns), length,
-                      query, columns);
+                      query, columns, nullptr, 0);
     for (int i = 0; i < count; ++i) {
       convert(kernels_, query + at(i, columns), depth_,
               workspace.attended_.data() +
