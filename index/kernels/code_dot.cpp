@@ -104,10 +104,12 @@ VITRINE_AVX2 inline __m128i lanes_avx2(const std::int8_t* query, const Tables& t
 template <bool kWhole>
 VITRINE_AVX2 void dot_four_avx2(const std::int8_t* query, const Tables& tables,
                                 const std::size_t* begins, std::size_t width, std::int32_t* out) {
-  store_four(lanes_avx2<kWhole>(query, tables, begins[0], width),
-             lanes_avx2<kWhole>(query, tables, begins[1], width),
-             lanes_avx2<kWhole>(query, tables, begins[2], width),
-             lanes_avx2<kWhole>(query, tables, begins[3], width), out);
+  // Not as arguments, whose order is open: rows read backwards are not fetched ahead.
+  const __m128i first = lanes_avx2<kWhole>(query, tables, begins[0], width);
+  const __m128i second = lanes_avx2<kWhole>(query, tables, begins[1], width);
+  const __m128i third = lanes_avx2<kWhole>(query, tables, begins[2], width);
+  const __m128i fourth = lanes_avx2<kWhole>(query, tables, begins[3], width);
+  store_four(first, second, third, fourth, out);
 }
 
 template <bool kWhole>
@@ -178,10 +180,12 @@ VITRINE_VNNI inline __m128i lanes_vnni(const std::int8_t* query, const Tables& t
 template <bool kWhole>
 VITRINE_VNNI void dot_four_vnni(const std::int8_t* query, const Tables& tables,
                                 const std::size_t* begins, std::size_t width, std::int32_t* out) {
-  store_four(lanes_vnni<kWhole>(query, tables, begins[0], width),
-             lanes_vnni<kWhole>(query, tables, begins[1], width),
-             lanes_vnni<kWhole>(query, tables, begins[2], width),
-             lanes_vnni<kWhole>(query, tables, begins[3], width), out);
+  // Not as arguments, whose order is open: rows read backwards are not fetched ahead.
+  const __m128i first = lanes_vnni<kWhole>(query, tables, begins[0], width);
+  const __m128i second = lanes_vnni<kWhole>(query, tables, begins[1], width);
+  const __m128i third = lanes_vnni<kWhole>(query, tables, begins[2], width);
+  const __m128i fourth = lanes_vnni<kWhole>(query, tables, begins[3], width);
+  store_four(first, second, third, fourth, out);
 }
 
 template <bool kWhole>
