@@ -29,8 +29,8 @@ using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
 
 /// A walk under a filter may compare one node for so many allowed rows, so that one that gives up
 /// has cost little beside the comparison of all of them: a step to a node, which may lie anywhere,
-/// takes about as long as comparing eight rows one after another.
-constexpr std::size_t kFilteredShare = 64;
+/// takes about as long as comparing four rows one after another.
+constexpr std::size_t kFilteredShare = 24;
 /// The same where four fifths of all rows or more are allowed, as beside the tombstones of updates:
 /// a walk then goes hardly farther than without a filter, and giving up is rare.
 constexpr std::size_t kLooselyFilteredShare = 16;
