@@ -29,7 +29,6 @@
 #include "bench/http_client.h"
 #include "bench/made_up_catalog.h"
 #include "engine/engine.h"
-#include "engine/merge_scheduler.h"
 #include "http/base64.h"
 #include "http/server.h"
 
@@ -166,8 +165,7 @@ class LiveBench {
   /// Updates until a merge is almost due.
   void fill_delta() {
     std::mt19937 random(5);
-    const std::size_t enough =
-        engine::rows_due_for_merge(options_.merge_size, options_.products) * 19 / 20;
+    const std::size_t enough = static_cast<std::size_t>(options_.merge_size) * 19 / 20;
     while (delta_rows() < enough) {
       std::vector<engine::ProductUpdate> updates;
       std::vector<std::size_t> rows(100);

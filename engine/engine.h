@@ -55,8 +55,7 @@ struct EngineOptions {
   /// Memory for the embeddings of the queries that were used last, in MiB. 0: none is kept. Valid:
   /// [0, 65536].
   int query_cache_mb = 64;
-  /// A merge begins once a catalog's delta and tombstones have this many rows, or a fifth of the
-  /// products where that is less, but at least 1000. Each row of the
+  /// A merge begins once a catalog's delta and tombstones have this many rows. Each row of the
   /// delta is compared with every query: more of them make searches slower, fewer make merges,
   /// which build the whole index, more frequent. 0: no merge by size. Valid: [0, max_unmerged].
   int merge_size = 10'000;

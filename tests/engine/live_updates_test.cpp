@@ -8,7 +8,6 @@
 #include <set>
 #include <thread>
 
-#include "engine/merge_scheduler.h"
 #include "live_support.h"
 #include "storage/database.h"
 
@@ -342,34 +341,6 @@ TEST_F(LiveUpdates, AreMergedInTheBackgroundBySize) {
   EXPECT_GT(catalog()->generation(), generation);
   EXPECT_EQ(catalog()->size(), 20U);
   EXPECT_EQ(engine->jobs()[0].kind, JobKind::kMerge);
-}
-
-TEST(RowsDueForMerge, AreAFifthOfFewProducts) {
-  EXPECT_EQ(rows_due_for_merge(10'000, 1'000'000), 10'000U);
-  EXPECT_EQ(rows_due_for_merge(10'000, 50'000), 10'000U);
-  EXPECT_EQ(rows_due_for_merge(10'000, 10'000), 2'000U);
-  EXPECT_EQ(rows_due_for_merge(10'000, 12), 1'000U);
-  EXPECT_EQ(rows_due_for_merge(300, 12), 300U);
-}
-
-TEST_F(LiveUpdates, OfFewProductsAreMergedBeforeTheyAreManyMore) {
-  reopen([](EngineOptions& options) {
-    options.merge_size = 10'000;
-    options.merge_age_sec = 0;
-    options.merge_in_background = true;
-  });
-  const std::uint64_t generation = catalog()->generation();
-  std::vector<ProductUpdate> updates;
-  for (int i = 0; i < 1000; ++i) {
-    updates.push_back(precomputed_update("new" + std::to_string(i), i, random));
-  }
-  engine->upsert_products("shop", updates);
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (catalog()->generation() == generation && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::yield();
-  }
-  EXPECT_GT(catalog()->generation(), generation);
-  EXPECT_EQ(catalog()->size(), 1012U);
 }
 
 TEST_F(LiveUpdates, AreMergedInTheBackgroundByAgeAlsoAfterARestart) {
