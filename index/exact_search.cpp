@@ -22,7 +22,7 @@ constexpr std::size_t kMostQueriesAGroup = 32;
 constexpr std::size_t kPartsAThread = 32;
 /// Picking a vector takes about as long as comparing so many that lie one behind another.
 constexpr std::size_t kPicking = 4;
-/// Elements of vectors.
+/// Elements of vectors that are compared in less time than their codes can rule them out.
 constexpr std::size_t kWorthSparing = 6144;
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
