@@ -74,14 +74,6 @@ class Beam {
     return std::nullopt;
   }
 
-  /// What next() would return.
-  std::optional<Hit> peek() const {
-    for (std::size_t i = next_; i < std::min(walked_, size_); ++i) {
-      if ((keys_[i] & kOpen) != 0) return (*this)[i];
-    }
-    return std::nullopt;
-  }
-
  private:
   // A node in one number, which is the larger the better the node is: its score, in the order of
   // unsigned numbers, how far the node is from the largest one, and whether it is to be gone on

@@ -171,10 +171,7 @@ class Builder {
 
     void link(Node node) {
       const int top = graph_.levels[static_cast<std::size_t>(node)] - 1;
-      query_.set(node);
-      Hit nearest{0, graph_.entry_point};
-      compare_one(graph_.entry_point, nearest.score);
-      for (int level = graph_.max_level; level > top; --level) descend(level, nearest);
+      Hit nearest = start_at(node, top);
       for (int level = std::min(top, graph_.max_level); level >= 0; --level) {
         std::vector<Hit> found = search_level(level, nearest, node);
         if (found.empty()) continue;
@@ -192,7 +189,7 @@ class Builder {
     /// Links a node that no link leads to on the lowest level from the nearest one that is reached
     /// and has room for it. False when there is none near it.
     bool link_from_reached(Node node, const std::vector<bool>& reached) {
-      for (const Hit& each : nearest_on_lowest_level(node)) {
+      for (const Hit& each : search_level(0, start_at(node, 0), node)) {
         const auto owner = static_cast<Node>(each.row);
         if (!reached[static_cast<std::size_t>(owner)]) continue;
         std::size_t begin = 0;
@@ -207,12 +204,13 @@ class Builder {
     }
 
    private:
-    std::vector<Hit> nearest_on_lowest_level(Node node) {
+    /// Sets the query, and goes to the node near it from which to search a level.
+    Hit start_at(Node node, int level) {
       query_.set(node);
       Hit nearest{0, graph_.entry_point};
       compare_one(graph_.entry_point, nearest.score);
-      for (int level = graph_.max_level; level > 0; --level) descend(level, nearest);
-      return search_level(0, nearest, node);
+      for (int above = graph_.max_level; above > level; --above) descend(above, nearest);
+      return nearest;
     }
 
     void compare_one(Node node, float& score) { query_.compare_roughly(&node, 1, &score); }
