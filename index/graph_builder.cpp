@@ -1,7 +1,5 @@
 #include "index/graph_builder.h"
 
-#include <faiss/impl/HNSW.h>
-
 #include <algorithm>
 #include <atomic>
 #include <numeric>
@@ -20,7 +18,7 @@
 namespace vitrine::index {
 namespace {
 
-using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
+using Node = Graph::Node;
 
 /// Nodes a thread links between two reports.
 constexpr std::size_t kNodesATask = 256;
@@ -122,7 +120,7 @@ class CodePairs {
 
 class Builder {
  public:
-  Builder(faiss::HNSW& graph, const VectorTable& vectors, const CodeTable& codes)
+  Builder(Graph& graph, const VectorTable& vectors, const CodeTable& codes)
       : graph_(graph),
         pairs_(vectors, codes),
         locks_(vectors.size()),
@@ -130,20 +128,17 @@ class Builder {
 
   void link_all(const std::function<void(std::size_t)>& on_progress) {
     // The highest nodes first: the first of them is where every search starts.
-    const std::size_t nodes = graph_.levels.size();
+    const std::size_t nodes = graph_.size();
     std::vector<Node> order(nodes);
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](Node a, Node b) {
-      return graph_.levels[static_cast<std::size_t>(a)] >
-             graph_.levels[static_cast<std::size_t>(b)];
-    });
-    graph_.entry_point = order.front();
-    graph_.max_level = graph_.levels[static_cast<std::size_t>(order.front())] - 1;
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Node a, Node b) { return graph_.level_of(a) > graph_.level_of(b); });
+    graph_.set_entry_point(order.front());
 
     if (nodes == 1) return;
     const std::size_t tasks = (nodes - 1 + kNodesATask - 1) / kNodesATask;
     std::atomic<std::size_t> linked{1};
-    const auto work = static_cast<std::size_t>(graph_.efConstruction) * 64 * 64 * nodes;
+    const auto work = static_cast<std::size_t>(graph_.ef_construction()) * 64 * 64 * nodes;
     const auto link_task = [&](std::size_t task) {
       Walker walker(*this);
       const std::size_t first = 1 + task * kNodesATask;
@@ -167,18 +162,18 @@ class Builder {
           query_(builder.pairs_),
           owner_(builder.pairs_),
           other_(builder.pairs_),
-          beam_(static_cast<std::size_t>(graph_.efConstruction)) {}
+          beam_(static_cast<std::size_t>(graph_.ef_construction())) {}
 
     void link(Node node) {
-      const int top = graph_.levels[static_cast<std::size_t>(node)] - 1;
+      const int top = graph_.level_of(node);
       Hit nearest = start_at(node, top);
-      for (int level = std::min(top, graph_.max_level); level >= 0; --level) {
+      for (int level = std::min(top, graph_.top_level()); level >= 0; --level) {
         std::vector<Hit> found = search_level(level, nearest, node);
         if (found.empty()) continue;
         nearest = found.front();
         // As many as the upper levels have, on the lowest too: half of its links are for nodes
         // that come later.
-        select(found, static_cast<std::size_t>(graph_.nb_neighbors(1)));
+        select(found, graph_.room(1));
         set_links(node, level, found);
         for (const Hit& neighbour : found) {
           add_link(static_cast<Node>(neighbour.row), level, {neighbour.score, node});
@@ -192,12 +187,9 @@ class Builder {
       for (const Hit& each : search_level(0, start_at(node, 0), node)) {
         const auto owner = static_cast<Node>(each.row);
         if (!reached[static_cast<std::size_t>(owner)]) continue;
-        std::size_t begin = 0;
-        std::size_t end = 0;
-        graph_.neighbor_range(owner, 0, &begin, &end);
-        if (graph_.neighbors[end - 1] >= 0) continue;
-        while (graph_.neighbors[begin] >= 0) ++begin;
-        graph_.neighbors[begin] = node;
+        const std::span<Node> links = graph_.links(owner, 0);
+        if (links.back() >= 0) continue;
+        *std::find(links.begin(), links.end(), -1) = node;
         return true;
       }
       return false;
@@ -207,9 +199,9 @@ class Builder {
     /// Sets the query, and goes to the node near it from which to search a level.
     Hit start_at(Node node, int level) {
       query_.set(node);
-      Hit nearest{0, graph_.entry_point};
-      compare_one(graph_.entry_point, nearest.score);
-      for (int above = graph_.max_level; above > level; --above) descend(above, nearest);
+      Hit nearest{0, graph_.entry_point()};
+      compare_one(graph_.entry_point(), nearest.score);
+      for (int above = graph_.top_level(); above > level; --above) descend(above, nearest);
       return nearest;
     }
 
@@ -218,12 +210,10 @@ class Builder {
     /// Copies the node's links at a level, up to the first that is not set.
     void copy_links(Node node, int level, std::vector<Node>& links) {
       links.clear();
-      std::size_t begin = 0;
-      std::size_t end = 0;
-      graph_.neighbor_range(node, level, &begin, &end);
       const NodeLocks::Guard guard(builder_.locks_, node);
-      for (std::size_t i = begin; i < end && graph_.neighbors[i] >= 0; ++i) {
-        links.push_back(graph_.neighbors[i]);
+      for (const Node link : graph_.links(node, level)) {
+        if (link < 0) break;
+        links.push_back(link);
       }
     }
 
@@ -298,33 +288,27 @@ class Builder {
     }
 
     void set_links(Node node, int level, const std::vector<Hit>& links) {
-      std::size_t begin = 0;
-      std::size_t end = 0;
-      graph_.neighbor_range(node, level, &begin, &end);
       const NodeLocks::Guard guard(builder_.locks_, node);
-      write_links(begin, end, links);
+      write_links(graph_.links(node, level), links);
     }
 
-    void write_links(std::size_t begin, std::size_t end, const std::vector<Hit>& links) {
-      for (std::size_t i = begin; i < end; ++i) {
-        graph_.neighbors[i] =
-            i - begin < links.size() ? static_cast<Node>(links[i - begin].row) : -1;
+    static void write_links(std::span<Node> room, const std::vector<Hit>& links) {
+      for (std::size_t i = 0; i < room.size(); ++i) {
+        room[i] = i < links.size() ? static_cast<Node>(links[i].row) : -1;
       }
     }
 
     /// Adds a link to owner's, which are chosen anew when there is no room for it.
     void add_link(Node owner, int level, const Hit& link) {
-      std::size_t begin = 0;
-      std::size_t end = 0;
-      graph_.neighbor_range(owner, level, &begin, &end);
       const NodeLocks::Guard guard(builder_.locks_, owner);
+      const std::span<Node> room = graph_.links(owner, level);
       links_.clear();
-      for (std::size_t i = begin; i < end; ++i) {
-        if (graph_.neighbors[i] < 0) {
-          graph_.neighbors[i] = static_cast<Node>(link.row);
+      for (Node& each : room) {
+        if (each < 0) {
+          each = static_cast<Node>(link.row);
           return;
         }
-        links_.push_back(graph_.neighbors[i]);
+        links_.push_back(each);
       }
       owner_.set(owner);
       scores_.resize(links_.size());
@@ -332,12 +316,12 @@ class Builder {
       crowd_.assign(1, link);
       for (std::size_t i = 0; i < links_.size(); ++i) crowd_.push_back({scores_[i], links_[i]});
       std::sort(crowd_.begin(), crowd_.end(), Better());
-      select(crowd_, end - begin);
-      write_links(begin, end, crowd_);
+      select(crowd_, room.size());
+      write_links(room, crowd_);
     }
 
     Builder& builder_;
-    faiss::HNSW& graph_;
+    Graph& graph_;
     Pool<VisitedRows>::Lease visited_;
     CodePairs::Query query_;
     CodePairs::Query owner_;
@@ -353,7 +337,7 @@ class Builder {
   /// are linked at the same time do not see each other, and a node that chooses its links anew may
   /// drop the last one that led to another.
   void connect() {
-    std::vector<bool> reached(graph_.levels.size(), false);
+    std::vector<bool> reached(graph_.size(), false);
     std::vector<Node> to_go_on_from;
     const auto reach = [&](Node node) {
       if (reached[static_cast<std::size_t>(node)]) return;
@@ -365,13 +349,13 @@ class Builder {
       while (!to_go_on_from.empty()) {
         const Node node = to_go_on_from.back();
         to_go_on_from.pop_back();
-        std::size_t begin = 0;
-        std::size_t end = 0;
-        graph_.neighbor_range(node, 0, &begin, &end);
-        for (; begin < end && graph_.neighbors[begin] >= 0; ++begin) reach(graph_.neighbors[begin]);
+        for (const Node link : graph_.links(node, 0)) {
+          if (link < 0) break;
+          reach(link);
+        }
       }
     };
-    reach_all_from(graph_.entry_point);
+    reach_all_from(graph_.entry_point());
     std::optional<Walker> walker;
     for (std::size_t i = 0; i < reached.size(); ++i) {
       if (reached[i]) continue;
@@ -381,7 +365,7 @@ class Builder {
     }
   }
 
-  faiss::HNSW& graph_;
+  Graph& graph_;
   const CodePairs pairs_;
   NodeLocks locks_;
   Pool<VisitedRows> visited_;
@@ -389,7 +373,7 @@ class Builder {
 
 }  // namespace
 
-void build_graph(faiss::HNSW& graph, const VectorTable& vectors, const CodeTable& codes,
+void build_graph(Graph& graph, const VectorTable& vectors, const CodeTable& codes,
                  const std::function<void(std::size_t linked)>& on_progress) {
   Builder(graph, vectors, codes).link_all(on_progress);
 }

@@ -3,11 +3,8 @@
 #include <functional>
 
 #include "index/codes.h"
+#include "index/graph.h"
 #include "index/vector_table.h"
-
-namespace faiss {
-struct HNSW;
-}
 
 namespace vitrine::index {
 
@@ -16,10 +13,10 @@ namespace vitrine::index {
 /// using Hierarchical Navigable Small World graphs", algorithms 1 to 4. Compares codes with codes:
 /// a link is as good when it leads to a vector that is nearest within a part in a hundred.
 ///
-/// graph: its levels, and its numbers of links and ef_construction, are set. vectors, codes: in the
-/// same places. on_progress: may be empty; called from any thread with how many nodes are linked,
-/// every few hundred; what it throws ends the building and reaches the caller.
-void build_graph(faiss::HNSW& graph, const VectorTable& vectors, const CodeTable& codes,
+/// graph: without links. vectors, codes: in the same places. on_progress: may be empty; called from
+/// any thread with how many nodes are linked, every few hundred; what it throws ends the building
+/// and reaches the caller.
+void build_graph(Graph& graph, const VectorTable& vectors, const CodeTable& codes,
                  const std::function<void(std::size_t linked)>& on_progress);
 
 }  // namespace vitrine::index

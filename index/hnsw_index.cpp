@@ -14,6 +14,7 @@
 #include "index/beam.h"
 #include "index/checked_index.h"
 #include "index/exact_search.h"
+#include "index/graph.h"
 #include "index/graph_builder.h"
 #include "index/kernels/code_dot.h"
 #include "index/kinds.h"
@@ -25,7 +26,7 @@
 namespace vitrine::index {
 namespace {
 
-using Node = faiss::HNSW::storage_idx_t;  // 32 bits, a row
+using Node = Graph::Node;
 
 /// A walk under a filter may compare one node for so many allowed rows, so that one that gives up
 /// has cost little beside the comparison of all of them: a step to a node, which may lie anywhere,
@@ -47,6 +48,9 @@ struct WorseFirst {
 /// Nodes a walk keeps beyond those it goes on from: finer scores err as well, and may put a hit
 /// behind a few others.
 constexpr std::size_t kSpareNodes = 4;
+
+/// FAISS's constructor wants a number; what a graph brings along replaces it.
+constexpr int kAnyLinks = 16;
 
 /// What one walk after another uses, so that none allocates.
 struct WalkMemory {
@@ -72,14 +76,13 @@ struct WalkMemory {
 
 class HnswIndex : public CheckedIndex {
  public:
-  /// index: its storage is empty. owner: keeps the vectors and the codes where they are.
-  HnswIndex(std::unique_ptr<faiss::IndexHNSWFlat> index, VectorTable vectors, CodeTable codes,
-            std::shared_ptr<const void> owner)
-      : index_(std::move(index)),
+  /// owner: keeps the vectors and the codes where they are.
+  HnswIndex(Graph graph, VectorTable vectors, CodeTable codes, std::shared_ptr<const void> owner)
+      : graph_(std::move(graph)),
         vectors_(std::move(vectors)),
         codes_(std::move(codes)),
         owner_(std::move(owner)),
-        memory_([rows = vectors_.size(), most_links = most_links_of(index_->hnsw)] {
+        memory_([rows = vectors_.size(), most_links = graph_.most_room()] {
           return std::make_unique<WalkMemory>(rows, most_links);
         }) {}
 
@@ -87,7 +90,13 @@ class HnswIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_}; }
-  std::shared_ptr<const faiss::Index> faiss_index() const override { return part(*index_); }
+  std::shared_ptr<const faiss::Index> faiss_index() const override {
+    auto index = std::make_shared<faiss::IndexHNSWFlat>(static_cast<int>(dimension()), kAnyLinks,
+                                                        faiss::METRIC_INNER_PRODUCT);
+    index->ntotal = static_cast<std::int64_t>(size());
+    graph_.copy_to(index->hnsw);
+    return index;
+  }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {
@@ -98,7 +107,7 @@ class HnswIndex : public CheckedIndex {
   SearchResult search_approximate(MatrixView queries, std::size_t k, const SearchOptions& options,
                                   std::size_t rows) const override {
     const std::size_t beam = std::max(k, static_cast<std::size_t>(options.ef_search));
-    const auto links = static_cast<std::size_t>(index_->hnsw.nb_neighbors(0));
+    const auto links = graph_.room(0);
     const RowSet* allowed = options.allowed;
     // The walk meets rows / size() allowed nodes in each node it goes through, and compares each of
     // those with about half its links: the others were compared before.
@@ -166,7 +175,7 @@ class HnswIndex : public CheckedIndex {
       const float* scores = at.scores.data();
       for (std::size_t i = 0, count = at.count; i < count; ++i) {
         if (scores[i] < worst || !beam.offer({scores[i], links[i]})) continue;
-        prefetch_links(links[i]);
+        graph_.prefetch(links[i]);
         worst = beam.worst();
       }
     }
@@ -189,7 +198,8 @@ class HnswIndex : public CheckedIndex {
       const Hit candidate = candidates.top();
       if (best.full() && better(best.worst(), candidate)) break;
       candidates.pop();
-      if (!candidates.empty()) prefetch_links(candidates.top().row);  // most likely the next
+      if (!candidates.empty())
+        graph_.prefetch(static_cast<Node>(candidates.top().row));  // most likely the next
       go_to(candidate.row, at,
             best.full() ? best.worst().score : -std::numeric_limits<float>::infinity());
       if (at.compared >= allowed.most_compared) return;
@@ -200,8 +210,7 @@ class HnswIndex : public CheckedIndex {
 
   /// The nearest node of the lowest level but one, visited, by going to the nearest link of each.
   Hit descend(WalkMemory& at) const {
-    const faiss::HNSW& graph = index_->hnsw;
-    Hit nearest{0, graph.entry_point};
+    Hit nearest{0, graph_.entry_point()};
     const auto compare_roughly = [&](std::span<const Node> nodes) {
       for (const Node node : nodes) codes_.prefetch_upper(static_cast<std::size_t>(node));
       multiply(codes_.upper(), nodes, at, at.products.data());
@@ -210,9 +219,10 @@ class HnswIndex : public CheckedIndex {
         at.scores[i] = at.code.rough_score(scale, at.products[i]);
       }
     };
-    compare_roughly({&graph.entry_point, 1});
+    const Node entry_point = graph_.entry_point();
+    compare_roughly({&entry_point, 1});
     nearest.score = at.scores[0];
-    for (int level = graph.max_level; level > 0; --level) {
+    for (int level = graph_.top_level(); level > 0; --level) {
       for (bool moved = true; moved;) {
         moved = false;
         const std::span<const Node> links = links_of(nearest.row, level);
@@ -233,7 +243,7 @@ class HnswIndex : public CheckedIndex {
 
   /// Compares the links of a node on the lowest level that were not visited before.
   void go_to(std::int64_t node, WalkMemory& at, float worst) const {
-    at.count = at.visited.keep_new(links_of(node, 0), at.links.data());
+    at.count = at.visited.keep_new(graph_.links(static_cast<Node>(node), 0), at.links.data());
     for (const Node link : std::span<const Node>(at.links.data(), at.count)) {
       codes_.prefetch_upper(static_cast<std::size_t>(link));
       if (codes_are_short()) codes_.prefetch_lower(static_cast<std::size_t>(link));
@@ -294,96 +304,30 @@ class HnswIndex : public CheckedIndex {
                                codes_.width(), products);
   }
 
-  void prefetch_links(std::int64_t row) const {
-    const Node* links =
-        index_->hnsw.neighbors.data() + index_->hnsw.offsets[static_cast<std::size_t>(row)];
-    __builtin_prefetch(links);
-    __builtin_prefetch(links + 16);
+  /// Those before the first that is not set.
+  std::span<const Node> links_of(std::int64_t node, int level) const {
+    const std::span<const Node> room = graph_.links(static_cast<Node>(node), level);
+    return room.first(
+        static_cast<std::size_t>(std::find(room.begin(), room.end(), -1) - room.begin()));
   }
 
-  /// Of a node on any level that there is: beyond it a file may say anything. At least 1.
-  static std::size_t most_links_of(const faiss::HNSW& graph) {
-    int most = 1;
-    for (int level = 0; level <= graph.max_level; ++level) {
-      most = std::max(most, graph.nb_neighbors(level));
-    }
-    return static_cast<std::size_t>(most);
-  }
-
-  std::span<const Node> links_of(std::int64_t row, int level) const {
-    const faiss::HNSW& graph = index_->hnsw;
-    const auto at = static_cast<std::size_t>(level);
-    const int* per_level = graph.cum_nneighbor_per_level.data() + at;
-    const Node* node = graph.neighbors.data() + graph.offsets[static_cast<std::size_t>(row)];
-    const Node* first = node + per_level[0];
-    const Node* end = node + per_level[1];
-    const Node* last = first;
-    while (last < end && *last >= 0) ++last;  // links come first, then -1 to the end of the range
-    return {first, last};
-  }
-
-  std::unique_ptr<faiss::IndexHNSWFlat> index_;
+  Graph graph_;
   VectorTable vectors_;
   CodeTable codes_;
   std::shared_ptr<const void> owner_;
   mutable Pool<WalkMemory> memory_;
 };
 
-/// Throws Corruption unless every number in the graph leads to a node that is there: the walk
-/// relies on it.
-void check_graph(const faiss::HNSW& graph, std::size_t nodes) {
-  const auto fail = [] { throw corruption("its graph leads to nodes that do not exist"); };
-  const auto& per_level = graph.cum_nneighbor_per_level;
-  if (graph.levels.size() != nodes || graph.offsets.size() != nodes + 1 || per_level.empty() ||
-      per_level.front() != 0 || !std::is_sorted(per_level.begin(), per_level.end()) ||
-      graph.offsets.front() != 0 || graph.offsets.back() != graph.neighbors.size()) {
-    fail();
-  }
-  const int most_levels = static_cast<int>(per_level.size()) - 1;
-  for (std::size_t node = 0; node < nodes; ++node) {
-    const int levels = graph.levels[node];
-    if (levels < 1 || levels > most_levels || graph.offsets[node] > graph.offsets[node + 1] ||
-        graph.offsets[node + 1] - graph.offsets[node] !=
-            static_cast<std::size_t>(per_level[static_cast<std::size_t>(levels)])) {
-      fail();
-    }
-  }
-  for (std::size_t node = 0; node < nodes; ++node) {
-    for (int level = 0; level < graph.levels[node]; ++level) {
-      const auto at = static_cast<std::size_t>(level);
-      const std::size_t end = graph.offsets[node] + static_cast<std::size_t>(per_level[at + 1]);
-      for (std::size_t i = graph.offsets[node] + static_cast<std::size_t>(per_level[at]); i < end;
-           ++i) {
-        const Node link = graph.neighbors[i];
-        if (link == -1) continue;
-        if (link < 0 || static_cast<std::size_t>(link) >= nodes ||
-            graph.levels[static_cast<std::size_t>(link)] <= level) {
-          fail();
-        }
-      }
-    }
-  }
-  if (graph.entry_point < 0 || static_cast<std::size_t>(graph.entry_point) >= nodes ||
-      graph.levels[static_cast<std::size_t>(graph.entry_point)] != graph.max_level + 1) {
-    fail();
-  }
-}
-
 std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec,
                                    const BuildProgress& progress) {
-  const int dimension = static_cast<int>(vectors.cols);
-  auto index =
-      std::make_unique<faiss::IndexHNSWFlat>(dimension, spec.hnsw_m, faiss::METRIC_INNER_PRODUCT);
-  index->ntotal = static_cast<std::int64_t>(vectors.rows);
-  index->hnsw.efConstruction = spec.ef_construction;
-  index->hnsw.prepare_level_tab(vectors.rows);
+  Graph graph(vectors.rows, spec.hnsw_m, spec.ef_construction);
   auto copy = std::make_shared<LargeArray<float>>(copy_of(vectors));
   VectorTable table = one_block(copy->data(), vectors.rows, vectors.cols);
   CodeTable codes(table);
-  build_graph(index->hnsw, table, codes, [&](std::size_t linked) {
+  build_graph(graph, table, codes, [&](std::size_t linked) {
     if (progress) progress(linked, vectors.rows);
   });
-  return std::make_unique<HnswIndex>(std::move(index), std::move(table), std::move(codes),
+  return std::make_unique<HnswIndex>(std::move(graph), std::move(table), std::move(codes),
                                      std::move(copy));
 }
 
@@ -393,12 +337,11 @@ std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
   if (dynamic_cast<const faiss::IndexFlat*>(hnsw->storage) == nullptr) {
     throw corruption("its vectors do not fit its graph");
   }
-  check_graph(hnsw->hnsw, file.rows);
+  Graph graph(std::move(hnsw->hnsw), file.rows);
   VectorTable vectors = one_block(file.vectors, file.rows, file.dimension);
   CodeTable codes = file.code_table();
-  static_cast<void>(file.index.release());  // owned through the narrower pointer from here
-  return std::make_unique<HnswIndex>(std::unique_ptr<faiss::IndexHNSWFlat>(hnsw),
-                                     std::move(vectors), std::move(codes), file.file);
+  return std::make_unique<HnswIndex>(std::move(graph), std::move(vectors), std::move(codes),
+                                     file.file);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 namespace vitrine::index {
@@ -22,20 +21,20 @@ class VisitedRows {
 
   /// False when the row was visited since forget_all().
   bool visit(std::size_t row) {
-    std::uint32_t unused;
-    const auto number = static_cast<std::uint32_t>(row);
-    return keep_new(std::span(&number, 1), &unused) == 1;
+    std::int32_t unused;
+    const auto number = static_cast<std::int32_t>(row);
+    return keep_new({&number, 1}, &unused) == 1;
   }
 
-  /// Visits rows, and writes those that were not visited before to kept, in order; says how many
-  /// these are. kept: has room for all.
-  template <class Row>
-  std::size_t keep_new(std::span<const Row> rows, std::remove_const_t<Row>* kept) {
+  /// Visits rows up to the first negative one, and writes those that were not visited before to
+  /// kept, in order; says how many these are. kept: has room for all.
+  std::size_t keep_new(std::span<const std::int32_t> rows, std::int32_t* kept) {
     std::uint64_t* words = words_.data();
     std::uint32_t* touched = touched_.data();
     std::size_t touched_count = touched_count_;
     std::size_t count = 0;
-    for (const Row row : rows) {
+    for (const std::int32_t row : rows) {
+      if (row < 0) break;
       const std::size_t at = static_cast<std::size_t>(row) / kWordBits;
       const std::uint64_t word = words[at];
       const std::uint64_t with_row = word | std::uint64_t{1}

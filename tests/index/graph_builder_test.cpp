@@ -1,6 +1,5 @@
 #include "index/graph_builder.h"
 
-#include <faiss/impl/HNSW.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,30 +17,25 @@ constexpr int kThreads = 1;  // ThreadSanitizer cannot see how libgomp's threads
 constexpr int kThreads = 4;
 #endif
 
-faiss::HNSW graph_of(const Matrix& vectors, int threads) {
+Graph graph_of(const Matrix& vectors, int threads) {
   set_compute_threads_of_this_thread(threads);
-  faiss::HNSW graph(8);
-  graph.efConstruction = 40;
-  graph.prepare_level_tab(vectors.rows());
+  Graph graph(vectors.rows(), 8, 40);
   const VectorTable table = one_block(vectors.data(), vectors.rows(), vectors.cols());
   build_graph(graph, table, CodeTable(table), nullptr);
   set_compute_threads_of_this_thread(0);
   return graph;
 }
 
-std::size_t nodes_in_reach(const faiss::HNSW& graph) {
-  std::vector<bool> reached(graph.levels.size(), false);
-  std::vector<faiss::HNSW::storage_idx_t> nodes = {graph.entry_point};
-  reached[static_cast<std::size_t>(graph.entry_point)] = true;
+std::size_t nodes_in_reach(const Graph& graph) {
+  std::vector<bool> reached(graph.size(), false);
+  std::vector<Graph::Node> nodes = {graph.entry_point()};
+  reached[static_cast<std::size_t>(graph.entry_point())] = true;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    std::size_t begin = 0;
-    std::size_t end = 0;
-    graph.neighbor_range(nodes[i], 0, &begin, &end);
-    for (; begin < end && graph.neighbors[begin] >= 0; ++begin) {
-      const auto link = static_cast<std::size_t>(graph.neighbors[begin]);
-      if (reached[link]) continue;
-      reached[link] = true;
-      nodes.push_back(graph.neighbors[begin]);
+    for (const Graph::Node link : graph.links(nodes[i], 0)) {
+      if (link < 0) break;
+      if (reached[static_cast<std::size_t>(link)]) continue;
+      reached[static_cast<std::size_t>(link)] = true;
+      nodes.push_back(link);
     }
   }
   return nodes.size();
@@ -66,20 +60,15 @@ TEST(GraphBuilder, LinksFewVectors) {
 
 TEST(GraphBuilder, LinksEveryNodeOnceFromAnother) {
   const Matrix vectors = clustered_vectors(2000, 24, 7);
-  const faiss::HNSW graph = graph_of(vectors, kThreads);
-  for (std::size_t node = 0; node < vectors.rows(); ++node) {
-    for (int level = 0; level < graph.levels[node]; ++level) {
-      std::size_t begin = 0;
-      std::size_t end = 0;
-      graph.neighbor_range(static_cast<std::int64_t>(node), level, &begin, &end);
-      std::vector<faiss::HNSW::storage_idx_t> links(
-          graph.neighbors.begin() + static_cast<std::ptrdiff_t>(begin),
-          graph.neighbors.begin() + static_cast<std::ptrdiff_t>(end));
+  const Graph graph = graph_of(vectors, kThreads);
+  for (Graph::Node node = 0; node < static_cast<Graph::Node>(graph.size()); ++node) {
+    for (int level = 0; level <= graph.level_of(node); ++level) {
+      const std::span<const Graph::Node> room = graph.links(node, level);
+      std::vector<Graph::Node> links(room.begin(), room.end());
       std::erase(links, -1);
       std::sort(links.begin(), links.end());
       EXPECT_EQ(std::unique(links.begin(), links.end()), links.end()) << node;
-      EXPECT_FALSE(std::binary_search(links.begin(), links.end(),
-                                      static_cast<faiss::HNSW::storage_idx_t>(node)));
+      EXPECT_FALSE(std::binary_search(links.begin(), links.end(), node));
     }
   }
 }

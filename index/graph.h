@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "index/large_array.h"
+
+namespace faiss {
+struct HNSW;
+}
+
+namespace vitrine::index {
+
+/// The links of an HNSW graph: node i is vector i, on the lowest level 0 and some levels above it.
+///
+/// FAISS keeps the links of all levels of a node together, and a table of where each node's begin:
+/// two accesses to memory for each node a walk goes through. Nearly all of them are on the lowest
+/// level, whose links lie here at a fixed width, on huge pages.
+/// While nobody sets links, any thread may read.
+class Graph {
+ public:
+  using Node = std::int32_t;
+
+  /// A graph without links, its levels drawn by lot. nodes: at least 1. links: of a node on a level
+  /// above the lowest, where it is twice as many; at least 2.
+  Graph(std::size_t nodes, int links, int ef_construction);
+  /// Takes FAISS's. Throws Corruption unless every number in it leads to a node that is there: a
+  /// walk relies on it.
+  Graph(faiss::HNSW&& graph, std::size_t nodes);
+  ~Graph();
+  Graph(Graph&&) noexcept;
+  Graph& operator=(Graph&&) noexcept;
+
+  /// A copy as FAISS has it.
+  void copy_to(faiss::HNSW& graph) const;
+
+  std::size_t size() const { return levels_.size(); }
+  /// Nodes a builder chooses the links of one from.
+  int ef_construction() const;
+  /// Where a search starts: a node that is on top_level().
+  Node entry_point() const { return entry_point_; }
+  int top_level() const { return top_level_; }
+  void set_entry_point(Node node);
+  /// The highest level that the node is on.
+  int level_of(Node node) const { return levels_[static_cast<std::size_t>(node)] - 1; }
+
+  /// Room for links of a node on a level.
+  std::size_t room(int level) const {
+    const auto at = static_cast<std::size_t>(level);
+    return static_cast<std::size_t>(ends_[at + 1] - ends_[at]);
+  }
+  /// Of any level.
+  std::size_t most_room() const;
+
+  /// The node's links on a level that it is on: [room(level)], links first, then -1.
+  std::span<const Node> links(Node node, int level) const {
+    return {first_link(node, level), room(level)};
+  }
+  std::span<Node> links(Node node, int level) {
+    return {const_cast<Node*>(first_link(node, level)), room(level)};
+  }
+
+  /// Makes the links on the lowest level likely to be near the CPU soon.
+  void prefetch(Node node) const {
+    const Node* links = first_link(node, 0);
+    for (std::size_t i = 0; i < lowest_room_; i += 16) __builtin_prefetch(links + i);
+  }
+
+ private:
+  /// Moves the links out of FAISS's graph, and keeps the rest of it.
+  void take(faiss::HNSW&& graph);
+
+  const Node* first_link(Node node, int level) const {
+    const auto at = static_cast<std::size_t>(node);
+    if (level == 0) return lowest_.data() + at * lowest_room_;
+    // FAISS's numbers count the links of the lowest level in, which lie elsewhere.
+    return upper_.data() + (begins_[at] - at * lowest_room_) +
+           (static_cast<std::size_t>(ends_[static_cast<std::size_t>(level)]) - lowest_room_);
+  }
+
+  std::unique_ptr<faiss::HNSW> rest_;    // what copy_to() adds to the links
+  std::span<const int> levels_;          // [size()] of rest_: levels that a node is on
+  std::span<const std::size_t> begins_;  // [size() + 1] of rest_
+  std::span<const int> ends_;            // of rest_: links of one node on all levels below
+  Node entry_point_ = -1;
+  int top_level_ = -1;
+  std::size_t lowest_room_ = 0;
+  LargeArray<Node> lowest_;  // [size(), lowest_room_]
+  std::vector<Node> upper_;  // of the levels above, node after node, level after level
+};
+
+}  // namespace vitrine::index
