@@ -51,13 +51,7 @@ class Beam {
       if (key < keys[kept_ - 1]) return false;
       --size_;
     }
-    // By halves, without a branch: where a node gets in cannot be foretold.
-    std::size_t at = 0;
-    for (std::size_t step = std::bit_floor(size_); step > 0; step /= 2) {
-      const std::size_t next = at + step;
-      at = next <= size_ && keys[next - 1] > key ? next : at;
-    }
-    std::copy_backward(keys + at, keys + size_, keys + size_ + 1);
+    const std::size_t at = make_room(key);
     keys[at] = key;
     ++size_;
     next_ = std::min(next_, at);
@@ -95,6 +89,27 @@ class Beam {
   static std::int64_t node_of(std::uint64_t key) {
     return kLargestNode - static_cast<std::uint32_t>(key) / 2;
   }
+
+  /// Moves what is worse than the key by one; says where there is room then.
+  std::size_t make_room(std::uint64_t key) {
+    std::uint64_t* keys = keys_.data();
+    if (size_ <= kFew) {
+      std::size_t at = size_;
+      for (; at > 0 && keys[at - 1] < key; --at) keys[at] = keys[at - 1];
+      return at;
+    }
+    // By halves, without a branch: where a node gets in cannot be foretold.
+    std::size_t at = 0;
+    for (std::size_t step = std::bit_floor(size_); step > 0; step /= 2) {
+      const std::size_t next = at + step;
+      at = next <= size_ && keys[next - 1] > key ? next : at;
+    }
+    std::copy_backward(keys + at, keys + size_, keys + size_ + 1);
+    return at;
+  }
+
+  /// So many are passed one by one in less time than halving takes.
+  static constexpr std::size_t kFew = 24;
 
   std::size_t walked_ = 1;
   std::size_t kept_ = 1;

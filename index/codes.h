@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "index/kernels/code_dot.h"
 #include "index/rotation.h"
 #include "index/vector_table.h"
 
@@ -22,6 +23,7 @@ struct QueryCode {
   float step = 0;
   /// With query . x being what any kernel of inner_product.h says,
   ///   |query . x - score(x)| <= length * error(x) + slack
+  ///   |query . x - finer_score(x)| <= rough_length * error(x) + rough_slack
   ///   |query . x - rough_score(x)| <= rough_length * rough_error(x) + rough_slack
   float length = 0;
   float slack = 0;
@@ -40,6 +42,7 @@ struct QueryCode {
   float finer_score(float scale, std::int32_t whole_high) const {
     return base + scale * step * 256.0F * static_cast<float>(whole_high - 128 * high_sum);
   }
+  float finer_error(float error) const { return rough_length * error + rough_slack; }
   /// What all bits say. upper_high, lower_high, ...: products of a half of the code and a byte of
   /// the query.
   float score(float scale, std::int32_t upper_high, std::int32_t lower_high, std::int32_t upper_low,
@@ -101,6 +104,12 @@ class CodeTable {
     __builtin_prefetch(scales_ + place);
   }
   void prefetch_lower(std::size_t place) const { prefetch(lower_ + place * width_); }
+  /// All of a code whose halves are of kCodeAlignment bytes.
+  void prefetch_short(std::size_t place) const {
+    __builtin_prefetch(upper_ + place * kCodeAlignment);
+    __builtin_prefetch(lower_ + place * kCodeAlignment);
+    __builtin_prefetch(scales_ + place);
+  }
 
   /// query: [dimension], of unit length within 1e-3.
   QueryCode encode_query(const float* query) const;

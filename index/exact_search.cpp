@@ -22,8 +22,6 @@ constexpr std::size_t kMostQueriesAGroup = 32;
 constexpr std::size_t kPartsAThread = 32;
 /// Picking a vector takes about as long as comparing so many that lie one behind another.
 constexpr std::size_t kPicking = 4;
-/// Elements of vectors that are compared in less time than their codes can rule them out.
-constexpr std::size_t kWorthSparing = 6144;
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
 std::size_t tile_places(std::size_t width) {
@@ -314,38 +312,34 @@ std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
   return settle(tables, query, candidates.take(), k);
 }
 
-std::vector<Hit> best_of_places(const SearchTables& tables, const float* query,
-                                const QueryCode& code, std::span<const std::int32_t> places,
-                                std::size_t k) {
-  const CodeTable& codes = *tables.codes;
+std::vector<Hit> best_of_scored(const SearchTables& tables, const float* query,
+                                const QueryCode& code, std::span<const Hit> scored, std::size_t k) {
+  const float* errors = tables.codes->errors();
+  const auto error_of = [&](const Hit& each) {
+    return code.finer_error(errors[static_cast<std::size_t>(each.row)]);
+  };
+  // The first k score at least so much: what may not reach it is not among the k best.
+  float enough = std::numeric_limits<float>::infinity();
+  for (const Hit& each : scored.first(std::min(k, scored.size()))) {
+    enough = std::min(enough, each.score - error_of(each));
+  }
   const std::size_t dimension = tables.vectors->dimension();
-  // Whole codes can spare the comparison of all but k, which takes less time where these are few.
-  if (places.size() <= k || (places.size() - k) * dimension <= kWorthSparing) {
-    for (const std::int32_t place : places) {
-      const float* vector = tables.vectors->at(static_cast<std::size_t>(place));
-      for (std::size_t i = 0; i < dimension; i += 16) __builtin_prefetch(vector + i);
-    }
-    const InnerProductKernel& kernel = inner_product_kernel();
-    std::vector<Hit> hits;
-    hits.reserve(places.size());
-    for (const std::int32_t place : places) {
-      const auto at = static_cast<std::size_t>(place);
-      hits.push_back({kernel.pair(query, tables.vectors->at(at), dimension), tables.row_at(at)});
-    }
-    std::sort(hits.begin(), hits.end(), Better());
-    if (hits.size() > k) hits.resize(k);
-    return hits;
+  std::vector<Hit> hits;
+  hits.reserve(scored.size());
+  for (const Hit& each : scored) {
+    if (each.score + error_of(each) < enough) continue;
+    const float* vector = tables.vectors->at(static_cast<std::size_t>(each.row));
+    for (std::size_t i = 0; i < dimension; i += 16) __builtin_prefetch(vector + i);
+    hits.push_back(each);
   }
-  Candidates candidates(k);
-  std::int32_t upper_high[kMostTilePlaces];
-  for (const std::int32_t place : places) codes.prefetch_lower(static_cast<std::size_t>(place));
-  for (std::size_t first = 0; first < places.size(); first += kMostTilePlaces) {
-    const auto some = places.subspan(first, std::min(kMostTilePlaces, places.size() - first));
-    code_dot_kernel().gathered(code.high.data(), codes.upper(), some.data(), some.size(),
-                               codes.width(), upper_high);
-    offer_places(codes, code, some, upper_high, candidates);
+  const InnerProductKernel& kernel = inner_product_kernel();
+  for (Hit& hit : hits) {
+    const auto place = static_cast<std::size_t>(hit.row);
+    hit = {kernel.pair(query, tables.vectors->at(place), dimension), tables.row_at(place)};
   }
-  return settle(tables, query, candidates.take(), k);
+  std::sort(hits.begin(), hits.end(), Better());
+  if (hits.size() > k) hits.resize(k);
+  return hits;
 }
 
 SearchResult search_exactly(const SearchTables& tables, MatrixView queries,

@@ -42,11 +42,11 @@ SearchResult make_result(std::size_t queries, std::size_t k);
 /// Writes the hits, best first, as the answer to a query; hits beyond k are dropped.
 void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result);
 
-/// The k best of the places, each of which comes once: as comparing all of them in float32 finds
-/// them, of which few are compared. query: [dimension]. code: of the query.
-std::vector<Hit> best_of_places(const SearchTables& tables, const float* query,
-                                const QueryCode& code, std::span<const std::int32_t> places,
-                                std::size_t k);
+/// The k best of so many vectors: as comparing all of them in float32 finds them, of which few are
+/// compared. query: [dimension]. code: of the query. scored: what its finer_score() says of each;
+/// rows are places, each of which comes once.
+std::vector<Hit> best_of_scored(const SearchTables& tables, const float* query,
+                                const QueryCode& code, std::span<const Hit> scored, std::size_t k);
 
 /// The k best vectors of the ranges that the filter lets through: the same rows in the same order,
 /// with the same scores, as comparing each of them in float32. Reads half a byte

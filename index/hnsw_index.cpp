@@ -49,6 +49,9 @@ struct WorseFirst {
 /// behind a few others.
 constexpr std::size_t kSpareNodes = 4;
 
+/// Nodes a walk goes on from together: while it compares the links of one, those of another arrive.
+constexpr std::size_t kNodesAtATime = 2;
+
 /// FAISS's constructor wants a number; what a graph brings along replaces it.
 constexpr int kAnyLinks = 16;
 
@@ -56,15 +59,15 @@ constexpr int kAnyLinks = 16;
 struct WalkMemory {
   WalkMemory(std::size_t rows, std::size_t most_links)
       : visited(rows),
-        links(most_links),
-        products(most_links),
-        lower_products(most_links),
-        scores(most_links) {}
+        links(kNodesAtATime * most_links),
+        products(links.size()),
+        lower_products(links.size()),
+        scores(links.size()) {}
 
   QueryCode code;
   VisitedRows visited;
   Beam beam{1};
-  std::vector<Node> found;
+  std::vector<Hit> found;
   // Of the node the walk is at: [count] of them count.
   std::size_t count = 0;
   std::vector<Node> links;
@@ -160,7 +163,7 @@ class HnswIndex : public CheckedIndex {
       const PlaceRange all{0, size()};
       return search_exactly(tables(), query, {&all, 1}, {allowed.rows}, k);
     }
-    return best_of_places(tables(), query, at.code, at.found, k);
+    return best_of_scored(tables(), query, at.code, at.found, k);
   }
 
   /// Finds the best nodes, as many as the beam is wide and a few more.
@@ -169,19 +172,26 @@ class HnswIndex : public CheckedIndex {
     beam.set_widths(beam_width, beam_width + kSpareNodes);
     beam.offer(descend(at));
     while (const std::optional<Hit> node = beam.next()) {
-      float worst = beam.worst();
-      go_to(node->row, at, worst);
+      const float worst = beam.worst();
+      at.count = 0;
+      meet_links(node->row, at);
+      if (const std::optional<Hit> second = beam.next()) meet_links(second->row, at);
+      compare(at, worst);
       const Node* links = at.links.data();
       const float* scores = at.scores.data();
-      for (std::size_t i = 0, count = at.count; i < count; ++i) {
-        if (scores[i] < worst || !beam.offer({scores[i], links[i]})) continue;
-        graph_.prefetch(links[i]);
-        worst = beam.worst();
+      // Which get in cannot be foretold: those that may are picked without a branch.
+      std::int32_t* picked = at.products.data();
+      std::size_t count = 0;
+      for (std::size_t i = 0; i < at.count; ++i) {
+        picked[count] = static_cast<std::int32_t>(i);
+        count += scores[i] < worst ? 0 : 1;
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto each = static_cast<std::size_t>(picked[i]);
+        if (beam.offer({scores[each], links[each]})) graph_.prefetch(links[each]);
       }
     }
-    for (std::size_t i = 0; i < beam.size(); ++i) {
-      at.found.push_back(static_cast<Node>(beam[i].row));
-    }
+    for (std::size_t i = 0; i < beam.size(); ++i) at.found.push_back(beam[i]);
   }
 
   /// Finds the best allowed nodes, as many as the beam is wide; none when it gave up.
@@ -200,12 +210,13 @@ class HnswIndex : public CheckedIndex {
       candidates.pop();
       if (!candidates.empty())
         graph_.prefetch(static_cast<Node>(candidates.top().row));  // most likely the next
-      go_to(candidate.row, at,
-            best.full() ? best.worst().score : -std::numeric_limits<float>::infinity());
+      at.count = 0;
+      meet_links(candidate.row, at);
+      compare(at, best.full() ? best.worst().score : -std::numeric_limits<float>::infinity());
       if (at.compared >= allowed.most_compared) return;
       for (std::size_t i = 0; i < at.count; ++i) offer({at.scores[i], at.links[i]});
     }
-    for (const Hit& hit : best.take()) at.found.push_back(static_cast<Node>(hit.row));
+    at.found = best.take();
   }
 
   /// The nearest node of the lowest level but one, visited, by going to the nearest link of each.
@@ -241,14 +252,17 @@ class HnswIndex : public CheckedIndex {
     return {at.scores[0], nearest.row};
   }
 
-  /// Compares the links of a node on the lowest level that were not visited before.
-  void go_to(std::int64_t node, WalkMemory& at, float worst) const {
-    at.count = at.visited.keep_new(graph_.links(static_cast<Node>(node), 0), at.links.data());
-    for (const Node link : std::span<const Node>(at.links.data(), at.count)) {
-      codes_.prefetch_upper(static_cast<std::size_t>(link));
-      if (codes_are_short()) codes_.prefetch_lower(static_cast<std::size_t>(link));
+  /// Adds the links of a node on the lowest level that were not visited before.
+  void meet_links(std::int64_t node, WalkMemory& at) const {
+    Node* added = at.links.data() + at.count;
+    const std::size_t count = at.visited.keep_new(graph_.links(static_cast<Node>(node), 0), added);
+    const std::span<const Node> links(added, count);
+    if (codes_are_short()) {
+      for (const Node link : links) codes_.prefetch_short(static_cast<std::size_t>(link));
+    } else {
+      for (const Node link : links) codes_.prefetch_upper(static_cast<std::size_t>(link));
     }
-    compare(at, worst);
+    at.count += count;
   }
 
   /// Whether half a code takes but one line of a cache: leaving out the other one spares nothing.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -7,55 +8,44 @@
 
 namespace vitrine::index {
 
-/// The set of rows one walk has seen: a bit a row, so that it stays near the CPU, and a list of
-/// them, so that forgetting them costs no pass over all.
+/// The set of rows one walk has seen: the number of the walk that saw a row last, in a byte, so
+/// that forgetting them all is counting on.
 class VisitedRows {
  public:
-  explicit VisitedRows(std::size_t rows)
-      : words_((rows + kWordBits - 1) / kWordBits, 0), touched_(words_.size() + 1) {}
+  explicit VisitedRows(std::size_t rows) : walks_(rows, 0) {}
 
   void forget_all() {
-    for (std::size_t i = 0; i < touched_count_; ++i) words_[touched_[i]] = 0;
-    touched_count_ = 0;
+    if (++walk_ != 0) return;
+    std::fill(walks_.begin(), walks_.end(), std::uint8_t{0});
+    walk_ = 1;
   }
 
   /// False when the row was visited since forget_all().
   bool visit(std::size_t row) {
-    std::int32_t unused;
-    const auto number = static_cast<std::int32_t>(row);
-    return keep_new({&number, 1}, &unused) == 1;
+    if (walks_[row] == walk_) return false;
+    walks_[row] = walk_;
+    return true;
   }
 
   /// Visits rows up to the first negative one, and writes those that were not visited before to
   /// kept, in order; says how many these are. kept: has room for all.
   std::size_t keep_new(std::span<const std::int32_t> rows, std::int32_t* kept) {
-    std::uint64_t* words = words_.data();
-    std::uint32_t* touched = touched_.data();
-    std::size_t touched_count = touched_count_;
+    std::uint8_t* walks = walks_.data();
+    const std::uint8_t walk = walk_;
     std::size_t count = 0;
     for (const std::int32_t row : rows) {
       if (row < 0) break;
-      const std::size_t at = static_cast<std::size_t>(row) / kWordBits;
-      const std::uint64_t word = words[at];
-      const std::uint64_t with_row = word | std::uint64_t{1}
-                                                << static_cast<std::size_t>(row) % kWordBits;
       // Whether a row is new cannot be foretold: no branch.
-      touched[touched_count] = static_cast<std::uint32_t>(at);
-      touched_count += static_cast<std::size_t>(word == 0);
-      words[at] = with_row;
       kept[count] = row;
-      count += static_cast<std::size_t>(word != with_row);
+      count += walks[row] != walk ? 1 : 0;
+      walks[row] = walk;
     }
-    touched_count_ = touched_count;
     return count;
   }
 
  private:
-  static constexpr std::size_t kWordBits = 64;
-
-  std::vector<std::uint64_t> words_;
-  std::vector<std::uint32_t> touched_;  // words that are not 0, and room for one more
-  std::size_t touched_count_ = 0;
+  std::vector<std::uint8_t> walks_;  // [rows]
+  std::uint8_t walk_ = 1;            // never 0, which says that none saw a row
 };
 
 }  // namespace vitrine::index

@@ -59,6 +59,7 @@ TEST(CodeTable, SaysHowFarItsScoresAreFromTheKernels) {
       const CodeTable table(one_block(vectors.data(), vectors.rows(), dimension));
       ASSERT_EQ(table.size(), vectors.rows());
       double largest_error = 0;
+      double largest_finer_error = 0;
       double largest_rough_error = 0;
       for (std::size_t query = 0; query < queries.rows(); ++query) {
         const QueryCode code = table.encode_query(queries.row(query).data());
@@ -73,9 +74,12 @@ TEST(CodeTable, SaysHowFarItsScoresAreFromTheKernels) {
           const std::int32_t upper_high = product(code.high, table.upper());
           const float scale = table.scales()[place];
           const double bound = code.length * table.errors()[place] + code.slack;
+          const std::int32_t lower_high = product(code.high, table.lower());
           const double score =
-              code.score(scale, upper_high, product(code.high, table.lower()),
-                         product(code.low, table.upper()), product(code.low, table.lower()));
+              code.score(scale, upper_high, lower_high, product(code.low, table.upper()),
+                         product(code.low, table.lower()));
+          const double finer_score = code.finer_score(scale, 16 * upper_high + lower_high);
+          const double finer_bound = code.finer_error(table.errors()[place]);
           const double rough_bound =
               code.rough_length * table.rough_errors()[place] + code.rough_slack;
           const double rough_score = code.rough_score(scale, upper_high);
@@ -83,14 +87,17 @@ TEST(CodeTable, SaysHowFarItsScoresAreFromTheKernels) {
             const double expected = inner_product_kernel(each).pair(
                 queries.row(query).data(), vectors.row(place).data(), dimension);
             ASSERT_LE(std::abs(score - expected), bound) << dimension << ' ' << place;
+            ASSERT_LE(std::abs(finer_score - expected), finer_bound) << dimension << ' ' << place;
             ASSERT_LE(std::abs(rough_score - expected), rough_bound) << dimension << ' ' << place;
           }
           largest_error = std::max(largest_error, bound);
+          largest_finer_error = std::max(largest_finer_error, finer_bound);
           largest_rough_error = std::max(largest_rough_error, rough_bound);
         }
       }
       // Loose bounds would be right as well, and of no use.
       EXPECT_LE(largest_error, 0.02) << dimension;
+      EXPECT_LE(largest_finer_error, 0.04) << dimension;
       EXPECT_LE(largest_rough_error, 0.25) << dimension;
     }
   }

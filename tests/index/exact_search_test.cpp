@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "base/compute_threads.h"
+#include "index/kernels/code_dot.h"
 #include "index/kernels/inner_product.h"
 #include "index/parallel.h"
 #include "tests/index/vectors.h"
@@ -131,7 +132,7 @@ TEST(ParallelFor, HandsAnExceptionToTheCaller) {
   }
 }
 
-TEST_F(ExactSearch, FindsTheBestOfFewOrManyPlaces) {
+TEST_F(ExactSearch, FindsTheBestOfFewOrManyScoredPlaces) {
   const SearchTables tables{&codes_, &table_, rows_.data()};
   std::vector<std::int32_t> places(kPlaces);
   std::iota(places.begin(), places.end(), 0);
@@ -143,7 +144,15 @@ TEST_F(ExactSearch, FindsTheBestOfFewOrManyPlaces) {
     std::vector<PlaceRange> ranges;
     for (const std::int32_t place : some) ranges.push_back({static_cast<std::size_t>(place), 1});
     const std::vector<Hit> expected = sorted_hits(query, vectors_, rows_, ranges, nullptr);
-    const std::vector<Hit> found = best_of_places(tables, query.data(), code, some, 10);
+    std::vector<std::int32_t> products(count);
+    code_dot_kernel().gathered_whole(code.high.data(), codes_.upper(), codes_.lower(), some.data(),
+                                     count, codes_.width(), products.data());
+    std::vector<Hit> scored;
+    for (std::size_t i = 0; i < count; ++i) {
+      const float scale = codes_.scales()[static_cast<std::size_t>(some[i])];
+      scored.push_back({code.finer_score(scale, products[i]), some[i]});
+    }
+    const std::vector<Hit> found = best_of_scored(tables, query.data(), code, scored, 10);
     ASSERT_EQ(found.size(), std::min<std::size_t>(count, 10));
     for (std::size_t i = 0; i < found.size(); ++i) {
       EXPECT_EQ(found[i].row, expected[i].row) << count;
