@@ -38,6 +38,10 @@ struct QueryCode {
   float rough_score(float scale, std::int32_t upper_high) const {
     return base + scale * step * 2048.0F * static_cast<float>(2 * upper_high - 15 * high_sum);
   }
+  /// Asks whether a vector with this rough_score() may score `enough`.
+  ProductBound rough_bound(float enough) const {
+    return {base, step * 2048.0F, 15 * high_sum, rough_length, rough_slack, enough};
+  }
   /// What the upper bytes of the query and whole codes say. whole_high: their product.
   float finer_score(float scale, std::int32_t whole_high) const {
     return base + scale * step * 256.0F * static_cast<float>(whole_high - 128 * high_sum);

@@ -13,11 +13,9 @@
 namespace vitrine::index {
 namespace {
 
-constexpr std::size_t kMostTilePlaces = 64;
+constexpr std::size_t kMostTilePlaces = kMostReaching;
 /// A tile stays in the first-level cache while a whole group of queries passes over it.
 constexpr std::size_t kTileBytes = std::size_t{16} * 1024;
-/// Scores that are looked through together: most often none of them is a candidate's.
-constexpr std::size_t kLookedThrough = 16;
 constexpr std::size_t kMostQueriesAGroup = 32;
 constexpr std::size_t kPartsAThread = 32;
 /// Picking a vector takes about as long as comparing so many that lie one behind another.
@@ -161,14 +159,6 @@ void for_each_tile(const SearchTables& tables, std::span<const PlaceRange> range
   if (tile.count > 0) visit(std::as_const(tile));
 }
 
-/// Whether any of so many scores is not below `enough`.
-bool any_reaches(const float* scores, std::size_t count, float enough) {
-  std::int32_t reach = 0;
-#pragma omp simd reduction(| : reach)
-  for (std::size_t i = 0; i < count; ++i) reach |= scores[i] < enough ? 0 : 1;
-  return reach != 0;
-}
-
 /// Offers the tile's vectors whose rough scores leave it open whether they are among the k best.
 void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
                Candidates& candidates) {
@@ -177,37 +167,33 @@ void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
   const float* scales = codes.scales();
   const float* errors = codes.rough_errors();
   std::int32_t products[kMostTilePlaces];
-  float most[kMostTilePlaces];
+  float listed_scales[kMostTilePlaces];
+  float listed_errors[kMostTilePlaces];
   if (tile.all) {
     kernel.contiguous(query.high.data(), codes.upper() + tile.first * width, tile.count, width,
                       products);
     scales += tile.first;
     errors += tile.first;
-    for (std::size_t i = 0; i < tile.count; ++i) {
-      most[i] = query.rough_score(scales[i], products[i]) +
-                (query.rough_length * errors[i] + query.rough_slack);
-    }
   } else {
     kernel.gathered(query.high.data(), codes.upper(), tile.places, tile.count, width, products);
     for (std::size_t i = 0; i < tile.count; ++i) {
-      const auto place = static_cast<std::size_t>(tile.places[i]);
-      most[i] = query.rough_score(scales[place], products[i]) +
-                (query.rough_length * errors[place] + query.rough_slack);
+      listed_scales[i] = scales[static_cast<std::size_t>(tile.places[i])];
+      listed_errors[i] = errors[static_cast<std::size_t>(tile.places[i])];
     }
+    scales = listed_scales;
+    errors = listed_errors;
   }
-  const float enough = candidates.enough();
+  std::uint64_t reaching =
+      kernel.reaching(query.rough_bound(candidates.enough()), products, scales, errors, tile.count);
+  if (tile.all) reaching &= tile.hits;
   std::int32_t places[kMostTilePlaces];
   std::size_t open = 0;
-  for (std::size_t first = 0; first < tile.count; first += kLookedThrough) {
-    const std::size_t last = std::min(tile.count, first + kLookedThrough);
-    if (!any_reaches(most + first, last - first, enough)) continue;
-    for (std::size_t i = first; i < last; ++i) {
-      if (most[i] < enough || (tile.all && (tile.hits >> i & 1) == 0)) continue;
-      places[open] = tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
-      products[open] = products[i];
-      codes.prefetch_lower(static_cast<std::size_t>(places[open]));
-      ++open;
-    }
+  for (; reaching != 0; reaching &= reaching - 1) {
+    const auto i = static_cast<std::size_t>(std::countr_zero(reaching));
+    places[open] = tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
+    products[open] = products[i];
+    codes.prefetch_lower(static_cast<std::size_t>(places[open]));
+    ++open;
   }
   if (open > 0) offer_places(codes, query, {places, open}, products, candidates);
 }
@@ -348,7 +334,7 @@ SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
   SearchResult result = make_result(queries.rows, k);
   std::size_t places = 0;
   for (const PlaceRange& range : ranges) places += range.count;
-  const int threads = threads_for(queries.rows * places * queries.cols / 4);
+  const int threads = threads_for_codes(queries.rows * places, queries.cols);
   const auto threads_count = static_cast<std::size_t>(threads);
   if (threads > 1 && queries.rows < 2 * threads_count) {
     for (std::size_t query = 0; query < queries.rows; ++query) {

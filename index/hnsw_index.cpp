@@ -119,7 +119,7 @@ class HnswIndex : public CheckedIndex {
     const double walked = nodes * static_cast<double>(links) / 2;
     const std::size_t share = 5 * rows >= 4 * size() ? kLooselyFilteredShare : kFilteredShare;
     // A query that is alone is compared with all allowed rows on all threads.
-    const std::size_t threads = threads_for(rows * dimension() / 4);
+    const std::size_t threads = threads_for_codes(rows, dimension());
     const std::size_t most = rows / share / std::max<std::size_t>(1, threads / queries.rows);
     if (beam >= rows || (allowed != nullptr && walked >= static_cast<double>(most))) {
       return search_exact(queries, k, allowed);

@@ -120,7 +120,7 @@ class IvfIndex : public CheckedIndex {
     }
     SearchResult result = make_result(queries.rows, k);
     parallel_for(
-        queries.rows, threads_for(queries.rows * (lists_.size() + compared) * dimension() / 4),
+        queries.rows, threads_for_codes(queries.rows * (lists_.size() + compared), dimension()),
         [&](std::size_t query) {
           const float* data = queries.row(query).data();
           put_hits(search_exactly(tables(), data, ranges_for(data), {allowed}, k), query, result);
@@ -134,7 +134,7 @@ class IvfIndex : public CheckedIndex {
   std::optional<DeviceLists> device_lists(MatrixView queries, std::size_t nprobe,
                                           const ListsFor& lists_for) const {
     std::vector<std::vector<std::size_t>> nearest(queries.rows);
-    parallel_for(queries.rows, threads_for(queries.rows * lists_.size() * dimension() / 4),
+    parallel_for(queries.rows, threads_for_codes(queries.rows * lists_.size(), dimension()),
                  [&](std::size_t query) { nearest[query] = lists_for(queries.row(query).data()); });
     DeviceLists searched;
     for (const std::vector<std::size_t>& lists : nearest) {

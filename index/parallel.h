@@ -17,6 +17,12 @@ inline int threads_for(std::size_t multiply_adds) {
   return static_cast<int>(std::clamp<std::size_t>(multiply_adds / kWorthAThread, 1, most));
 }
 
+/// The same for so many comparisons with codes, of which one takes as long as so many
+/// multiply-adds.
+inline int threads_for_codes(std::size_t comparisons, std::size_t dimension) {
+  return threads_for(comparisons * (dimension + 64) / 2);
+}
+
 /// Calls body(i) for each i in [0, count) on so many threads. After one call throws no further
 /// ones start, and its exception reaches the caller: none may leave an OpenMP region.
 template <class Body>

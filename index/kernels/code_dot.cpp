@@ -13,6 +13,8 @@ namespace {
 /// Rows whose sums are added up together. One row is read after another: read side by side they
 /// keep the CPU from fetching ahead, at less than half the speed.
 constexpr std::size_t kRowsAtATime = 4;
+/// Bytes: the CPU itself does not fetch short rows far enough ahead.
+constexpr std::size_t kAhead = 2048;
 
 /// Rows begin at the same places of both tables; of kWhole dots only is lower read.
 struct Tables {
@@ -41,6 +43,21 @@ void dot_portable(const std::int8_t* query, const Tables& tables, const std::siz
     out[r] = product(tables.upper + begins[r]);
     if constexpr (kWhole) out[r] = 16 * out[r] + product(tables.lower + begins[r]);
   }
+}
+
+inline bool reaches(const ProductBound& bound, std::int32_t product, float scale, float error) {
+  const auto part = static_cast<float>(2 * product - bound.bias);
+  return bound.base + scale * bound.factor * part + (bound.length * error + bound.slack) >=
+         bound.enough;
+}
+
+std::uint64_t reaching_portable(const ProductBound& bound, const std::int32_t* products,
+                                const float* scales, const float* errors, std::size_t count) {
+  std::uint64_t reaching = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    reaching |= std::uint64_t{reaches(bound, products[i], scales[i], errors[i])} << i;
+  }
+  return reaching;
 }
 
 #if defined(__x86_64__)
@@ -118,7 +135,36 @@ VITRINE_AVX2 void dot_one_avx2(const std::int8_t* query, const Tables& tables,
   store_one(lanes_avx2<kWhole>(query, tables, begins[0], width), out);
 }
 
-/// Rows of kCodeAlignment bytes, one behind another: the query stays in registers.
+VITRINE_AVX2 std::uint64_t reaching_avx2(const ProductBound& bound, const std::int32_t* products,
+                                         const float* scales, const float* errors,
+                                         std::size_t count) {
+  constexpr std::size_t kLanes = 8;
+  const __m256 base = _mm256_set1_ps(bound.base);
+  const __m256 factor = _mm256_set1_ps(bound.factor);
+  const __m256i bias = _mm256_set1_epi32(bound.bias);
+  const __m256 length = _mm256_set1_ps(bound.length);
+  const __m256 slack = _mm256_set1_ps(bound.slack);
+  const __m256 enough = _mm256_set1_ps(bound.enough);
+  std::uint64_t reaching = 0;
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const __m256i twice = _mm256_slli_epi32(load_avx2(products + i), 1);
+    const __m256 part = _mm256_cvtepi32_ps(_mm256_sub_epi32(twice, bias));
+    const __m256 score = _mm256_add_ps(
+        base, _mm256_mul_ps(_mm256_mul_ps(_mm256_loadu_ps(scales + i), factor), part));
+    const __m256 error = _mm256_add_ps(_mm256_mul_ps(length, _mm256_loadu_ps(errors + i)), slack);
+    const __m256 reach = _mm256_cmp_ps(_mm256_add_ps(score, error), enough, _CMP_GE_OQ);
+    reaching |= static_cast<std::uint64_t>(_mm256_movemask_ps(reach)) << i;
+  }
+  return i < count
+             ? reaching | reaching_portable(bound, products + i, scales + i, errors + i, count - i)
+                              << i
+             : reaching;
+}
+
+/// Rows of kCodeAlignment bytes, one behind another: the query stays in registers. kPadded: the
+/// last quarter of the query is zero, as that of 96 elements is.
+template <bool kPadded>
 VITRINE_AVX2 void short_rows_avx2(const std::int8_t* query, const std::uint8_t* rows,
                                   std::size_t count, std::int32_t* out) {
   const __m256i four_bits = _mm256_set1_epi8(15);
@@ -129,19 +175,31 @@ VITRINE_AVX2 void short_rows_avx2(const std::int8_t* query, const std::uint8_t* 
     __m128i lanes[kRowsAtATime];
     for (std::size_t r = 0; r < kRowsAtATime; ++r) {
       const std::uint8_t* row = rows + (i + r) * kCodeAlignment;
+      __builtin_prefetch(row + kAhead);
       const __m256i low = load_avx2(row);
       const __m256i high = load_avx2(row + 32);
       const __m256i first = _mm256_maddubs_epi16(_mm256_and_si256(low, four_bits), weights[0]);
       const __m256i second = _mm256_maddubs_epi16(_mm256_and_si256(high, four_bits), weights[1]);
       const __m256i third =
           _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(low, 4), four_bits), weights[2]);
-      const __m256i fourth =
-          _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(high, 4), four_bits), weights[3]);
-      const __m256i pairs =
-          _mm256_add_epi16(_mm256_add_epi16(first, second), _mm256_add_epi16(third, fourth));
+      __m256i pairs = _mm256_add_epi16(_mm256_add_epi16(first, second), third);
+      if constexpr (!kPadded) {
+        const __m256i fourth = _mm256_and_si256(_mm256_srli_epi16(high, 4), four_bits);
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(fourth, weights[3]));
+      }
       lanes[r] = sum_of_halves(_mm256_madd_epi16(pairs, ones));
     }
     store_four(lanes[0], lanes[1], lanes[2], lanes[3], out + i);
+  }
+}
+
+VITRINE_AVX2 void short_rows_avx2(const std::int8_t* query, const std::uint8_t* rows,
+                                  std::size_t count, std::int32_t* out) {
+  const __m256i last = load_avx2(query + 96);
+  if (_mm256_testz_si256(last, last) != 0) {
+    short_rows_avx2<true>(query, rows, count, out);
+  } else {
+    short_rows_avx2<false>(query, rows, count, out);
   }
 }
 
@@ -202,7 +260,9 @@ VITRINE_VNNI void short_rows_vnni(const std::int8_t* query, const std::uint8_t* 
   for (std::size_t i = 0; i + kRowsAtATime <= count; i += kRowsAtATime) {
     __m128i lanes[kRowsAtATime];
     for (std::size_t r = 0; r < kRowsAtATime; ++r) {
-      const __m512i both = _mm512_loadu_si512(rows + (i + r) * kCodeAlignment);
+      const std::uint8_t* row = rows + (i + r) * kCodeAlignment;
+      __builtin_prefetch(row + kAhead);
+      const __m512i both = _mm512_loadu_si512(row);
       const __m512i first = _mm512_and_si512(both, four_bits);
       const __m512i second = _mm512_and_si512(_mm512_srli_epi16(both, 4), four_bits);
       const __m512i sum =
@@ -242,8 +302,12 @@ void over_rows(const std::int8_t* query, const Tables& tables, std::size_t count
 /// Of the rows as many as are a multiple of kRowsAtATime.
 using ShortRows = void (*)(const std::int8_t*, const std::uint8_t*, std::size_t, std::int32_t*);
 
+using Reaching = std::uint64_t (*)(const ProductBound&, const std::int32_t*, const float*,
+                                   const float*, std::size_t);
+
 /// The loops every instruction set shares. kShortRows: null where it would gain nothing.
-template <Dot kDotFour, Dot kDotOne, Dot kWholeDotFour, Dot kWholeDotOne, ShortRows kShortRows>
+template <Dot kDotFour, Dot kDotOne, Dot kWholeDotFour, Dot kWholeDotOne, ShortRows kShortRows,
+          Reaching kReaching>
 constexpr CodeDotKernel make_kernel(std::string_view name) {
   return {name,
           [](const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
@@ -269,21 +333,23 @@ constexpr CodeDotKernel make_kernel(std::string_view name) {
             over_rows<kWholeDotFour, kWholeDotOne>(
                 query, {upper, lower}, count, width, out,
                 [=](std::size_t i) { return static_cast<std::size_t>(places[i]) * width; });
-          }};
+          },
+          kReaching};
 }
 
 std::vector<CodeDotKernel> find_supported() {
   std::vector<CodeDotKernel> kernels = {
       make_kernel<dot_portable<4, false>, dot_portable<1, false>, dot_portable<4, true>,
-                  dot_portable<1, true>, nullptr>("portable")};
+                  dot_portable<1, true>, nullptr, reaching_portable>("portable")};
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2")) {
     kernels.push_back(make_kernel<dot_four_avx2<false>, dot_one_avx2<false>, dot_four_avx2<true>,
-                                  dot_one_avx2<true>, short_rows_avx2>("avx2"));
+                                  dot_one_avx2<true>, short_rows_avx2, reaching_avx2>("avx2"));
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vnni")) {
-      kernels.push_back(make_kernel<dot_four_vnni<false>, dot_one_vnni<false>, dot_four_vnni<true>,
-                                    dot_one_vnni<true>, short_rows_vnni>("avx512_vnni"));
+      kernels.push_back(
+          make_kernel<dot_four_vnni<false>, dot_one_vnni<false>, dot_four_vnni<true>,
+                      dot_one_vnni<true>, short_rows_vnni, reaching_avx2>("avx512_vnni"));
     }
   }
 #endif

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 
 namespace vitrine::index {
@@ -65,6 +66,61 @@ TEST_P(CodeDot, IsExactWhereProductsAreLargest) {
                               &product);
     EXPECT_EQ(product, 17 * expected);
   }
+}
+
+TEST_P(CodeDot, IsExactForQueriesThatZerosFillUp) {
+  std::mt19937 random(2);
+  constexpr std::size_t kCount = 13;
+  for (const std::size_t elements : {1, 64, 95, 96, 97, 127}) {
+    std::vector<std::int8_t> query(2 * kCodeAlignment);
+    std::vector<std::uint8_t> rows(kCount * kCodeAlignment);
+    for (std::size_t i = 0; i < elements; ++i) query[i] = static_cast<std::int8_t>(random());
+    query[elements - 1] = 1;
+    for (auto& value : rows) value = static_cast<std::uint8_t>(random());
+    std::vector<std::int32_t> products(kCount);
+    GetParam().contiguous(query.data(), rows.data(), kCount, kCodeAlignment, products.data());
+    for (std::size_t i = 0; i < kCount; ++i) {
+      EXPECT_EQ(products[i],
+                reference(query.data(), rows.data() + i * kCodeAlignment, kCodeAlignment))
+          << elements << ' ' << i;
+    }
+  }
+}
+
+TEST_P(CodeDot, TellsWhichRowsReachABound) {
+  std::mt19937 random(3);
+  const auto number = [&] { return static_cast<float>(random() % 2000) / 1000 - 1; };
+  std::size_t reached = 0;
+  std::size_t missed = 0;
+  for (const std::size_t count : {0, 1, 7, 8, 9, 16, 63, 64}) {
+    const ProductBound bound = {number(), number() / 100, static_cast<std::int32_t>(random() % 99),
+                                number(), number(),       number()};
+    std::vector<std::int32_t> products(count);
+    std::vector<float> scales(count);
+    std::vector<float> errors(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      products[i] = static_cast<std::int32_t>(random() % 400) - 200;
+      scales[i] = number();
+      errors[i] = number();
+    }
+    const std::uint64_t reaching =
+        GetParam().reaching(bound, products.data(), scales.data(), errors.data(), count);
+    for (std::size_t i = 0; i < kMostReaching; ++i) {
+      const bool told = (reaching >> i & 1) != 0;
+      if (i >= count) {
+        EXPECT_FALSE(told) << count << ' ' << i;
+        continue;
+      }
+      const double most = bound.base +
+                          double{scales[i]} * bound.factor * (2.0 * products[i] - bound.bias) +
+                          double{bound.length} * errors[i] + bound.slack;
+      if (std::abs(most - bound.enough) < 1e-5) continue;  // rounding may tell either
+      EXPECT_EQ(told, most > bound.enough) << count << ' ' << i;
+      ++(told ? reached : missed);
+    }
+  }
+  EXPECT_GT(reached, 20U);
+  EXPECT_GT(missed, 20U);
 }
 
 INSTANTIATE_TEST_SUITE_P(InstructionSets, CodeDot, testing::ValuesIn(supported_code_dot_kernels()),
