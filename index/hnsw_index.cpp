@@ -32,9 +32,12 @@ using Node = Graph::Node;
 /// has cost little beside the comparison of all of them: a step to a node, which may lie anywhere,
 /// takes about as long as comparing four rows one after another.
 constexpr std::size_t kFilteredShare = 24;
-/// The same where four fifths of all rows or more are allowed, as beside the tombstones of updates:
-/// a walk then goes hardly farther than without a filter, and giving up is rare.
-constexpr std::size_t kLooselyFilteredShare = 16;
+/// Where four fifths of all rows or more are allowed, as beside the tombstones of updates, a walk
+/// goes hardly farther than without a filter: it pays where it compares one node for so many
+/// allowed rows, and gives up late.
+constexpr std::size_t kLooselyFilteredShare = 2;
+/// Such a walk may compare so many times the nodes that it should.
+constexpr double kFartherThanExpected = 1.5;
 
 /// Rough scores err by about 16 / sqrt(12) steps of a code, in either direction; of twice that
 /// neither a beam nor a walk misses much.
@@ -117,11 +120,16 @@ class HnswIndex : public CheckedIndex {
     const double nodes =
         static_cast<double>(beam) * static_cast<double>(size()) / static_cast<double>(rows);
     const double walked = nodes * static_cast<double>(links) / 2;
-    const std::size_t share = 5 * rows >= 4 * size() ? kLooselyFilteredShare : kFilteredShare;
     // A query that is alone is compared with all allowed rows on all threads.
     const std::size_t threads = threads_for_codes(rows, dimension());
-    const std::size_t most = rows / share / std::max<std::size_t>(1, threads / queries.rows);
-    if (beam >= rows || (allowed != nullptr && walked >= static_cast<double>(most))) {
+    const std::size_t all = rows / std::max<std::size_t>(1, threads / queries.rows);
+    const bool loosely_filtered = 5 * rows >= 4 * size();
+    const std::size_t share = loosely_filtered ? kLooselyFilteredShare : kFilteredShare;
+    std::size_t most = all / kFilteredShare;
+    if (loosely_filtered) {
+      most = std::max(most, static_cast<std::size_t>(kFartherThanExpected * walked));
+    }
+    if (beam >= rows || (allowed != nullptr && walked >= static_cast<double>(all / share))) {
       return search_exact(queries, k, allowed);
     }
     SearchResult result = make_result(queries.rows, k);
