@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "index/kernels/bit_count.h"
 
 namespace vitrine::index {
 
@@ -24,12 +25,7 @@ class RowSet {
   /// Rows that could be members; not the number of members, which is count().
   std::size_t size() const { return size_; }
   /// Number of members; reads every word.
-  std::size_t count() const {
-    std::size_t members = 0;
-    for (const std::uint64_t word : words_)
-      members += static_cast<std::size_t>(std::popcount(word));
-    return members;
-  }
+  std::size_t count() const { return count_bits(words_); }
 
   // row: below size(), which is not checked.
   bool contains(std::size_t row) const { return (words_[row / kWordBits] & bit(row)) != 0; }
