@@ -1,0 +1,134 @@
+#include "index/graph.h"
+
+#include <faiss/impl/HNSW.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <vector>
+
+#include "base/error.h"
+
+namespace vitrine::index {
+namespace {
+
+constexpr std::size_t kNodes = 300;
+
+/// Links each node on each of its levels to the next one that is on it.
+faiss::HNSW linked() {
+  faiss::HNSW graph(4);
+  graph.prepare_level_tab(kNodes);
+  for (std::size_t node = 0; node < kNodes; ++node) {
+    if (graph.levels[node] - 1 > graph.max_level || graph.entry_point < 0) {
+      graph.entry_point = static_cast<Graph::Node>(node);
+      graph.max_level = graph.levels[node] - 1;
+    }
+    for (int level = 0; level < graph.levels[node]; ++level) {
+      std::size_t next = (node + 1) % kNodes;
+      while (graph.levels[next] <= level) next = (next + 1) % kNodes;
+      std::size_t begin = 0;
+      std::size_t end = 0;
+      graph.neighbor_range(static_cast<std::int64_t>(node), level, &begin, &end);
+      graph.neighbors[begin] = static_cast<Graph::Node>(next);
+    }
+  }
+  return graph;
+}
+
+TEST(Graph, HasTheLinksThatFaissHas) {
+  const faiss::HNSW faiss_graph = linked();
+  const Graph graph(linked(), kNodes);
+  ASSERT_EQ(graph.size(), kNodes);
+  EXPECT_EQ(graph.entry_point(), faiss_graph.entry_point);
+  EXPECT_EQ(graph.top_level(), faiss_graph.max_level);
+  ASSERT_GT(graph.top_level(), 0);
+  EXPECT_EQ(graph.most_room(), 8U);
+  for (Graph::Node node = 0; node < static_cast<Graph::Node>(kNodes); ++node) {
+    EXPECT_EQ(graph.level_of(node), faiss_graph.levels[static_cast<std::size_t>(node)] - 1);
+    for (int level = 0; level <= graph.level_of(node); ++level) {
+      std::size_t begin = 0;
+      std::size_t end = 0;
+      faiss_graph.neighbor_range(node, level, &begin, &end);
+      ASSERT_EQ(graph.links(node, level).size(), end - begin);
+      for (const Graph::Node link : graph.links(node, level)) {
+        EXPECT_EQ(link, faiss_graph.neighbors[begin++]) << node << ' ' << level;
+      }
+    }
+  }
+}
+
+TEST(Graph, GivesBackWhatItTook) {
+  const faiss::HNSW faiss_graph = linked();
+  faiss::HNSW copy;
+  Graph(linked(), kNodes).copy_to(copy);
+  EXPECT_EQ(copy.levels, faiss_graph.levels);
+  EXPECT_EQ(copy.offsets, faiss_graph.offsets);
+  EXPECT_EQ(copy.cum_nneighbor_per_level, faiss_graph.cum_nneighbor_per_level);
+  EXPECT_EQ(copy.entry_point, faiss_graph.entry_point);
+  EXPECT_EQ(copy.max_level, faiss_graph.max_level);
+  ASSERT_EQ(copy.neighbors.size(), faiss_graph.neighbors.size());
+  for (std::size_t i = 0; i < copy.neighbors.size(); ++i) {
+    EXPECT_EQ(copy.neighbors[i], faiss_graph.neighbors[i]) << i;
+  }
+}
+
+TEST(Graph, BeginsWithoutLinks) {
+  Graph graph(kNodes, 4, 40);
+  EXPECT_EQ(graph.ef_construction(), 40);
+  EXPECT_EQ(graph.room(0), 8U);
+  EXPECT_EQ(graph.room(1), 4U);
+  for (Graph::Node node = 0; node < static_cast<Graph::Node>(kNodes); ++node) {
+    for (int level = 0; level <= graph.level_of(node); ++level) {
+      for (const Graph::Node link : graph.links(node, level)) EXPECT_EQ(link, -1);
+      graph.links(node, level)[0] = node;
+    }
+  }
+  // No two nodes or levels share room.
+  for (Graph::Node node = 0; node < static_cast<Graph::Node>(kNodes); ++node) {
+    for (int level = 0; level <= graph.level_of(node); ++level) {
+      EXPECT_EQ(graph.links(node, level)[0], node) << level;
+      EXPECT_EQ(graph.links(node, level)[1], -1) << level;
+    }
+  }
+}
+
+TEST(Graph, RefusesWhatLeadsNowhere) {
+  const std::vector<std::function<void(faiss::HNSW&)>> faults = {
+      [](faiss::HNSW& graph) { graph.neighbors[0] = kNodes; },
+      [](faiss::HNSW& graph) { graph.neighbors[0] = -2; },
+      [](faiss::HNSW& graph) { graph.entry_point = kNodes; },
+      [](faiss::HNSW& graph) { graph.entry_point = -1; },
+      [](faiss::HNSW& graph) { ++graph.max_level; },
+      [](faiss::HNSW& graph) { graph.levels[7] = 0; },
+      [](faiss::HNSW& graph) { graph.levels[7] = 99; },
+      [](faiss::HNSW& graph) { ++graph.offsets[7]; },
+      [](faiss::HNSW& graph) { graph.offsets.pop_back(); },
+      [](faiss::HNSW& graph) { graph.levels.pop_back(); },
+      [](faiss::HNSW& graph) { graph.cum_nneighbor_per_level.clear(); },
+      [](faiss::HNSW& graph) { graph.cum_nneighbor_per_level = {0}; },
+      [](faiss::HNSW& graph) { graph.cum_nneighbor_per_level[1] = 0; },
+      [](faiss::HNSW& graph) { graph.neighbors.resize(graph.neighbors.size() - 1); },
+      [](faiss::HNSW& graph) {
+        // A node of the lowest level alone, on the one above.
+        std::size_t node = 0;
+        while (graph.levels[node] > 1) ++node;
+        std::size_t begin = 0;
+        std::size_t end = 0;
+        graph.neighbor_range(graph.entry_point, 1, &begin, &end);
+        graph.neighbors[begin] = static_cast<Graph::Node>(node);
+      },
+  };
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    faiss::HNSW graph = linked();
+    faults[i](graph);
+    try {
+      const Graph taken(std::move(graph), kNodes);
+      ADD_FAILURE() << "fault " << i << " was taken";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorruption) << i;
+    }
+  }
+  EXPECT_THROW(Graph(linked(), kNodes + 1), Error);
+}
+
+}  // namespace
+}  // namespace vitrine::index
