@@ -65,19 +65,21 @@ struct WalkMemory {
         links(kNodesAtATime * most_links),
         products(links.size()),
         lower_products(links.size()),
-        scores(links.size()) {}
+        scores(links.size()),
+        picked(links.size()) {}
 
   QueryCode code;
   VisitedRows visited;
   Beam beam{1};
   std::vector<Hit> found;
-  // Of the node the walk is at: [count] of them count.
+  // Of the nodes the walk is at: [count] of them count.
   std::size_t count = 0;
   std::vector<Node> links;
   std::vector<std::int32_t> products;
   std::vector<std::int32_t> lower_products;
   std::vector<float> scores;
-  std::size_t compared = 0;  // nodes, since the walk began
+  std::vector<std::size_t> picked;  // of them, by number
+  std::size_t compared = 0;         // nodes, since the walk began
 };
 
 class HnswIndex : public CheckedIndex {
@@ -188,14 +190,13 @@ class HnswIndex : public CheckedIndex {
       const Node* links = at.links.data();
       const float* scores = at.scores.data();
       // Which get in cannot be foretold: those that may are picked without a branch.
-      std::int32_t* picked = at.products.data();
+      std::size_t* picked = at.picked.data();
       std::size_t count = 0;
       for (std::size_t i = 0; i < at.count; ++i) {
-        picked[count] = static_cast<std::int32_t>(i);
+        picked[count] = i;
         count += scores[i] < worst ? 0 : 1;
       }
-      for (std::size_t i = 0; i < count; ++i) {
-        const auto each = static_cast<std::size_t>(picked[i]);
+      for (const std::size_t each : std::span<const std::size_t>(picked, count)) {
         if (beam.offer({scores[each], links[each]})) graph_.prefetch(links[each]);
       }
     }

@@ -17,8 +17,8 @@ inline int threads_for(std::size_t multiply_adds) {
   return static_cast<int>(std::clamp<std::size_t>(multiply_adds / kWorthAThread, 1, most));
 }
 
-/// The same for so many comparisons with codes, of which one takes as long as so many
-/// multiply-adds.
+/// The same for so many comparisons with codes. By the clock one takes as long as half so many
+/// multiply-adds as there are elements, and a part that does not depend on them.
 inline int threads_for_codes(std::size_t comparisons, std::size_t dimension) {
   return threads_for(comparisons * (dimension + 64) / 2);
 }

@@ -16,6 +16,19 @@ TEST(VisitedRows, KnowsWhatItSawUntilItForgets) {
   }
 }
 
+TEST(VisitedRows, ForgetsHoweverManyWalksThereWere) {
+  VisitedRows visited(3);
+  ASSERT_TRUE(visited.visit(0));
+  for (int walk = 0; walk < 1000; ++walk) {
+    visited.forget_all();
+    ASSERT_TRUE(visited.visit(1)) << walk;
+    ASSERT_FALSE(visited.visit(1)) << walk;
+    VisitedRows unvisited = visited;  // so that nothing else refreshes these rows
+    ASSERT_TRUE(unvisited.visit(0)) << walk;
+    ASSERT_TRUE(unvisited.visit(2)) << walk;
+  }
+}
+
 TEST(VisitedRows, KeepsNewRowsInOrder) {
   VisitedRows visited(130);
   const std::vector<std::int32_t> first = {129, 0, 64, 0, 129, 63};
