@@ -147,6 +147,7 @@ CodeTable::CodeTable(const VectorTable& vectors)
   errors_ = arrays->errors.data();
   rough_errors_ = arrays->rough_errors.data();
   owner_ = arrays;
+  leading_ = LeadingCodes(vectors, mean_);
 }
 
 CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimension,
@@ -159,7 +160,8 @@ CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimen
       owner_(std::move(owner)) {
   const std::size_t mean_bytes = padded(dimension * sizeof(float));
   const std::size_t number_bytes = padded(size * sizeof(float));
-  if (bytes.size() != mean_bytes + 3 * number_bytes + 2 * size * width_) {
+  const std::size_t own_bytes = mean_bytes + 3 * number_bytes + 2 * size * width_;
+  if (bytes.size() < own_bytes) {
     throw corruption("its codes do not fit its vectors");
   }
   std::memcpy(mean_.data(), bytes.data(), dimension * sizeof(float));
@@ -178,6 +180,7 @@ CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimen
       !std::all_of(rough_errors_, rough_errors_ + size_, possible)) {
     throw corruption("its codes are not those of unit vectors");
   }
+  leading_ = LeadingCodes(bytes.substr(own_bytes), size, dimension, owner_);
 }
 
 void CodeTable::write_to(const std::function<void(std::string_view)>& write) const {
@@ -191,6 +194,7 @@ void CodeTable::write_to(const std::function<void(std::string_view)>& write) con
   write_padded(rough_errors_, size_ * sizeof(float));
   write_padded(upper_, size_ * width_);
   write_padded(lower_, size_ * width_);
+  leading_.write_to(write);
 }
 
 void CodeTable::encode_row(const float* vector, std::size_t place, Arrays& arrays,
@@ -283,6 +287,12 @@ void CodeTable::encode_query(const float* query, QueryCode& code) const {
   adopt_query(query, code);
 }
 
+void CodeTable::encode_query_for_scan(const float* query, QueryCode& code) const {
+  if (leading_.empty()) return encode_query(query, code);
+  code.base = inner_product_kernel().pair(query, mean_.data(), dimension_);
+  leading_.encode_query(query, code.base, code.leading);
+}
+
 void CodeTable::adopt_query(const float* query, QueryCode& code) const {
   code.base = inner_product_kernel().pair(query, mean_.data(), dimension_);
   // What rounding adds, in the words of CodeTable's bound.
@@ -295,6 +305,7 @@ void CodeTable::adopt_query(const float* query, QueryCode& code) const {
   const double of_rounding = of_rotation + of_score + of_kernels;
   code.slack = rounded_up((code.lost_length * radius + of_rounding) * 1.01);
   code.rough_slack = rounded_up((code.rough_lost_length * radius + of_rounding) * 1.01);
+  if (!leading_.empty()) leading_.encode_query(query, code.base, code.leading);
 }
 
 }  // namespace vitrine::index

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "index/kernels/code_dot.h"
+#include "index/leading_codes.h"
 #include "index/rotation.h"
 #include "index/vector_table.h"
 
@@ -32,6 +33,7 @@ struct QueryCode {
   float lost_length = 0;  ///< of what the steps leave of the query, at most
   float rough_lost_length = 0;
   std::vector<float> rotated;  ///< [dimension]: what it was made of
+  LeadingQuery leading;        ///< where the table has leading codes
 
   /// What the upper bytes of the query and the upper halves of a code say. upper_high: their
   /// product.
@@ -99,6 +101,9 @@ class CodeTable {
   /// [size()]
   const float* rough_errors() const { return rough_errors_; }
 
+  /// Of the same vectors, in the same places; empty() where they would be of little use.
+  const LeadingCodes& leading() const { return leading_; }
+
   /// A code less 128, put together again, as the query of a CodeDotKernel. out: [2 * width()].
   void unpack(std::size_t place, std::int8_t* out) const;
 
@@ -119,6 +124,8 @@ class CodeTable {
   QueryCode encode_query(const float* query) const;
   /// The same without allocating where code held a query before.
   void encode_query(const float* query, QueryCode& code) const;
+  /// As much of it as a scan needs: where there are leading codes, nothing but base and leading.
+  void encode_query_for_scan(const float* query, QueryCode& code) const;
   /// Makes the code that another table of this dimension made of the query one for this table, at
   /// the cost of one comparison.
   void adopt_query(const float* query, QueryCode& code) const;
@@ -144,6 +151,7 @@ class CodeTable {
   const float* errors_ = nullptr;
   const float* rough_errors_ = nullptr;
   std::shared_ptr<const void> owner_;  // of what the five point to
+  LeadingCodes leading_;
 };
 
 }  // namespace vitrine::index

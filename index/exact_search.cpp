@@ -159,43 +159,90 @@ void for_each_tile(const SearchTables& tables, std::span<const PlaceRange> range
   if (tile.count > 0) visit(std::as_const(tile));
 }
 
-/// Offers the tile's vectors whose rough scores leave it open whether they are among the k best.
-void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
-               Candidates& candidates) {
+/// Of the tile's vectors, those whose scores by one kind of codes leave it open whether they are
+/// among the k best: bit i for the i-th. products: [tile.count], of their codes.
+std::uint64_t open_places(const Tile& tile, const ProductBound& bound, const std::int32_t* products,
+                          const float* scales, const float* errors) {
   const CodeDotKernel& kernel = code_dot_kernel();
-  const std::size_t width = codes.width();
-  const float* scales = codes.scales();
-  const float* errors = codes.rough_errors();
-  std::int32_t products[kMostTilePlaces];
+  if (tile.all) {
+    return tile.hits &
+           kernel.reaching(bound, products, scales + tile.first, errors + tile.first, tile.count);
+  }
   float listed_scales[kMostTilePlaces];
   float listed_errors[kMostTilePlaces];
+  for (std::size_t i = 0; i < tile.count; ++i) {
+    listed_scales[i] = scales[static_cast<std::size_t>(tile.places[i])];
+    listed_errors[i] = errors[static_cast<std::size_t>(tile.places[i])];
+  }
+  return kernel.reaching(bound, products, listed_scales, listed_errors, tile.count);
+}
+
+/// Places of a tile, and their numbers in it.
+struct OpenPlaces {
+  /// open: a bit for each of the tile's.
+  OpenPlaces(const Tile& tile, std::uint64_t open) {
+    for (; open != 0; open &= open - 1, ++count) {
+      const auto i = static_cast<std::size_t>(std::countr_zero(open));
+      numbers[count] = static_cast<std::uint8_t>(i);
+      places[count] = tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
+    }
+  }
+
+  std::size_t count = 0;
+  std::int32_t places[kMostTilePlaces];
+  std::uint8_t numbers[kMostTilePlaces];
+};
+
+/// Offers the tile's vectors by leading codes. Rough scores err by as much as the scales.
+void offer_by_leading_codes(const LeadingCodes& leading, const LeadingQuery& query,
+                            const Tile& tile, Candidates& candidates) {
+  const ByteDotKernel& kernel = byte_dot_kernel();
+  std::int32_t high_products[kMostTilePlaces];
+  if (tile.all) {
+    kernel.contiguous(query.high.data(), leading.codes() + tile.first * kByteRow, tile.count,
+                      high_products);
+  } else {
+    kernel.gathered(query.high.data(), leading.codes(), tile.places, tile.count, high_products);
+  }
+  const float* scales = leading.scales();
+  const OpenPlaces open(tile, open_places(tile, query.rough_bound(candidates.enough()),
+                                          high_products, scales, scales));
+  std::int32_t low_products[kMostTilePlaces];
+  kernel.gathered(query.low.data(), leading.codes(), open.places, open.count, low_products);
+  for (std::size_t i = 0; i < open.count; ++i) {
+    const auto place = static_cast<std::size_t>(open.places[i]);
+    const float score = query.score(scales[place], high_products[open.numbers[i]], low_products[i]);
+    const float error =
+        query.length * leading.errors()[place] + query.rest * leading.rests()[place] + query.slack;
+    if (score + error < candidates.enough()) continue;
+    candidates.offer(score - error, score + error, open.places[i]);
+  }
+}
+
+/// Offers the tile's vectors of which rough scores leave it open whether they are among the k best.
+void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
+               Candidates& candidates) {
+  if (!codes.leading().empty()) {
+    offer_by_leading_codes(codes.leading(), query.leading, tile, candidates);
+    return;
+  }
+  const CodeDotKernel& kernel = code_dot_kernel();
+  const std::size_t width = codes.width();
+  std::int32_t products[kMostTilePlaces];
   if (tile.all) {
     kernel.contiguous(query.high.data(), codes.upper() + tile.first * width, tile.count, width,
                       products);
-    scales += tile.first;
-    errors += tile.first;
   } else {
     kernel.gathered(query.high.data(), codes.upper(), tile.places, tile.count, width, products);
-    for (std::size_t i = 0; i < tile.count; ++i) {
-      listed_scales[i] = scales[static_cast<std::size_t>(tile.places[i])];
-      listed_errors[i] = errors[static_cast<std::size_t>(tile.places[i])];
-    }
-    scales = listed_scales;
-    errors = listed_errors;
   }
-  std::uint64_t reaching =
-      kernel.reaching(query.rough_bound(candidates.enough()), products, scales, errors, tile.count);
-  if (tile.all) reaching &= tile.hits;
-  std::int32_t places[kMostTilePlaces];
-  std::size_t open = 0;
-  for (; reaching != 0; reaching &= reaching - 1) {
-    const auto i = static_cast<std::size_t>(std::countr_zero(reaching));
-    places[open] = tile.all ? static_cast<std::int32_t>(tile.first + i) : tile.places[i];
-    products[open] = products[i];
-    codes.prefetch_lower(static_cast<std::size_t>(places[open]));
-    ++open;
+  const OpenPlaces open(tile, open_places(tile, query.rough_bound(candidates.enough()), products,
+                                          codes.scales(), codes.rough_errors()));
+  if (open.count == 0) return;
+  for (std::size_t i = 0; i < open.count; ++i) {
+    codes.prefetch_lower(static_cast<std::size_t>(open.places[i]));
+    products[i] = products[open.numbers[i]];  // i is not above its number
   }
-  if (open > 0) offer_places(codes, query, {places, open}, products, candidates);
+  offer_places(codes, query, {open.places, open.count}, products, candidates);
 }
 
 /// Compares in float32 what is left, likeliest first, until nothing more can be a hit.
@@ -206,14 +253,18 @@ std::vector<Hit> settle(const SearchTables& tables, const float* query,
   });
   const InnerProductKernel& kernel = inner_product_kernel();
   const std::size_t dimension = tables.vectors->dimension();
+  // The CPU itself fetches the rest of a long vector.
   constexpr std::size_t kAhead = 8;
+  const std::size_t fetched = std::min<std::size_t>(dimension, 128);
+  const auto prefetch = [&](const Candidate& candidate) {
+    const float* vector = tables.vectors->at(static_cast<std::size_t>(candidate.place));
+    for (std::size_t i = 0; i < fetched; i += 16) __builtin_prefetch(vector + i);
+  };
+  for (std::size_t i = 0; i < std::min(kAhead, candidates.size()); ++i) prefetch(candidates[i]);
   TopK best(k);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (best.full() && candidates[i].most < best.worst().score) break;
-    if (i + kAhead < candidates.size()) {
-      __builtin_prefetch(
-          tables.vectors->at(static_cast<std::size_t>(candidates[i + kAhead].place)));
-    }
+    if (i + kAhead < candidates.size()) prefetch(candidates[i + kAhead]);
     const auto place = static_cast<std::size_t>(candidates[i].place);
     best.offer({kernel.pair(query, tables.vectors->at(place), dimension), tables.row_at(place)});
   }
@@ -239,7 +290,8 @@ std::vector<PlaceRange> part_of(std::span<const PlaceRange> ranges, std::size_t 
 std::vector<Hit> search_in_parallel(const SearchTables& tables, const float* query,
                                     std::span<const PlaceRange> ranges, const Filter& filter,
                                     std::size_t k, std::size_t places, int threads) {
-  const QueryCode code = tables.codes->encode_query(query);
+  QueryCode code;
+  tables.codes->encode_query_for_scan(query, code);
   // Parts enough for a thread that is held up to leave its work to the others.
   const std::size_t parts = static_cast<std::size_t>(threads) * kPartsAThread;
   std::vector<Candidates> found(static_cast<std::size_t>(threads), Candidates(k));
@@ -284,8 +336,9 @@ void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result) {
 std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
                                 std::span<const PlaceRange> ranges, const Filter& filter,
                                 std::size_t k) {
-  return search_exactly(tables, query, tables.codes->encode_query(query), ranges, filter, k,
-                        kLeast);
+  QueryCode code;
+  tables.codes->encode_query_for_scan(query, code);
+  return search_exactly(tables, query, code, ranges, filter, k, kLeast);
 }
 
 std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
@@ -355,7 +408,7 @@ SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
     std::vector<QueryCode> codes(count);
     std::vector<Candidates> candidates(count, Candidates(k));
     for (std::size_t i = 0; i < count; ++i) {
-      codes[i] = tables.codes->encode_query(queries.row(first + i).data());
+      tables.codes->encode_query_for_scan(queries.row(first + i).data(), codes[i]);
     }
     for_each_tile(tables, ranges, filter, [&](const Tile& tile) {
       for (std::size_t i = 0; i < count; ++i) {

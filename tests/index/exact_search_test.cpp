@@ -41,12 +41,13 @@ std::vector<Hit> sorted_hits(std::span<const float> query, const Matrix& vectors
   return hits;
 }
 
-class ExactSearch : public testing::Test {
+/// Of vectors that vary along many axes, and of narrow ones, which have leading codes.
+class ExactSearch : public testing::TestWithParam<bool> {
  protected:
   static constexpr std::size_t kPlaces = 20000;
   static constexpr std::size_t kCols = 64;
 
-  ExactSearch() : vectors_(clustered_vectors(kPlaces, kCols, 1)), rows_(kPlaces) {
+  ExactSearch() : vectors_(make_vectors(kPlaces, 1)), rows_(kPlaces) {
     for (std::size_t i = 0; i < kPlaces; i += 3) {  // many ties
       std::copy_n(vectors_.row(i % 90).data(), kCols, vectors_.row(i).data());
     }
@@ -56,6 +57,10 @@ class ExactSearch : public testing::Test {
     table_.add_block(vectors_.data(), 12345);
     table_.add_block(vectors_.row(12345).data(), kPlaces - 12345);
     codes_ = CodeTable(table_);
+  }
+
+  static Matrix make_vectors(std::size_t rows, std::uint32_t seed) {
+    return GetParam() ? narrow_vectors(rows, kCols, seed) : clustered_vectors(rows, kCols, seed);
   }
 
   void expect_what_sorting_finds(std::span<const PlaceRange> ranges, const RowSet* allowed) const {
@@ -83,18 +88,22 @@ class ExactSearch : public testing::Test {
   }
 
   Matrix vectors_;
-  const Matrix queries_ = clustered_vectors(70, kCols, 2);
+  const Matrix queries_ = make_vectors(70, 2);
   std::vector<std::int32_t> rows_;
   VectorTable table_;
   CodeTable codes_;
 };
 
-TEST_F(ExactSearch, AgreesWithASortOfEverythingOnAnyNumberOfThreads) {
+TEST_P(ExactSearch, HasLeadingCodesOfNarrowVectors) {
+  EXPECT_EQ(codes_.leading().empty(), !GetParam());
+}
+
+TEST_P(ExactSearch, AgreesWithASortOfEverythingOnAnyNumberOfThreads) {
   const PlaceRange all{0, kPlaces};
   expect_what_sorting_finds({&all, 1}, nullptr);
 }
 
-TEST_F(ExactSearch, SearchesOnlyTheRangesAndTheAllowedRows) {
+TEST_P(ExactSearch, SearchesOnlyTheRangesAndTheAllowedRows) {
   const PlaceRange some[] = {{17000, 2999}, {5, 1}, {300, 0}, {400, 8000}};
   expect_what_sorting_finds(some, nullptr);
   for (const std::uint32_t share : {2, 100, 3000}) {
@@ -117,7 +126,7 @@ TEST_F(ExactSearch, SearchesOnlyTheRangesAndTheAllowedRows) {
   }
 }
 
-TEST_F(ExactSearch, FindsNothingInNoRange) {
+TEST_P(ExactSearch, FindsNothingInNoRange) {
   const SearchTables tables{&codes_, &table_, rows_.data()};
   EXPECT_TRUE(search_exactly(tables, queries_.row(0).data(), {}, {}, 5).empty());
 }
@@ -132,7 +141,7 @@ TEST(ParallelFor, HandsAnExceptionToTheCaller) {
   }
 }
 
-TEST_F(ExactSearch, FindsTheBestOfFewOrManyScoredPlaces) {
+TEST_P(ExactSearch, FindsTheBestOfFewOrManyScoredPlaces) {
   const SearchTables tables{&codes_, &table_, rows_.data()};
   std::vector<std::int32_t> places(kPlaces);
   std::iota(places.begin(), places.end(), 0);
@@ -160,6 +169,9 @@ TEST_F(ExactSearch, FindsTheBestOfFewOrManyScoredPlaces) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Vectors, ExactSearch, testing::Bool(),
+                         [](const auto& narrow) { return narrow.param ? "Narrow" : "Wide"; });
 
 }  // namespace
 }  // namespace vitrine::index

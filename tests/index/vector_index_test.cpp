@@ -51,6 +51,23 @@ double recall(const SearchResult& found, const SearchResult& expected) {
   return static_cast<double>(hits) / static_cast<double>(expected.rows.size());
 }
 
+/// What a search under a filter must find: every allowed row compared by the plainest means.
+SearchResult sorted_allowed(const Matrix& vectors, const Matrix& queries, std::size_t k,
+                            const RowSet& allowed) {
+  SearchResult expected = make_result(queries.rows(), k);
+  for (std::size_t query = 0; query < queries.rows(); ++query) {
+    std::vector<Hit> hits;
+    allowed.for_each(0, allowed.size(), [&](std::size_t row) {
+      hits.push_back({inner_product_kernel().pair(queries.row(query).data(),
+                                                  vectors.row(row).data(), vectors.cols()),
+                      static_cast<std::int64_t>(row)});
+    });
+    std::sort(hits.begin(), hits.end(), better);
+    put_hits(std::move(hits), query, expected);
+  }
+  return expected;
+}
+
 class VectorIndexConformance : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<VectorIndex> build(MatrixView vectors) const {
@@ -96,6 +113,30 @@ TEST_P(VectorIndexConformance, FindsNearlyWhatTheFlatSearchFinds) {
   EXPECT_GE(recall(index->search(queries_, 10, options), expected), 0.95);
 }
 
+TEST_P(VectorIndexConformance, SearchesNarrowVectorsAlike) {
+  const Matrix vectors = narrow_vectors(6000, 96, 1);
+  const Matrix queries = narrow_vectors(40, 96, 2);
+  RowSet allowed(vectors.rows());
+  for (std::size_t row = 0; row < vectors.rows(); row += 3) allowed.insert(row);
+  const auto index = build(vectors);
+  const TemporaryDirectory folder;
+  index->save(folder.path() / "index.faiss");
+  const auto opened = open_index(folder.path() / "index.faiss");
+  SearchOptions options;
+  options.nprobe = 32;
+  const SearchResult found = index->search(queries, 10, options);
+  expect_equal(opened->search(queries, 10, options), found);
+  RowSet all(vectors.rows());
+  for (std::size_t row = 0; row < vectors.rows(); ++row) all.insert(row);
+  EXPECT_GE(recall(found, sorted_allowed(vectors, queries, 10, all)), 0.95);
+  options.allowed = &allowed;
+  EXPECT_GE(
+      recall(opened->search(queries, 10, options), sorted_allowed(vectors, queries, 10, allowed)),
+      0.95);
+  options.exact = true;
+  expect_equal(opened->search(queries, 10, options), sorted_allowed(vectors, queries, 10, allowed));
+}
+
 TEST_P(VectorIndexConformance, MoreEffortFindsNoLess) {
   const auto expected = build_index(vectors_, {})->search(queries_, 10);
   const auto index = build(vectors_);
@@ -108,23 +149,6 @@ TEST_P(VectorIndexConformance, MoreEffortFindsNoLess) {
     last = found;
   }
   EXPECT_EQ(last, 1.0);
-}
-
-/// What a search under a filter must find: every allowed row compared by the plainest means.
-SearchResult sorted_allowed(const Matrix& vectors, const Matrix& queries, std::size_t k,
-                            const RowSet& allowed) {
-  SearchResult expected = make_result(queries.rows(), k);
-  for (std::size_t query = 0; query < queries.rows(); ++query) {
-    std::vector<Hit> hits;
-    allowed.for_each(0, allowed.size(), [&](std::size_t row) {
-      hits.push_back({inner_product_kernel().pair(queries.row(query).data(),
-                                                  vectors.row(row).data(), vectors.cols()),
-                      static_cast<std::int64_t>(row)});
-    });
-    std::sort(hits.begin(), hits.end(), better);
-    put_hits(std::move(hits), query, expected);
-  }
-  return expected;
 }
 
 class FilteredSearch : public testing::TestWithParam<std::string> {

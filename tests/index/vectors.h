@@ -41,6 +41,30 @@ inline Matrix clustered_vectors(std::size_t rows, std::size_t cols, std::uint32_
   return vectors;
 }
 
+/// Unit vectors that vary along few axes, in clusters, as those of a small model do: [rows, cols].
+/// cols: more than kNarrowAxes. Others of any seed vary along the same axes.
+inline Matrix narrow_vectors(std::size_t rows, std::size_t cols, std::uint32_t seed) {
+  constexpr std::size_t kNarrowAxes = 16;
+  const Matrix clusters = clustered_vectors(rows, kNarrowAxes, seed);
+  std::normal_distribution<float> normal;
+  std::mt19937 axes_random(11);
+  Matrix axes(kNarrowAxes, cols);
+  for (std::size_t i = 0; i < kNarrowAxes * cols; ++i) axes.data()[i] = normal(axes_random);
+  std::mt19937 random(seed + 1);
+  Matrix vectors(rows, cols);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const auto row = vectors.row(i);
+    for (std::size_t column = 0; column < cols; ++column) {
+      row[column] = 0.3F + 0.02F * normal(random);
+      for (std::size_t axis = 0; axis < kNarrowAxes; ++axis) {
+        row[column] += clusters.row(i)[axis] * axes.row(axis)[column];
+      }
+    }
+    normalise(row);
+  }
+  return vectors;
+}
+
 /// Runs action and expects an Error of this code whose message contains part.
 template <class Action>
 void expect_error(ErrorCode code, const std::string& part, Action action) {

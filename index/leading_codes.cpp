@@ -1,0 +1,378 @@
+#include "index/leading_codes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <string>
+
+#include "base/error.h"
+#include "index/kernels/inner_product.h"
+#include "index/large_array.h"
+#include "index/parallel.h"
+#include "index/principal_axes.h"
+#include "index/products.h"
+#include "index/rotation.h"
+
+namespace vitrine::index {
+namespace {
+
+/// Fewer vectors are scanned before they would repay the axes.
+constexpr std::size_t kLeastVectors = 4096;
+/// The axes that are learnt take the square of the dimension, and their number the cube.
+constexpr std::size_t kMostColumns = 1024;
+constexpr std::size_t kSample = 4096;
+/// Vectors that suffice to see that others vary along many axes.
+constexpr std::size_t kSmallSample = 512;
+/// Of how far vectors are from their mean, squared, so much must lie along the axes.
+constexpr double kLeastShare = 0.99;
+constexpr std::size_t kRowsATask = 1024;
+constexpr std::size_t kRowsAtATime = 64;
+
+constexpr float kLargestCode = 127;
+constexpr int kCodeOfZero = 128;
+/// Half a unit in the last place of 1.
+const double kUnit = std::ldexp(1.0, -24);
+/// Lengths are 1 within 1e-3 (VectorIndex), or less. A little more, for what measuring them lost.
+constexpr double kMostLength = 1.0015;
+
+std::size_t padded(std::size_t size) {
+  return (size + kCodeAlignment - 1) / kCodeAlignment * kCodeAlignment;
+}
+
+float rounded_up(double value) {
+  return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
+}
+
+/// Numbers of a file beside the axes.
+struct Header {
+  float skew;
+  float longest;
+  float longest_rest;
+};
+
+std::size_t bytes_of(std::size_t size, std::size_t dimension) {
+  return padded(sizeof(Header)) + padded(kByteRow * dimension * sizeof(float)) +
+         3 * padded(size * sizeof(float)) + size * kByteRow;
+}
+
+/// Vectors less their mean.
+Matrix centred(const VectorTable& vectors, const std::vector<float>& mean, std::size_t count,
+               const std::function<std::size_t(std::size_t)>& place_of) {
+  Matrix rows(count, mean.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const float* vector = vectors.at(place_of(i));
+    const std::span<float> row = rows.row(i);
+    for (std::size_t j = 0; j < row.size(); ++j) row[j] = vector[j] - mean[j];
+  }
+  return rows;
+}
+
+Matrix sample_of(const VectorTable& vectors, const std::vector<float>& mean, std::size_t most) {
+  const std::size_t count = std::min(most, vectors.size());
+  return centred(vectors, mean, count, [&](std::size_t i) { return i * vectors.size() / count; });
+}
+
+/// Squares are sums of so many products, in float32.
+double square_at_most(double square, std::size_t count) {
+  return square * (1 + static_cast<double>(count + 2) * kUnit);
+}
+
+/// False where it is certain that no kByteRow axes have kLeastShare of the rows' squared lengths.
+/// Of the variances v along all axes, (sum v)^2 / sum v^2 is at most the number of axes divided by
+/// the square of their share; both sums are those of the rows' inner products.
+bool may_be_narrow(const Matrix& rows) {
+  double lengths = 0;
+  double squares = 0;
+  std::vector<float> products(rows.rows());
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    products_of_rows({rows.row(i).data(), 1, rows.cols()}, rows, products.data());
+    lengths += products[i];
+    for (const float product : products) squares += static_cast<double>(product) * product;
+  }
+  return squares * kByteRow >= kLeastShare * kLeastShare * lengths * lengths;
+}
+
+/// The axis of the mean and those along which the sample varies most, made orthonormal.
+Matrix leading_axes(const Matrix& sample, const std::vector<float>& mean) {
+  const std::size_t cols = sample.cols();
+  const Matrix principal = principal_axes(sample, std::vector<float>(cols, 0.0F));
+  Matrix axes(kByteRow, cols);
+  std::size_t found = 0;
+  const auto add = [&](std::span<const float> direction) {
+    std::vector<double> axis(direction.begin(), direction.end());
+    // Twice: what rounding leaves of the other axes at first is long beside a short rest.
+    for (int pass = 0; pass < 2; ++pass) {
+      for (std::size_t i = 0; i < found; ++i) {
+        const std::span<const float> other = axes.row(i);
+        double product = 0;
+        for (std::size_t j = 0; j < cols; ++j) product += axis[j] * other[j];
+        for (std::size_t j = 0; j < cols; ++j) axis[j] -= product * other[j];
+      }
+    }
+    double square = 0;
+    for (const double value : axis) square += value * value;
+    if (square < 1e-6) return;  // the others say it
+    const std::span<float> own = axes.row(found++);
+    for (std::size_t j = 0; j < cols; ++j) own[j] = static_cast<float>(axis[j] / std::sqrt(square));
+  };
+  add(mean);
+  for (std::size_t i = 0; i < cols && found < kByteRow; ++i) add(principal.row(i));
+  return axes;
+}
+
+/// Of the rows' squared lengths, what lies along the axes.
+double share_along(const Matrix& axes, const Matrix& rows) {
+  const InnerProductKernel& kernel = inner_product_kernel();
+  double along = 0;
+  double all = 0;
+  float elements[kByteRow];
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    const std::span<const float> row = rows.row(i);
+    kernel.contiguous(row.data(), axes.data(), kByteRow, row.size(), elements);
+    for (const float element : elements) along += static_cast<double>(element) * element;
+    all += kernel.pair(row.data(), row.data(), row.size());
+  }
+  return all > 0 ? along / all : 0;
+}
+
+/// The axes' R A: each element of a vector along them is then about as large as any other.
+void rotate(Matrix& axes) {
+  const Rotation rotation(kByteRow);
+  float column[kByteRow];
+  for (std::size_t j = 0; j < axes.cols(); ++j) {
+    for (std::size_t i = 0; i < kByteRow; ++i) column[i] = axes.row(i)[j];
+    rotation.apply(column);
+    for (std::size_t i = 0; i < kByteRow; ++i) axes.row(i)[j] = column[i];
+  }
+}
+
+/// How far the axes are from orthonormal: |A A^T - 1|, at most.
+double skew_of(const Matrix& axes) {
+  double squares = 0;
+  for (std::size_t i = 0; i < kByteRow; ++i) {
+    for (std::size_t j = 0; j < kByteRow; ++j) {
+      double product = i == j ? -1 : 0;
+      for (std::size_t k = 0; k < axes.cols(); ++k) {
+        product += static_cast<double>(axes.row(i)[k]) * axes.row(j)[k];
+      }
+      squares += product * product;
+    }
+  }
+  return std::sqrt(squares) * 1.001 + 1e-12;
+}
+
+/// What rounding loses of all elements of a vector along the axes, per length of the vector.
+double rounding_of(std::size_t dimension) {
+  return std::sqrt(static_cast<double>(kByteRow)) * static_cast<double>(dimension + 4) * kUnit *
+         1.01;
+}
+
+/// The length of what the axes leave of a vector, at most. square: of its length, at most. along:
+/// of what rounding has it along the axes.
+double rest_of(double square, double along, double skew, double rounding) {
+  const double least_along = std::max(0.0, std::sqrt(along) - rounding);
+  return std::sqrt(std::max(0.0, square - least_along * least_along * (1 - skew)));
+}
+
+double square_of(const float* elements) {
+  double square = 0;
+  for (std::size_t i = 0; i < kByteRow; ++i)
+    square += static_cast<double>(elements[i]) * elements[i];
+  return square;
+}
+
+float largest_of(const float* elements) {
+  float largest = 0;
+  for (std::size_t i = 0; i < kByteRow; ++i) largest = std::max(largest, std::abs(elements[i]));
+  return largest;
+}
+
+}  // namespace
+
+struct LeadingCodes::Arrays {
+  LargeArray<std::uint8_t> codes;
+  LargeArray<float> scales;
+  LargeArray<float> errors;
+  LargeArray<float> rests;
+};
+
+LeadingCodes::LeadingCodes(const VectorTable& vectors, const std::vector<float>& mean) {
+  if (vectors.size() < kLeastVectors || vectors.dimension() < 2 * kByteRow ||
+      vectors.dimension() > kMostColumns ||
+      !may_be_narrow(sample_of(vectors, mean, kSmallSample))) {
+    return;
+  }
+  const Matrix sample = sample_of(vectors, mean, kSample);
+  axes_ = leading_axes(sample, mean);
+  if (share_along(axes_, sample) < kLeastShare) return;
+  rotate(axes_);
+  size_ = vectors.size();
+  skew_ = rounded_up(skew_of(axes_));
+  const auto arrays = std::make_shared<Arrays>();
+  encode(vectors, mean, *arrays);
+  codes_ = arrays->codes.data();
+  scales_ = arrays->scales.data();
+  errors_ = arrays->errors.data();
+  rests_ = arrays->rests.data();
+  owner_ = arrays;
+}
+
+void LeadingCodes::encode(const VectorTable& vectors, const std::vector<float>& mean,
+                          Arrays& arrays) {
+  arrays.codes = LargeArray<std::uint8_t>(size_ * kByteRow);
+  arrays.scales = LargeArray<float>(size_);
+  arrays.errors = LargeArray<float>(size_);
+  arrays.rests = LargeArray<float>(size_);
+  const std::size_t dimension = vectors.dimension();
+  const double rounding = rounding_of(dimension);
+  const std::size_t tasks = (size_ + kRowsATask - 1) / kRowsATask;
+  std::mutex mutex;
+  double longest = 0;
+  parallel_for(tasks, threads_for(size_ * dimension * kByteRow), [&](std::size_t task) {
+    double own_longest = 0;
+    float elements[kRowsAtATime * kByteRow];
+    const std::size_t end = std::min(size_, (task + 1) * kRowsATask);
+    for (std::size_t first = task * kRowsATask; first < end; first += kRowsAtATime) {
+      const std::size_t count = std::min(kRowsAtATime, end - first);
+      const Matrix rows = centred(vectors, mean, count, [&](std::size_t i) { return first + i; });
+      products_of_rows(rows, axes_, elements);
+      for (std::size_t i = 0; i < count; ++i) {
+        const float* own = elements + i * kByteRow;
+        const float largest = largest_of(own);
+        const float scale = largest / kLargestCode;
+        const float steps = largest > 0 ? kLargestCode / largest : 0.0F;
+        std::uint8_t* code = arrays.codes.data() + (first + i) * kByteRow;
+        double square = 0;
+        double lost_square = 0;
+        for (std::size_t j = 0; j < kByteRow; ++j) {
+          const float nearest = std::nearbyint(own[j] * steps);
+          code[j] = static_cast<std::uint8_t>(static_cast<int>(nearest) + kCodeOfZero);
+          const double stored = static_cast<double>(scale) * nearest;
+          square += stored * stored;
+          lost_square += (own[j] - stored) * (own[j] - stored);
+        }
+        own_longest = std::max(own_longest, std::sqrt(square));
+        arrays.scales[first + i] = scale;
+        arrays.errors[first + i] = rounded_up(std::sqrt(lost_square));
+        const float* row = rows.row(i).data();
+        const double of_row = inner_product_kernel().pair(row, row, dimension);
+        arrays.rests[first + i] =
+            rounded_up(rest_of(square_at_most(of_row, dimension), square_of(own), skew_,
+                               rounding * std::sqrt(of_row)));
+      }
+    }
+    const std::lock_guard lock(mutex);
+    longest = std::max(longest, own_longest);
+  });
+  longest_ = rounded_up(longest * 1.000001);
+  longest_rest_ = *std::max_element(arrays.rests.data(), arrays.rests.data() + size_);
+}
+
+LeadingCodes::LeadingCodes(std::string_view bytes, std::size_t size, std::size_t dimension,
+                           std::shared_ptr<const void> owner)
+    : size_(size), owner_(std::move(owner)) {
+  if (bytes.empty()) return;
+  if (bytes.size() != bytes_of(size, dimension)) {
+    throw corruption("its leading codes do not fit its vectors");
+  }
+  Header header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  skew_ = header.skew;
+  longest_ = header.longest;
+  longest_rest_ = header.longest_rest;
+  const char* at = bytes.data() + padded(sizeof(Header));
+  axes_ = Matrix(kByteRow, dimension);
+  std::memcpy(axes_.data(), at, kByteRow * dimension * sizeof(float));
+  at += padded(kByteRow * dimension * sizeof(float));
+  const std::size_t number_bytes = padded(size * sizeof(float));
+  scales_ = reinterpret_cast<const float*>(at);
+  errors_ = reinterpret_cast<const float*>(at + number_bytes);
+  rests_ = reinterpret_cast<const float*>(at + 2 * number_bytes);
+  codes_ = reinterpret_cast<const std::uint8_t*>(at + 3 * number_bytes);
+  // Whatever else a file says, scores are then finite: they are sorted.
+  const auto possible = [](float value) { return std::abs(value) <= 4.0F; };
+  if (!possible(skew_) || !possible(longest_) || !possible(longest_rest_) ||
+      !std::all_of(axes_.data(), axes_.data() + kByteRow * dimension, possible) ||
+      !std::all_of(scales_, scales_ + size, possible) ||
+      !std::all_of(errors_, errors_ + size, possible) ||
+      !std::all_of(rests_, rests_ + size, possible)) {
+    throw corruption("its leading codes are not those of unit vectors");
+  }
+}
+
+void LeadingCodes::write_to(const std::function<void(std::string_view)>& write) const {
+  if (empty()) return;
+  const auto write_padded = [&](const void* data, std::size_t size) {
+    write({static_cast<const char*>(data), size});
+    write(std::string(padded(size) - size, '\0'));
+  };
+  const Header header = {skew_, longest_, longest_rest_};
+  write_padded(&header, sizeof(header));
+  write_padded(axes_.data(), kByteRow * axes_.cols() * sizeof(float));
+  write_padded(scales_, size_ * sizeof(float));
+  write_padded(errors_, size_ * sizeof(float));
+  write_padded(rests_, size_ * sizeof(float));
+  write({reinterpret_cast<const char*>(codes_), size_ * kByteRow});
+}
+
+void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& code) const {
+  const std::size_t dimension = axes_.cols();
+  const InnerProductKernel& kernel = inner_product_kernel();
+  float elements[kByteRow];
+  kernel.contiguous(query, axes_.data(), kByteRow, dimension, elements);
+  const float largest = largest_of(elements);
+  const float step = largest / kMostByteWeight;
+  const float steps = largest > 0 ? kMostByteWeight / largest : 0.0F;
+  constexpr auto kLowSteps = static_cast<float>(LeadingQuery::kLowSteps);
+  std::int32_t high_sum = 0;
+  std::int32_t low_sum = 0;
+  float along = 0;  // squares, also of what the steps lose
+  float lost_square = 0;
+  float rough_lost_square = 0;
+  for (std::size_t i = 0; i < kByteRow; ++i) {
+    constexpr float kRounder = 1.5F * (1 << 23);  // drops what is behind the point
+    const float high = (elements[i] * steps + kRounder) - kRounder;
+    const float roughly_lost = elements[i] - step * high;
+    const float low = std::clamp((roughly_lost * steps * kLowSteps + kRounder) - kRounder,
+                                 -kLowSteps / 2, kLowSteps / 2);
+    const float lost = roughly_lost - step / kLowSteps * low;
+    code.high[i] = static_cast<std::int8_t>(high);
+    code.low[i] = static_cast<std::int8_t>(low);
+    high_sum += static_cast<std::int32_t>(high);
+    low_sum += static_cast<std::int32_t>(low);
+    along += elements[i] * elements[i];
+    lost_square += lost * lost;
+    rough_lost_square += roughly_lost * roughly_lost;
+  }
+  code.high_sum = high_sum;
+  code.low_sum = low_sum;
+  code.base = base;
+  code.step = step;
+
+  // The bound in the words of LeadingCodes, and what rounding adds.
+  const double rounding = rounding_of(dimension);
+  const double radius = kMostLength + kMostLength;                              // |x - mean|
+  const double length = std::sqrt(square_at_most(along, kByteRow)) + rounding;  // |A q|
+  const double square = square_at_most(kernel.pair(query, query, dimension), dimension);
+  const double rest = rest_of(square, along * (1 - (kByteRow + 2) * kUnit), skew_, rounding);
+  const double of_axes = length * (rounding + skew_) * radius + rounding * longest_ +
+                         2 * kUnit * radius;  // x - mean is rounded too
+  const double of_score = 16 * kUnit * (length * longest_ + std::abs(static_cast<double>(base)));
+  const double of_kernels =  // query . x and query . mean
+      2 * static_cast<double>(dimension + 16) * kUnit * kMostLength * kMostLength;
+  const double of_rounding = of_axes + of_score + of_kernels;
+  const auto of_steps = [&](float square_lost) {
+    return (std::sqrt(square_at_most(square_lost, kByteRow)) + 16 * kUnit * largest) * longest_;
+  };
+  code.length = rounded_up(length * 1.000001);
+  code.rest = rounded_up(rest * 1.000001);
+  code.slack = rounded_up(1.01 * (of_steps(lost_square) + of_rounding));
+  // Half a step an element, and what rounding makes of it.
+  code.rough_length = rounded_up(length * std::sqrt(static_cast<double>(kByteRow)) * 0.501);
+  code.rough_slack =
+      rounded_up(1.01 * (of_steps(rough_lost_square) + rest * longest_rest_ + of_rounding));
+}
+
+}  // namespace vitrine::index

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/matrix.h"
+#include "index/kernels/byte_dot.h"
+#include "index/kernels/code_dot.h"
+#include "index/vector_table.h"
+
+namespace vitrine::index {
+
+/// A query for comparison with leading codes, in two bytes an element. See LeadingCodes.
+struct LeadingQuery {
+  std::array<std::int8_t, kByteRow> high = {};  ///< in steps, to the nearest
+  std::array<std::int8_t, kByteRow> low = {};   ///< what is left, in steps / kLowSteps
+  std::int32_t high_sum = 0;                    ///< of all elements of high
+  std::int32_t low_sum = 0;
+  float base = 0;  ///< query . mean
+  float step = 0;
+  /// With query . x being what any kernel of inner_product.h says,
+  ///   |query . x - score(x)| <= length * error(x) + rest * rest(x) + slack
+  ///   |query . x - rough_score(x)| <= rough_length * scale(x) + rough_slack
+  float length = 0;
+  float rest = 0;
+  float slack = 0;
+  float rough_length = 0;
+  float rough_slack = 0;
+
+  static constexpr int kLowSteps = 2 * kMostByteWeight;
+
+  /// scale: of the row. high_product: of high with its code, less the products with 128.
+  float rough_score(float scale, std::int32_t high_product) const {
+    return base + scale * step * static_cast<float>(high_product - 128 * high_sum);
+  }
+  /// Asks whether a vector with this rough_score() may score `enough`; its error is its scale.
+  ProductBound rough_bound(float enough) const {
+    return {base, step / 2, 256 * high_sum, rough_length, rough_slack, enough};
+  }
+  float score(float scale, std::int32_t high_product, std::int32_t low_product) const {
+    const std::int32_t steps =
+        kLowSteps * (high_product - 128 * high_sum) + (low_product - 128 * low_sum);
+    return base + scale * (step / kLowSteps) * static_cast<float>(steps);
+  }
+};
+
+/// Vectors that vary along few axes, as those of a small model or of products of one sort do: what
+/// they are along the 32 that say most, in 32 bytes each, with a bound on what that loses.
+///
+/// A being the axes, orthonormal rows, and R a Rotation of 32 elements, x is stored as
+/// s = scale * (code - 128), the nearest to R A (x - mean), scale being the row's own. One axis is
+/// that of the mean, along which queries are long. For a query with R A q = w + (what steps lose)
+///   |<q, x> - <q, mean> - <w, s>| <= |A q| |R A (x - mean) - s| + |R A q - w| |s| + |q'| |x'|
+/// where q' and x' are what the axes leave of the query and of x - mean.
+/// Immutable; any thread may read.
+class LeadingCodes {
+ public:
+  /// None: empty().
+  LeadingCodes() = default;
+  /// None where the vectors are few or vary along too many axes. mean: [dimension], of the vectors.
+  /// Uses the OpenMP threads of the calling thread; the codes do not depend on their number.
+  LeadingCodes(const VectorTable& vectors, const std::vector<float>& mean);
+
+  /// What write_to() wrote, not copied: bytes must start at a multiple of kCodeAlignment in memory,
+  /// and owner keeps them there. No bytes: none. Throws Corruption when they are not the codes of
+  /// so many vectors.
+  LeadingCodes(std::string_view bytes, std::size_t size, std::size_t dimension,
+               std::shared_ptr<const void> owner);
+  /// Hands the codes to write, piece by piece, if there are any.
+  void write_to(const std::function<void(std::string_view)>& write) const;
+
+  bool empty() const { return codes_ == nullptr; }
+  /// [size, kByteRow], rows of a ByteDotKernel.
+  const std::uint8_t* codes() const { return codes_; }
+  /// [size]
+  const float* scales() const { return scales_; }
+  /// [size]: |R A (x - mean) - s|, at most
+  const float* errors() const { return errors_; }
+  /// [size]: |x'|, at most
+  const float* rests() const { return rests_; }
+
+  /// Makes a code and its scale likely to be near the CPU soon.
+  void prefetch(std::size_t place) const {
+    __builtin_prefetch(codes_ + place * kByteRow);
+    __builtin_prefetch(scales_ + place);
+  }
+
+  /// query: [dimension], of unit length within 1e-3. base: query . mean, by a kernel.
+  void encode_query(const float* query, float base, LeadingQuery& code) const;
+
+ private:
+  struct Arrays;
+
+  void encode(const VectorTable& vectors, const std::vector<float>& mean, Arrays& arrays);
+
+  std::size_t size_ = 0;
+  Matrix axes_;             // R A: [kByteRow, dimension]
+  float skew_ = 0;          // |A A^T - 1|, at most
+  float longest_ = 0;       // |s| of any row, at most
+  float longest_rest_ = 0;  // |x'| of any row, at most
+  const std::uint8_t* codes_ = nullptr;
+  const float* scales_ = nullptr;
+  const float* errors_ = nullptr;
+  const float* rests_ = nullptr;
+  std::shared_ptr<const void> owner_;  // of what the four point to
+};
+
+}  // namespace vitrine::index
