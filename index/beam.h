@@ -6,15 +6,17 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <vector>
 
+#include "index/kernels/sorted_keys.h"
 #include "index/top_k.h"
 
 namespace vitrine::index {
 
 /// What a walk through a graph keeps: the best nodes it has met, and which of them it has yet to go
 /// on from. It may keep more than it goes on from: scores that err a little then lose no hit.
-/// A sorted array: a beam is narrow, and few nodes get into it.
+/// A sorted array: few nodes get into it.
 class Beam {
  public:
   /// width: at least 1. Goes on from as many as it keeps.
@@ -23,14 +25,17 @@ class Beam {
   void clear() {
     size_ = 0;
     next_ = 0;
+    std::fill_n(keys_.begin(), room_, kNone);  // which are not open
   }
 
   /// Empties it as well. walked: nodes to go on from, the best; at least 1. kept: no fewer.
   void set_widths(std::size_t walked, std::size_t kept) {
-    clear();
     walked_ = walked;
     kept_ = kept;
-    if (keys_.size() <= kept) keys_.resize(kept + 1);
+    room_ = (kept + kSortedKeysBlock - 1) / kSortedKeysBlock * kSortedKeysBlock;
+    // One more, for what a key pushes out.
+    if (keys_.size() <= room_) keys_.resize(room_ + 1);
+    clear();
   }
 
   std::size_t size() const { return size_; }
@@ -42,61 +47,100 @@ class Beam {
     return size_ < kept_ ? -std::numeric_limits<float>::infinity() : score_of(keys_[kept_ - 1]);
   }
 
-  /// Says whether the node, which was not offered before, got in. hit: its row fits 31 bits, its
-  /// score is a number.
-  bool offer(const Hit& hit) {
-    const std::uint64_t key = key_of(hit);
-    std::uint64_t* keys = keys_.data();
-    if (size_ == kept_) {
-      if (key < keys[kept_ - 1]) return false;
-      --size_;
+  /// Nodes that were not offered before. hits: their rows fit 31 bits, their scores are numbers.
+  void offer(std::span<const Hit> hits) {
+    if (!is_narrow()) {
+      for (const Hit& hit : hits) offer_to_many(key_of(hit));
+      return;
     }
-    const std::size_t at = make_room(key);
-    keys[at] = key;
-    ++size_;
-    next_ = std::min(next_, at);
-    return true;
+    std::int64_t keys[kAtATime];
+    while (!hits.empty()) {
+      const std::size_t count = std::min(hits.size(), kAtATime);
+      for (std::size_t i = 0; i < count; ++i) keys[i] = key_of(hits[i]);
+      sorted_keys_kernel().insert(keys_.data(), room_, keys, count);
+      size_ = std::min(kept_, size_ + count);
+      hits = hits.subspan(count);
+    }
+  }
+  void offer(const Hit& hit) { offer({&hit, 1}); }
+
+  /// The best nodes to go on from that were not returned before, best first: as many as there are
+  /// and as nodes have room for. Says how many.
+  std::size_t next(std::span<Hit> nodes) {
+    std::size_t count = 0;
+    if (!is_narrow()) {
+      for (const std::size_t end = std::min(walked_, size_); next_ < end && count < nodes.size();
+           ++next_) {
+        if ((keys_[next_] & kOpen) != 0) nodes[count++] = take(next_);
+      }
+      return count;
+    }
+    for (std::uint64_t open = open_places(); open != 0 && count < nodes.size(); open &= open - 1) {
+      nodes[count++] = take(static_cast<std::size_t>(std::countr_zero(open)));
+    }
+    return count;
   }
 
-  /// The best node to go on from that was not returned before.
-  std::optional<Hit> next() {
-    for (const std::size_t end = std::min(walked_, size_); next_ < end; ++next_) {
-      if ((keys_[next_] & kOpen) == 0) continue;
-      keys_[next_] &= ~kOpen;
-      return (*this)[next_++];
+  /// Calls visit with the rows of a few nodes that next() is likely to return soon.
+  template <class Visit>
+  void for_likely(Visit visit) const {
+    if (!is_narrow()) {
+      const std::size_t end = std::min({next_ + kLikely, walked_, size_});
+      for (std::size_t i = next_; i < end; ++i) visit(node_of(keys_[i]));
+      return;
     }
-    return std::nullopt;
+    std::uint64_t open = open_places();
+    for (std::size_t i = 0; i < kLikely && open != 0; ++i, open &= open - 1) {
+      visit(node_of(keys_[static_cast<std::size_t>(std::countr_zero(open))]));
+    }
   }
 
  private:
   // A node in one number, which is the larger the better the node is: its score, in the order of
-  // unsigned numbers, how far the node is from the largest one, and whether it is to be gone on
+  // signed numbers, how far the node is from the largest one, and whether it is to be gone on
   // from.
-  static constexpr std::uint64_t kOpen = 1;
-  static constexpr std::uint32_t kSign = 0x80000000;
-  static constexpr std::uint32_t kLargestNode = 0x7fffffff;
+  static constexpr std::int64_t kOpen = 1;
+  static constexpr std::int32_t kLargestNode = 0x7fffffff;
+  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();
 
-  static std::uint64_t key_of(const Hit& hit) {
-    const auto bits = std::bit_cast<std::uint32_t>(hit.score + 0.0F);  // -0 is 0
-    const std::uint32_t ordered = (bits & kSign) != 0 ? ~bits : bits | kSign;
-    const std::uint32_t distance = kLargestNode - static_cast<std::uint32_t>(hit.row);
-    return std::uint64_t{ordered} << 32 | std::uint64_t{distance} << 1 | kOpen;
+  static constexpr std::size_t kAtATime = 32;
+  static constexpr std::size_t kLikely = 6;
+  static constexpr std::size_t kMostOpen = 64;
+
+  /// The bits of a float in the order of signed numbers, and back.
+  static std::int32_t ordered(std::int32_t bits) { return bits ^ (bits >> 31 & 0x7fffffff); }
+
+  static std::int64_t key_of(const Hit& hit) {
+    const auto bits = std::bit_cast<std::int32_t>(hit.score + 0.0F);  // -0 is 0
+    const std::int64_t distance = kLargestNode - static_cast<std::int32_t>(hit.row);
+    return std::int64_t{ordered(bits)} * (std::int64_t{1} << 32) + distance * 2 + kOpen;
   }
-  static float score_of(std::uint64_t key) {
-    const auto ordered = static_cast<std::uint32_t>(key >> 32);
-    return std::bit_cast<float>((ordered & kSign) != 0 ? ordered & ~kSign : ~ordered);
+  static float score_of(std::int64_t key) {
+    return std::bit_cast<float>(ordered(static_cast<std::int32_t>(key >> 32)));
   }
-  static std::int64_t node_of(std::uint64_t key) {
-    return kLargestNode - static_cast<std::uint32_t>(key) / 2;
+  static std::int64_t node_of(std::int64_t key) {
+    return kLargestNode - static_cast<std::int32_t>(static_cast<std::uint32_t>(key) / 2);
   }
 
-  /// Moves what is worse than the key by one; says where there is room then.
-  std::size_t make_room(std::uint64_t key) {
-    std::uint64_t* keys = keys_.data();
-    if (size_ <= kFew) {
-      std::size_t at = size_;
-      for (; at > 0 && keys[at - 1] < key; --at) keys[at] = keys[at - 1];
-      return at;
+  /// Whether kernels do the work.
+  bool is_narrow() const { return room_ <= kMostSortedKeys && walked_ <= kMostOpen; }
+
+  /// Bit i: whether to go on from the i-th best. Of a narrow one.
+  std::uint64_t open_places() const {
+    const std::size_t places = std::min(kMostOpen, room_);
+    return sorted_keys_kernel().odd(keys_.data(), places) & (~std::uint64_t{0} >> (64 - walked_));
+  }
+
+  Hit take(std::size_t at) {
+    keys_[at] &= ~kOpen;
+    return (*this)[at];
+  }
+
+  void offer_to_many(std::int64_t key) {
+    std::int64_t* keys = keys_.data();
+    if (size_ == kept_) {
+      if (key < keys[kept_ - 1]) return;
+      --size_;
     }
     // By halves, without a branch: where a node gets in cannot be foretold.
     std::size_t at = 0;
@@ -105,17 +149,17 @@ class Beam {
       at = next <= size_ && keys[next - 1] > key ? next : at;
     }
     std::copy_backward(keys + at, keys + size_, keys + size_ + 1);
-    return at;
+    keys[at] = key;
+    ++size_;
+    next_ = std::min(next_, at);
   }
-
-  /// So many are passed one by one in less time than halving takes.
-  static constexpr std::size_t kFew = 24;
 
   std::size_t walked_ = 1;
   std::size_t kept_ = 1;
+  std::size_t room_ = 0;  // kept_ or a few more, a multiple of kSortedKeysBlock
   std::size_t size_ = 0;
-  std::size_t next_ = 0;             // no node before it is open
-  std::vector<std::uint64_t> keys_;  // [size_] of them count, best first
+  std::size_t next_ = 0;            // of a wide one: no node before it is open
+  std::vector<std::int64_t> keys_;  // best first: [size_] of them count
 };
 
 }  // namespace vitrine::index

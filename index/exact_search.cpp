@@ -352,24 +352,21 @@ std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
 }
 
 std::vector<Hit> best_of_scored(const SearchTables& tables, const float* query,
-                                const QueryCode& code, std::span<const Hit> scored, std::size_t k) {
-  const float* errors = tables.codes->errors();
-  const auto error_of = [&](const Hit& each) {
-    return code.finer_error(errors[static_cast<std::size_t>(each.row)]);
-  };
+                                std::span<const Hit> scored, std::span<const float> errors,
+                                std::size_t k) {
   // The first k score at least so much: what may not reach it is not among the k best.
   float enough = std::numeric_limits<float>::infinity();
-  for (const Hit& each : scored.first(std::min(k, scored.size()))) {
-    enough = std::min(enough, each.score - error_of(each));
+  for (std::size_t i = 0; i < std::min(k, scored.size()); ++i) {
+    enough = std::min(enough, scored[i].score - errors[i]);
   }
   const std::size_t dimension = tables.vectors->dimension();
   std::vector<Hit> hits;
   hits.reserve(scored.size());
-  for (const Hit& each : scored) {
-    if (each.score + error_of(each) < enough) continue;
-    const float* vector = tables.vectors->at(static_cast<std::size_t>(each.row));
-    for (std::size_t i = 0; i < dimension; i += 16) __builtin_prefetch(vector + i);
-    hits.push_back(each);
+  for (std::size_t i = 0; i < scored.size(); ++i) {
+    if (scored[i].score + errors[i] < enough) continue;
+    const float* vector = tables.vectors->at(static_cast<std::size_t>(scored[i].row));
+    for (std::size_t j = 0; j < dimension; j += 16) __builtin_prefetch(vector + j);
+    hits.push_back(scored[i]);
   }
   const InnerProductKernel& kernel = inner_product_kernel();
   for (Hit& hit : hits) {

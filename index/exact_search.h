@@ -43,10 +43,11 @@ SearchResult make_result(std::size_t queries, std::size_t k);
 void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result);
 
 /// The k best of so many vectors: as comparing all of them in float32 finds them, of which few are
-/// compared. query: [dimension]. code: of the query. scored: what its finer_score() says of each;
-/// rows are places, each of which comes once.
+/// compared. query: [dimension]. scored: what codes say of each; rows are places, each of which
+/// comes once. errors: [scored.size()], how far the scores are from the kernels', at most.
 std::vector<Hit> best_of_scored(const SearchTables& tables, const float* query,
-                                const QueryCode& code, std::span<const Hit> scored, std::size_t k);
+                                std::span<const Hit> scored, std::span<const float> errors,
+                                std::size_t k);
 
 /// The k best vectors of the ranges that the filter lets through: the same rows in the same order,
 /// with the same scores, as comparing each of them in float32. Reads half a byte

@@ -238,8 +238,8 @@ class Builder {
       visited_->visit(static_cast<std::size_t>(start.row));
       beam_.clear();
       beam_.offer(start);
-      while (const std::optional<Hit> node = beam_.next()) {
-        copy_links(static_cast<Node>(node->row), level, links_);
+      for (Hit node; beam_.next({&node, 1}) > 0;) {
+        copy_links(static_cast<Node>(node.row), level, links_);
         std::erase_if(links_, [&](Node link) {
           if (!visited_->visit(static_cast<std::size_t>(link))) return true;
           builder_.pairs_.prefetch(link);

@@ -4,6 +4,7 @@
 #include <faiss/IndexHNSW.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
 #include <queue>
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "index/beam.h"
 #include "index/checked_index.h"
+#include "index/entrances.h"
 #include "index/exact_search.h"
 #include "index/graph.h"
 #include "index/graph_builder.h"
@@ -48,12 +50,19 @@ struct WorseFirst {
   bool operator()(const Hit& a, const Hit& b) const { return better(b, a); }
 };
 
-/// Nodes a walk keeps beyond those it goes on from: finer scores err as well, and may put a hit
-/// behind a few others.
-constexpr std::size_t kSpareNodes = 4;
-
-/// Nodes a walk goes on from together: while it compares the links of one, those of another arrive.
-constexpr std::size_t kNodesAtATime = 2;
+/// How a walk compares nodes.
+struct Pace {
+  /// Nodes kept beyond those that are gone on from: finer scores err as well, and may put a hit
+  /// behind a few others.
+  std::size_t spare_nodes;
+  /// Nodes gone on from together: while the links of one are compared, those of another arrive. Too
+  /// many, and some turn out not to be among the best.
+  std::size_t nodes_at_a_time;
+};
+constexpr Pace kPace = {4, 2};
+/// By leading codes, which err more, and take less time to compare than to arrive.
+constexpr Pace kPaceByLeadingCodes = {8, 4};
+constexpr std::size_t kMostNodesAtATime = 4;
 
 /// FAISS's constructor wants a number; what a graph brings along replaces it.
 constexpr int kAnyLinks = 16;
@@ -62,7 +71,7 @@ constexpr int kAnyLinks = 16;
 struct WalkMemory {
   WalkMemory(std::size_t rows, std::size_t most_links)
       : visited(rows),
-        links(kNodesAtATime * most_links),
+        links(kMostNodesAtATime * most_links),
         products(links.size()),
         lower_products(links.size()),
         scores(links.size()),
@@ -72,14 +81,15 @@ struct WalkMemory {
   VisitedRows visited;
   Beam beam{1};
   std::vector<Hit> found;
+  std::vector<float> errors;  // of the scores of found, at most
   // Of the nodes the walk is at: [count] of them count.
   std::size_t count = 0;
   std::vector<Node> links;
   std::vector<std::int32_t> products;
   std::vector<std::int32_t> lower_products;
   std::vector<float> scores;
-  std::vector<std::size_t> picked;  // of them, by number
-  std::size_t compared = 0;         // nodes, since the walk began
+  std::vector<Hit> picked;   // those that may get into the beam
+  std::size_t compared = 0;  // nodes, since the walk began
 };
 
 class HnswIndex : public CheckedIndex {
@@ -92,7 +102,9 @@ class HnswIndex : public CheckedIndex {
         owner_(std::move(owner)),
         memory_([rows = vectors_.size(), most_links = graph_.most_room()] {
           return std::make_unique<WalkMemory>(rows, most_links);
-        }) {}
+        }) {
+    if (by_leading_codes()) entrances_ = Entrances(graph_, codes_.leading());
+  }
 
   std::string kind() const override { return std::string(kHnswKind.name); }
 
@@ -159,46 +171,66 @@ class HnswIndex : public CheckedIndex {
                         const Allowed& allowed) const {
     Pool<WalkMemory>::Lease memory = memory_.borrow();
     WalkMemory& at = *memory;
-    codes_.encode_query(query, at.code);
+    if (by_leading_codes()) {
+      codes_.encode_query_for_scan(query, at.code);
+    } else {
+      codes_.encode_query(query, at.code);
+    }
     at.visited.forget_all();
     at.compared = 0;
     at.found.clear();
     if (allowed.rows == nullptr) {
       find_nearest(at, beam_width);
     } else {
-      find_nearest_allowed(at, beam_width + kSpareNodes, allowed);
+      find_nearest_allowed(at, beam_width + pace().spare_nodes, allowed);
     }
     // Many equal vectors can cut a graph in pieces, too few of whose nodes are in reach.
     if (at.found.size() < std::min(k, allowed.count)) {
       const PlaceRange all{0, size()};
       return search_exactly(tables(), query, {&all, 1}, {allowed.rows}, k);
     }
-    return best_of_scored(tables(), query, at.code, at.found, k);
+    return best_of_scored(tables(), query, at.found, errors_of_found(at), k);
   }
+
+  /// How far the scores of what was found may be off.
+  std::span<const float> errors_of_found(WalkMemory& at) const {
+    at.errors.resize(at.found.size());
+    for (std::size_t i = 0; i < at.found.size(); ++i) {
+      // That of leading codes would hardly leave one out, and takes time to tell.
+      at.errors[i] =
+          by_leading_codes()
+              ? std::numeric_limits<float>::infinity()
+              : at.code.finer_error(codes_.errors()[static_cast<std::size_t>(at.found[i].row)]);
+    }
+    return at.errors;
+  }
+
+  bool by_leading_codes() const { return !codes_.leading().empty(); }
+  const Pace& pace() const { return by_leading_codes() ? kPaceByLeadingCodes : kPace; }
 
   /// Finds the best nodes, as many as the beam is wide and a few more.
   void find_nearest(WalkMemory& at, std::size_t beam_width) const {
     Beam& beam = at.beam;
-    beam.set_widths(beam_width, beam_width + kSpareNodes);
+    beam.set_widths(beam_width, beam_width + pace().spare_nodes);
     beam.offer(descend(at));
-    while (const std::optional<Hit> node = beam.next()) {
+    std::array<Hit, kMostNodesAtATime> nodes;
+    const std::span<Hit> at_a_time = std::span(nodes).first(pace().nodes_at_a_time);
+    while (const std::size_t node_count = beam.next(at_a_time)) {
       const float worst = beam.worst();
       at.count = 0;
-      meet_links(node->row, at);
-      if (const std::optional<Hit> second = beam.next()) meet_links(second->row, at);
+      for (const Hit& node : at_a_time.first(node_count)) meet_links(node.row, at);
       compare(at, worst);
       const Node* links = at.links.data();
       const float* scores = at.scores.data();
       // Which get in cannot be foretold: those that may are picked without a branch.
-      std::size_t* picked = at.picked.data();
+      Hit* picked = at.picked.data();
       std::size_t count = 0;
       for (std::size_t i = 0; i < at.count; ++i) {
-        picked[count] = i;
+        picked[count] = {scores[i], links[i]};
         count += scores[i] < worst ? 0 : 1;
       }
-      for (const std::size_t each : std::span<const std::size_t>(picked, count)) {
-        if (beam.offer({scores[each], links[each]})) graph_.prefetch(links[each]);
-      }
+      beam.offer({picked, count});
+      beam.for_likely([&](std::int64_t open) { graph_.prefetch(static_cast<Node>(open)); });
     }
     for (std::size_t i = 0; i < beam.size(); ++i) at.found.push_back(beam[i]);
   }
@@ -232,6 +264,11 @@ class HnswIndex : public CheckedIndex {
   Hit descend(WalkMemory& at) const {
     Hit nearest{0, graph_.entry_point()};
     const auto compare_roughly = [&](std::span<const Node> nodes) {
+      if (by_leading_codes()) {
+        for (const Node node : nodes) codes_.leading().prefetch(static_cast<std::size_t>(node));
+        compare_by_leading_codes(nodes, at);
+        return;
+      }
       for (const Node node : nodes) codes_.prefetch_upper(static_cast<std::size_t>(node));
       multiply(codes_.upper(), nodes, at, at.products.data());
       for (std::size_t i = 0; i < nodes.size(); ++i) {
@@ -239,10 +276,16 @@ class HnswIndex : public CheckedIndex {
         at.scores[i] = at.code.rough_score(scale, at.products[i]);
       }
     };
-    const Node entry_point = graph_.entry_point();
-    compare_roughly({&entry_point, 1});
-    nearest.score = at.scores[0];
-    for (int level = graph_.top_level(); level > 0; --level) {
+    int level = graph_.top_level();
+    if (by_leading_codes()) {
+      nearest = entrances_.nearest(at.code.leading);
+      level = entrances_.level() - 1;
+    } else {
+      const Node entry_point = graph_.entry_point();
+      compare_roughly({&entry_point, 1});
+      nearest.score = at.scores[0];
+    }
+    for (; level > 0; --level) {
       for (bool moved = true; moved;) {
         moved = false;
         const std::span<const Node> links = links_of(nearest.row, level);
@@ -266,7 +309,9 @@ class HnswIndex : public CheckedIndex {
     Node* added = at.links.data() + at.count;
     const std::size_t count = at.visited.keep_new(graph_.links(static_cast<Node>(node), 0), added);
     const std::span<const Node> links(added, count);
-    if (codes_are_short()) {
+    if (by_leading_codes()) {
+      for (const Node link : links) codes_.leading().prefetch(static_cast<std::size_t>(link));
+    } else if (codes_are_short()) {
       for (const Node link : links) codes_.prefetch_short(static_cast<std::size_t>(link));
     } else {
       for (const Node link : links) codes_.prefetch_upper(static_cast<std::size_t>(link));
@@ -280,6 +325,10 @@ class HnswIndex : public CheckedIndex {
   /// Scores the links, and leaves those that may score at least `worst`, or all.
   void compare(WalkMemory& at, float worst) const {
     at.compared += at.count;
+    if (by_leading_codes()) {
+      compare_by_leading_codes({at.links.data(), at.count}, at);
+      return;
+    }
     if (codes_are_short()) {
       code_dot_kernel().gathered_whole(at.code.high.data(), codes_.upper(), codes_.lower(),
                                        at.links.data(), at.count, codes_.width(),
@@ -293,6 +342,19 @@ class HnswIndex : public CheckedIndex {
     float* scores = at.scores.data();
     for (std::size_t i = 0, count = at.count; i < count; ++i) {
       scores[i] = at.code.finer_score(scales[static_cast<std::size_t>(links[i])], products[i]);
+    }
+  }
+
+  void compare_by_leading_codes(std::span<const Node> nodes, WalkMemory& at) const {
+    const LeadingCodes& leading = codes_.leading();
+    const LeadingQuery& query = at.code.leading;
+    std::int32_t* products = at.products.data();
+    byte_dot_kernel().gathered(query.high.data(), leading.codes(), nodes.data(), nodes.size(),
+                               products);
+    const float* scales = leading.scales();
+    float* scores = at.scores.data();
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      scores[i] = query.rough_score(scales[static_cast<std::size_t>(nodes[i])], products[i]);
     }
   }
 
@@ -337,6 +399,7 @@ class HnswIndex : public CheckedIndex {
   Graph graph_;
   VectorTable vectors_;
   CodeTable codes_;
+  Entrances entrances_;  // where there are leading codes
   std::shared_ptr<const void> owner_;
   mutable Pool<WalkMemory> memory_;
 };

@@ -157,11 +157,13 @@ TEST_P(ExactSearch, FindsTheBestOfFewOrManyScoredPlaces) {
     code_dot_kernel().gathered_whole(code.high.data(), codes_.upper(), codes_.lower(), some.data(),
                                      count, codes_.width(), products.data());
     std::vector<Hit> scored;
+    std::vector<float> errors;
     for (std::size_t i = 0; i < count; ++i) {
       const float scale = codes_.scales()[static_cast<std::size_t>(some[i])];
       scored.push_back({code.finer_score(scale, products[i]), some[i]});
+      errors.push_back(code.finer_error(codes_.errors()[static_cast<std::size_t>(some[i])]));
     }
-    const std::vector<Hit> found = best_of_scored(tables, query.data(), code, scored, 10);
+    const std::vector<Hit> found = best_of_scored(tables, query.data(), scored, errors, 10);
     ASSERT_EQ(found.size(), std::min<std::size_t>(count, 10));
     for (std::size_t i = 0; i < found.size(); ++i) {
       EXPECT_EQ(found[i].row, expected[i].row) << count;

@@ -1,0 +1,105 @@
+#include "index/kernels/sorted_keys.h"
+
+#include <algorithm>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace vitrine::index {
+namespace {
+
+void insert_portable(std::int64_t* keys, std::size_t size, std::int64_t* added, std::size_t count) {
+  for (const std::int64_t key : std::span(added, count)) {
+    if (key <= keys[size - 1]) continue;
+    std::size_t at = size - 1;
+    for (; at > 0 && keys[at - 1] < key; --at) keys[at] = keys[at - 1];
+    keys[at] = key;
+  }
+}
+
+std::uint64_t odd_portable(const std::int64_t* keys, std::size_t size) {
+  std::uint64_t odd = 0;
+  for (std::size_t i = 0; i < size; ++i) odd |= static_cast<std::uint64_t>(keys[i] & 1) << i;
+  return odd;
+}
+
+#if defined(__x86_64__)
+#define VITRINE_AVX2 __attribute__((target("avx2")))
+
+constexpr std::size_t kMostBlocks = 8;  // that registers have room for
+
+/// With a key at hand, keys[i] becomes the larger one of itself and of the smaller one of the key
+/// and keys[i - 1]: all at once, in registers. What this pushes out takes the key's place.
+template <std::size_t kBlocks>
+VITRINE_AVX2 void insert_into_blocks_avx2(std::int64_t* keys, std::int64_t* added,
+                                          std::size_t count) {
+  __m256i blocks[kBlocks];
+  for (std::size_t i = 0; i < kBlocks; ++i) {
+    blocks[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys) + i);
+  }
+  for (std::size_t n = 0; n < count; ++n) {
+    const __m256i key = _mm256_set1_epi64x(added[n]);
+    __m256i last = key;  // what comes before a block, in its first lane
+    for (std::size_t i = 0; i < kBlocks; ++i) {
+      const __m256i turned = _mm256_permute4x64_epi64(blocks[i], _MM_SHUFFLE(2, 1, 0, 3));
+      const __m256i before = _mm256_blend_epi32(turned, last, 0x03);
+      last = turned;
+      const __m256i smaller = _mm256_blendv_epi8(before, key, _mm256_cmpgt_epi64(before, key));
+      blocks[i] = _mm256_blendv_epi8(smaller, blocks[i], _mm256_cmpgt_epi64(blocks[i], smaller));
+    }
+    const __m256i out = _mm256_blendv_epi8(last, key, _mm256_cmpgt_epi64(last, key));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(added + n), _mm256_castsi256_si128(out));
+  }
+  for (std::size_t i = 0; i < kBlocks; ++i) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(keys) + i, blocks[i]);
+  }
+}
+
+void insert_avx2(std::int64_t* keys, std::size_t size, std::int64_t* added, std::size_t count) {
+  using Insert = void (*)(std::int64_t*, std::int64_t*, std::size_t);
+  static constexpr Insert kInserts[kMostBlocks] = {
+      insert_into_blocks_avx2<1>, insert_into_blocks_avx2<2>, insert_into_blocks_avx2<3>,
+      insert_into_blocks_avx2<4>, insert_into_blocks_avx2<5>, insert_into_blocks_avx2<6>,
+      insert_into_blocks_avx2<7>, insert_into_blocks_avx2<8>};
+  for (std::size_t blocks = size / kSortedKeysBlock; blocks > 0;) {
+    const std::size_t some = std::min(blocks, kMostBlocks);
+    kInserts[some - 1](keys, added, count);
+    keys += some * kSortedKeysBlock;
+    blocks -= some;
+  }
+}
+
+VITRINE_AVX2 std::uint64_t odd_avx2(const std::int64_t* keys, std::size_t size) {
+  std::uint64_t odd = 0;
+  for (std::size_t i = 0; i < size; i += kSortedKeysBlock) {
+    const __m256i block = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys + i));
+    const __m256d lowest_bits_first = _mm256_castsi256_pd(_mm256_slli_epi64(block, 63));
+    odd |= static_cast<std::uint64_t>(_mm256_movemask_pd(lowest_bits_first)) << i;
+  }
+  return odd;
+}
+#endif
+
+std::vector<SortedKeysKernel> find_supported() {
+  std::vector<SortedKeysKernel> kernels = {{"portable", insert_portable, odd_portable}};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) kernels.push_back({"avx2", insert_avx2, odd_avx2});
+#endif
+  return kernels;
+}
+
+}  // namespace
+
+std::span<const SortedKeysKernel> supported_sorted_keys_kernels() {
+  static const std::vector<SortedKeysKernel> kernels = find_supported();
+  return kernels;
+}
+
+const SortedKeysKernel& sorted_keys_kernel() {
+  static const SortedKeysKernel& best = supported_sorted_keys_kernels().back();
+  return best;
+}
+
+}  // namespace vitrine::index
