@@ -212,8 +212,7 @@ void offer_by_leading_codes(const LeadingCodes& leading, const LeadingQuery& que
   for (std::size_t i = 0; i < open.count; ++i) {
     const auto place = static_cast<std::size_t>(open.places[i]);
     const float score = query.score(scales[place], high_products[open.numbers[i]], low_products[i]);
-    const float error =
-        query.length * leading.errors()[place] + query.rest * leading.rests()[place] + query.slack;
+    const float error = query.error(leading.errors()[place], leading.rests()[place]);
     if (score + error < candidates.enough()) continue;
     candidates.offer(score - error, score + error, open.places[i]);
   }

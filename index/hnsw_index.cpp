@@ -63,6 +63,11 @@ constexpr Pace kPace = {4, 2};
 /// By leading codes, which err more, and take less time to compare than to arrive.
 constexpr Pace kPaceByLeadingCodes = {8, 4};
 constexpr std::size_t kMostNodesAtATime = 4;
+/// Of fewer nodes than this that leading codes found, the vectors are fetched at once: telling
+/// which are not needed would take as long as comparing them.
+constexpr std::size_t kWorthTelling = 40;
+/// Elements of a vector that are fetched ahead: of a longer one the CPU itself fetches the rest.
+constexpr std::size_t kFetchedElements = 128;
 
 /// FAISS's constructor wants a number; what a graph brings along replaces it.
 constexpr int kAnyLinks = 16;
@@ -192,17 +197,43 @@ class HnswIndex : public CheckedIndex {
     return best_of_scored(tables(), query, at.found, errors_of_found(at), k);
   }
 
-  /// How far the scores of what was found may be off.
+  /// How far the scores of what was found may be off. Of leading codes the scores are made finer,
+  /// where it pays to know.
   std::span<const float> errors_of_found(WalkMemory& at) const {
-    at.errors.resize(at.found.size());
-    for (std::size_t i = 0; i < at.found.size(); ++i) {
-      // That of leading codes would hardly leave one out, and takes time to tell.
-      at.errors[i] =
-          by_leading_codes()
-              ? std::numeric_limits<float>::infinity()
-              : at.code.finer_error(codes_.errors()[static_cast<std::size_t>(at.found[i].row)]);
+    const std::size_t count = at.found.size();
+    at.errors.assign(count, std::numeric_limits<float>::infinity());
+    if (!by_leading_codes()) {
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto place = static_cast<std::size_t>(at.found[i].row);
+        at.errors[i] = at.code.finer_error(codes_.errors()[place]);
+      }
+    } else if (count >= kWorthTelling) {
+      for (std::size_t first = 0; first < count; first += at.links.size()) {
+        refine(at, first, std::min(at.links.size(), count - first));
+      }
     }
     return at.errors;
+  }
+
+  /// Scores some of what was found by all bits of leading codes, and of the query.
+  void refine(WalkMemory& at, std::size_t first, std::size_t count) const {
+    const LeadingCodes& leading = codes_.leading();
+    const LeadingQuery& query = at.code.leading;
+    const auto multiply_by = [&](const auto& weights, std::vector<std::int32_t>& products) {
+      byte_dot_kernel().gathered(weights.data(), leading.codes(), at.links.data(), count,
+                                 products.data());
+    };
+    for (std::size_t i = 0; i < count; ++i) {
+      at.links[i] = static_cast<Node>(at.found[first + i].row);
+    }
+    multiply_by(query.high, at.products);
+    multiply_by(query.low, at.lower_products);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto place = static_cast<std::size_t>(at.links[i]);
+      at.found[first + i].score =
+          query.score(leading.scales()[place], at.products[i], at.lower_products[i]);
+      at.errors[first + i] = query.error(leading.errors()[place], leading.rests()[place]);
+    }
   }
 
   bool by_leading_codes() const { return !codes_.leading().empty(); }
@@ -213,12 +244,18 @@ class HnswIndex : public CheckedIndex {
     Beam& beam = at.beam;
     beam.set_widths(beam_width, beam_width + pace().spare_nodes);
     beam.offer(descend(at));
+    // Nearly all that a walk goes on from is compared in the end; it has time to fetch them.
+    const bool fetches_vectors =
+        by_leading_codes() && beam_width + pace().spare_nodes < kWorthTelling;
     std::array<Hit, kMostNodesAtATime> nodes;
     const std::span<Hit> at_a_time = std::span(nodes).first(pace().nodes_at_a_time);
     while (const std::size_t node_count = beam.next(at_a_time)) {
       const float worst = beam.worst();
       at.count = 0;
       for (const Hit& node : at_a_time.first(node_count)) meet_links(node.row, at);
+      if (fetches_vectors) {
+        for (const Hit& node : at_a_time.first(node_count)) fetch_vector(node.row);
+      }
       compare(at, worst);
       const Node* links = at.links.data();
       const float* scores = at.scores.data();
@@ -233,6 +270,12 @@ class HnswIndex : public CheckedIndex {
       beam.for_likely([&](std::int64_t open) { graph_.prefetch(static_cast<Node>(open)); });
     }
     for (std::size_t i = 0; i < beam.size(); ++i) at.found.push_back(beam[i]);
+  }
+
+  void fetch_vector(std::int64_t row) const {
+    const float* vector = vectors_.at(static_cast<std::size_t>(row));
+    const std::size_t fetched = std::min(dimension(), kFetchedElements);
+    for (std::size_t i = 0; i < fetched; i += 16) __builtin_prefetch(vector + i);
   }
 
   /// Finds the best allowed nodes, as many as the beam is wide; none when it gave up.

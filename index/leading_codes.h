@@ -47,6 +47,9 @@ struct LeadingQuery {
         kLowSteps * (high_product - 128 * high_sum) + (low_product - 128 * low_sum);
     return base + scale * (step / kLowSteps) * static_cast<float>(steps);
   }
+  float error(float row_error, float row_rest) const {
+    return length * row_error + rest * row_rest + slack;
+  }
 };
 
 /// Vectors that vary along few axes, as those of a small model or of products of one sort do: what

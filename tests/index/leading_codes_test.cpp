@@ -63,8 +63,7 @@ TEST(LeadingCodes, SayHowFarTheirScoresAreFromTheKernels) {
         const float scale = leading.scales()[row];
         const double score = own.score(scale, high[row], low[row]);
         const double rough_score = own.rough_score(scale, high[row]);
-        const double error =
-            own.length * leading.errors()[row] + own.rest * leading.rests()[row] + own.slack;
+        const double error = own.error(leading.errors()[row], leading.rests()[row]);
         const double rough_error = own.rough_length * scale + own.rough_slack;
         for (const InstructionSet each : supported_instruction_sets()) {
           const double expected = inner_product_kernel(each).pair(
