@@ -28,7 +28,7 @@ void products_portable(const std::int8_t* query, std::size_t count, const RowAt&
 
 constexpr std::size_t kRowsAtATime = 8;
 /// Bytes: the CPU itself does not fetch short rows far enough ahead.
-constexpr std::size_t kAhead = 2048;
+constexpr std::size_t kAhead = 8192;
 
 VITRINE_AVX2 inline __m256i load_avx2(const void* at) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(at));
