@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "base/error.h"
 #include "index/kernels/code_dot.h"
 #include "index/kernels/inner_product.h"
 #include "index/large_array.h"
+#include "index/padding.h"
 #include "index/parallel.h"
+#include "index/rounding.h"
 
 namespace vitrine::index {
 namespace {
@@ -28,15 +29,6 @@ constexpr float kLargestStep = 127.0F * 256.0F;
 /// Vectors of a sample that is centre enough for all.
 constexpr std::size_t kMeanSample = 20'000;
 constexpr std::size_t kRowsATask = 1024;
-
-/// Half a unit in the last place of 1.
-const double kUnit = std::ldexp(1.0, -24);
-/// Lengths are 1 within 1e-3 (VectorIndex), or less. A little more, for what measuring them lost.
-constexpr double kMostLength = 1.0015;
-
-float rounded_up(double value) {
-  return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
-}
 
 std::vector<float> mean_of_sample(const VectorTable& vectors) {
   const std::size_t dimension = vectors.dimension();
@@ -74,17 +66,13 @@ float largest_magnitude(const float* values, std::size_t count) {
   return *std::max_element(largest, largest + kLanes);
 }
 
-std::size_t padded(std::size_t size, std::size_t unit = kCodeAlignment) {
-  return (size + unit - 1) / unit * unit;
-}
-
 /// The length of a vector at most, from the float32 sum of its squares: the sum of so many errs by
 /// a part in 2^24 for each, and each element by one part of the largest one, whose scale it had.
 float length_at_most(float squares, std::size_t count, float largest) {
-  const auto elements = static_cast<double>(count);
-  const double length = std::sqrt(static_cast<double>(squares) * (1 + (elements + 2) * kUnit));
+  const double length = std::sqrt(sum_at_most(squares, count));
   const double rounding =
-      2 * kUnit * static_cast<double>(largest) * std::sqrt(elements) + kLeastSquareRoot;
+      2 * kUnit * static_cast<double>(largest) * std::sqrt(static_cast<double>(count)) +
+      kLeastSquareRoot;
   return rounded_up(length + rounding);
 }
 
@@ -184,16 +172,12 @@ CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimen
 }
 
 void CodeTable::write_to(const std::function<void(std::string_view)>& write) const {
-  const auto write_padded = [&](const void* data, std::size_t size) {
-    write({static_cast<const char*>(data), size});
-    write(std::string(padded(size) - size, '\0'));
-  };
-  write_padded(mean_.data(), dimension_ * sizeof(float));
-  write_padded(scales_, size_ * sizeof(float));
-  write_padded(errors_, size_ * sizeof(float));
-  write_padded(rough_errors_, size_ * sizeof(float));
-  write_padded(upper_, size_ * width_);
-  write_padded(lower_, size_ * width_);
+  write_padded(write, mean_.data(), dimension_ * sizeof(float));
+  write_padded(write, scales_, size_ * sizeof(float));
+  write_padded(write, errors_, size_ * sizeof(float));
+  write_padded(write, rough_errors_, size_ * sizeof(float));
+  write_padded(write, upper_, size_ * width_);
+  write_padded(write, lower_, size_ * width_);
   leading_.write_to(write);
 }
 

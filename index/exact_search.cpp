@@ -71,29 +71,41 @@ class alignas(64) Candidates {
   std::size_t next_pruning_ = kFirstPruning;
 };
 
-/// Offers places by all bits of their codes, and of the query. upper_high: the products of the
-/// codes' upper halves with the query's upper bytes. places: at most kMostTilePlaces.
+/// Offers places by all bits of their codes: by the query's upper bytes at first, and by its lower
+/// ones where those leave it open. upper_high: the products of the codes' upper halves with the
+/// query's upper bytes. places: at most kMostTilePlaces.
 void offer_places(const CodeTable& codes, const QueryCode& query,
                   std::span<const std::int32_t> places, const std::int32_t* upper_high,
                   Candidates& candidates) {
-  const CodeDotKernel& kernel = code_dot_kernel();
-  std::int32_t lower_high[kMostTilePlaces];
-  std::int32_t upper_low[kMostTilePlaces];
-  std::int32_t lower_low[kMostTilePlaces];
   const auto multiply = [&](const std::vector<std::int8_t>& weights, const std::uint8_t* halves,
-                            std::int32_t* products) {
-    kernel.gathered(weights.data(), halves, places.data(), places.size(), codes.width(), products);
+                            std::span<const std::int32_t> some, std::int32_t* products) {
+    code_dot_kernel().gathered(weights.data(), halves, some.data(), some.size(), codes.width(),
+                               products);
   };
-  multiply(query.low, codes.upper(), upper_low);
-  multiply(query.high, codes.lower(), lower_high);
-  multiply(query.low, codes.lower(), lower_low);
+  std::int32_t lower_high[kMostTilePlaces];
+  multiply(query.high, codes.lower(), places, lower_high);
+  std::int32_t open[kMostTilePlaces];
+  std::size_t numbers[kMostTilePlaces];  // of them among the places
+  std::size_t count = 0;
   for (std::size_t i = 0; i < places.size(); ++i) {
     const auto place = static_cast<std::size_t>(places[i]);
-    const float score = query.score(codes.scales()[place], upper_high[i], lower_high[i],
-                                    upper_low[i], lower_low[i]);
+    const float score =
+        query.finer_score(codes.scales()[place], 16 * upper_high[i] + lower_high[i]);
+    open[count] = places[i];
+    numbers[count] = i;
+    count += score + query.finer_error(codes.errors()[place]) < candidates.enough() ? 0 : 1;
+  }
+  std::int32_t upper_low[kMostTilePlaces];
+  std::int32_t lower_low[kMostTilePlaces];
+  multiply(query.low, codes.upper(), {open, count}, upper_low);
+  multiply(query.low, codes.lower(), {open, count}, lower_low);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto place = static_cast<std::size_t>(open[i]);
+    const float score = query.score(codes.scales()[place], upper_high[numbers[i]],
+                                    lower_high[numbers[i]], upper_low[i], lower_low[i]);
     const float error = query.length * codes.errors()[place] + query.slack;
     if (score + error < candidates.enough()) continue;
-    candidates.offer(score - error, score + error, places[i]);
+    candidates.offer(score - error, score + error, open[i]);
   }
 }
 

@@ -3,17 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <mutex>
-#include <string>
 
 #include "base/error.h"
 #include "index/kernels/inner_product.h"
 #include "index/large_array.h"
+#include "index/padding.h"
 #include "index/parallel.h"
 #include "index/principal_axes.h"
 #include "index/products.h"
 #include "index/rotation.h"
+#include "index/rounding.h"
 
 namespace vitrine::index {
 namespace {
@@ -32,18 +32,6 @@ constexpr std::size_t kRowsAtATime = 64;
 
 constexpr float kLargestCode = 127;
 constexpr int kCodeOfZero = 128;
-/// Half a unit in the last place of 1.
-const double kUnit = std::ldexp(1.0, -24);
-/// Lengths are 1 within 1e-3 (VectorIndex), or less. A little more, for what measuring them lost.
-constexpr double kMostLength = 1.0015;
-
-std::size_t padded(std::size_t size) {
-  return (size + kCodeAlignment - 1) / kCodeAlignment * kCodeAlignment;
-}
-
-float rounded_up(double value) {
-  return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
-}
 
 /// Numbers of a file beside the axes.
 struct Header {
@@ -72,11 +60,6 @@ Matrix centred(const VectorTable& vectors, const std::vector<float>& mean, std::
 Matrix sample_of(const VectorTable& vectors, const std::vector<float>& mean, std::size_t most) {
   const std::size_t count = std::min(most, vectors.size());
   return centred(vectors, mean, count, [&](std::size_t i) { return i * vectors.size() / count; });
-}
-
-/// Squares are sums of so many products, in float32.
-double square_at_most(double square, std::size_t count) {
-  return square * (1 + static_cast<double>(count + 2) * kUnit);
 }
 
 /// False where it is certain that no kByteRow axes have kLeastShare of the rows' squared lengths.
@@ -258,9 +241,8 @@ void LeadingCodes::encode(const VectorTable& vectors, const std::vector<float>& 
         arrays.errors[first + i] = rounded_up(std::sqrt(lost_square));
         const float* row = rows.row(i).data();
         const double of_row = inner_product_kernel().pair(row, row, dimension);
-        arrays.rests[first + i] =
-            rounded_up(rest_of(square_at_most(of_row, dimension), square_of(own), skew_,
-                               rounding * std::sqrt(of_row)));
+        arrays.rests[first + i] = rounded_up(rest_of(sum_at_most(of_row, dimension), square_of(own),
+                                                     skew_, rounding * std::sqrt(of_row)));
       }
     }
     const std::lock_guard lock(mutex);
@@ -304,16 +286,12 @@ LeadingCodes::LeadingCodes(std::string_view bytes, std::size_t size, std::size_t
 
 void LeadingCodes::write_to(const std::function<void(std::string_view)>& write) const {
   if (empty()) return;
-  const auto write_padded = [&](const void* data, std::size_t size) {
-    write({static_cast<const char*>(data), size});
-    write(std::string(padded(size) - size, '\0'));
-  };
   const Header header = {skew_, longest_, longest_rest_};
-  write_padded(&header, sizeof(header));
-  write_padded(axes_.data(), kByteRow * axes_.cols() * sizeof(float));
-  write_padded(scales_, size_ * sizeof(float));
-  write_padded(errors_, size_ * sizeof(float));
-  write_padded(rests_, size_ * sizeof(float));
+  write_padded(write, &header, sizeof(header));
+  write_padded(write, axes_.data(), kByteRow * axes_.cols() * sizeof(float));
+  write_padded(write, scales_, size_ * sizeof(float));
+  write_padded(write, errors_, size_ * sizeof(float));
+  write_padded(write, rests_, size_ * sizeof(float));
   write({reinterpret_cast<const char*>(codes_), size_ * kByteRow});
 }
 
@@ -353,9 +331,9 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
 
   // The bound in the words of LeadingCodes, and what rounding adds.
   const double rounding = rounding_of(dimension);
-  const double radius = kMostLength + kMostLength;                              // |x - mean|
-  const double length = std::sqrt(square_at_most(along, kByteRow)) + rounding;  // |A q|
-  const double square = square_at_most(kernel.pair(query, query, dimension), dimension);
+  const double radius = kMostLength + kMostLength;                           // |x - mean|
+  const double length = std::sqrt(sum_at_most(along, kByteRow)) + rounding;  // |A q|
+  const double square = sum_at_most(kernel.pair(query, query, dimension), dimension);
   const double rest = rest_of(square, along * (1 - (kByteRow + 2) * kUnit), skew_, rounding);
   const double of_axes = length * (rounding + skew_) * radius + rounding * longest_ +
                          2 * kUnit * radius;  // x - mean is rounded too
@@ -364,7 +342,7 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
       2 * static_cast<double>(dimension + 16) * kUnit * kMostLength * kMostLength;
   const double of_rounding = of_axes + of_score + of_kernels;
   const auto of_steps = [&](float square_lost) {
-    return (std::sqrt(square_at_most(square_lost, kByteRow)) + 16 * kUnit * largest) * longest_;
+    return (std::sqrt(sum_at_most(square_lost, kByteRow)) + 16 * kUnit * largest) * longest_;
   };
   code.length = rounded_up(length * 1.000001);
   code.rest = rounded_up(rest * 1.000001);

@@ -34,7 +34,7 @@ struct LeadingQuery {
 
   static constexpr int kLowSteps = 2 * kMostByteWeight;
 
-  /// scale: of the row. high_product: of high with its code, less the products with 128.
+  /// scale: of the row. high_product: of high with its code.
   float rough_score(float scale, std::int32_t high_product) const {
     return base + scale * step * static_cast<float>(high_product - 128 * high_sum);
   }
@@ -42,11 +42,13 @@ struct LeadingQuery {
   ProductBound rough_bound(float enough) const {
     return {base, step / 2, 256 * high_sum, rough_length, rough_slack, enough};
   }
+  /// low_product: of low with its code.
   float score(float scale, std::int32_t high_product, std::int32_t low_product) const {
     const std::int32_t steps =
         kLowSteps * (high_product - 128 * high_sum) + (low_product - 128 * low_sum);
     return base + scale * (step / kLowSteps) * static_cast<float>(steps);
   }
+  /// Of score(), at most; of the row: its error and its rest.
   float error(float row_error, float row_rest) const {
     return length * row_error + rest * row_rest + slack;
   }

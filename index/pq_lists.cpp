@@ -14,6 +14,7 @@
 #include "index/kernels/inner_product.h"
 #include "index/large_array.h"
 #include "index/nearest_lists.h"
+#include "index/padding.h"
 #include "index/parallel.h"
 #include "index/principal_axes.h"
 #include "index/products.h"
@@ -34,10 +35,6 @@ constexpr std::size_t kRowsATask = 128;
 constexpr std::size_t kHeaderNumbers = 4;
 /// No number of a sound file is larger: vectors are of unit length.
 constexpr float kLargest = 4.0F;
-
-std::size_t padded(std::size_t size) {
-  return (size + kCodeAlignment - 1) / kCodeAlignment * kCodeAlignment;
-}
 
 std::size_t number_of_blocks(std::size_t vectors) {
   return (vectors + kBlockVectors - 1) / kBlockVectors;
@@ -292,12 +289,8 @@ PqLists::PqLists(std::string_view bytes, std::size_t size, std::size_t dimension
 }
 
 void PqLists::write_to(const std::function<void(std::string_view)>& write) const {
-  const auto write_padded = [&](const void* data, std::size_t bytes) {
-    write({static_cast<const char*>(data), bytes});
-    write(std::string(padded(bytes) - bytes, '\0'));
-  };
   const auto write_array = [&](const auto& array) {
-    write_padded(array.data(), array.size() * sizeof(array[0]));
+    write_padded(write, array.data(), array.size() * sizeof(array[0]));
   };
   const ProductQuantizer& quantizer = model_.quantizer;
   const std::vector<std::uint64_t> header = {lists_.size(), model_.centroids.cols(),
@@ -305,15 +298,15 @@ void PqLists::write_to(const std::function<void(std::string_view)>& write) const
   std::vector<std::int32_t> sizes;
   for (const PlaceRange& list : lists_) sizes.push_back(static_cast<std::int32_t>(list.count));
   write_array(header);
-  write_padded(model_.axes.data(), model_.axes.rows() * model_.axes.cols() * sizeof(float));
+  write_padded(write, model_.axes.data(), model_.axes.rows() * model_.axes.cols() * sizeof(float));
   write_array(model_.mean);
-  write_padded(model_.centroids.data(),
+  write_padded(write, model_.centroids.data(),
                model_.centroids.rows() * model_.centroids.cols() * sizeof(float));
   write_array(quantizer.order());
   write_array(quantizer.centroids());
   write_array(sizes);
-  write_padded(rows_, size_ * sizeof(std::int32_t));
-  write_padded(blocks_, number_of_blocks(size_) * block_bytes());
+  write_padded(write, rows_, size_ * sizeof(std::int32_t));
+  write_padded(write, blocks_, number_of_blocks(size_) * block_bytes());
 }
 
 void PqLists::codes_at(std::size_t place, std::uint8_t* codes) const {

@@ -148,6 +148,20 @@ TEST_F(WrittenLeadingCodes, MayBeNone) {
   EXPECT_FALSE(written);
 }
 
+TEST_F(WrittenLeadingCodes, ComeLastSoThatAFileWithoutThemIsRead) {
+  const CodeTable table(one_block(vectors_.data(), kRows, 96));
+  std::string written;
+  table.write_to([&](std::string_view part) { written += part; });
+  LargeArray<char> copy(written.size());
+  std::ranges::copy(written, copy.data());
+  const std::size_t without = written.size() - bytes_.size();
+  EXPECT_FALSE(CodeTable({copy.data(), written.size()}, kRows, 96, nullptr).leading().empty());
+  const CodeTable older({copy.data(), without}, kRows, 96, nullptr);
+  EXPECT_TRUE(older.leading().empty());
+  EXPECT_EQ(older.encode_query(vectors_.row(0).data()).high,
+            table.encode_query(vectors_.row(0).data()).high);
+}
+
 TEST_F(WrittenLeadingCodes, OfOtherVectorsAreRefused) {
   for (const std::size_t size : {std::size_t{1}, bytes_.size() / 2, bytes_.size() - 1}) {
     expect_error(ErrorCode::kCorruption, "do not fit", [&] { read(size, kRows); });

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+namespace vitrine::index {
+
+// What bounds on scores count with.
+
+/// Half a unit in the last place of 1, in float32: what rounding loses of 1 at most.
+constexpr double kUnit = 0x1p-24;
+/// Vectors' lengths are 1 within 1e-3 (VectorIndex), or less. A little more, for what measuring
+/// them lost.
+constexpr double kMostLength = 1.0015;
+
+/// The next float32 above.
+inline float rounded_up(double value) {
+  return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
+}
+
+/// A sum of so many squares at most, from that sum in float32, which errs by a part in 2^24 for
+/// each.
+inline double sum_at_most(double sum, std::size_t count) {
+  return sum * (1 + static_cast<double>(count + 2) * kUnit);
+}
+
+}  // namespace vitrine::index
