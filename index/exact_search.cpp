@@ -17,7 +17,9 @@ constexpr std::size_t kMostTilePlaces = kMostReaching;
 /// A tile stays in the first-level cache while a whole group of queries passes over it.
 constexpr std::size_t kTileBytes = std::size_t{16} * 1024;
 constexpr std::size_t kMostQueriesAGroup = 32;
-constexpr std::size_t kPartsAThread = 32;
+constexpr std::size_t kMostPartsAThread = 32;
+/// A part begins with memory that nobody has fetched ahead.
+constexpr std::size_t kLeastPlacesAPart = 4096;
 /// Picking a vector takes about as long as comparing so many that lie one behind another.
 constexpr std::size_t kPicking = 4;
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
@@ -304,8 +306,10 @@ std::vector<Hit> search_in_parallel(const SearchTables& tables, const float* que
   QueryCode code;
   tables.codes->encode_query_for_scan(query, code);
   // Parts enough for a thread that is held up to leave its work to the others.
-  const std::size_t parts = static_cast<std::size_t>(threads) * kPartsAThread;
-  std::vector<Candidates> found(static_cast<std::size_t>(threads), Candidates(k));
+  const auto threads_count = static_cast<std::size_t>(threads);
+  const std::size_t parts =
+      std::clamp(places / kLeastPlacesAPart, threads_count, threads_count * kMostPartsAThread);
+  std::vector<Candidates> found(threads_count, Candidates(k));
   std::atomic<float> enough{kLeast};
   parallel_for(parts, threads, [&](std::size_t part) {
     const std::vector<PlaceRange> own =
