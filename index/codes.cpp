@@ -20,8 +20,6 @@ constexpr int kCodeOfZero = 128;
 /// What the upper half of a code stands for is 16 times it less this: the lower half is 8 at a
 /// mean.
 constexpr int kUpperOfZero = 120;
-/// Adding it to a float of few bits drops what is behind the point, rounding to the nearest.
-constexpr float kRounder = 1.5F * (1 << 23);
 /// Lengths below it have squares that vanish.
 constexpr double kLeastSquareRoot = 1e-15;
 /// 127 in the upper byte of a query's 16 bits.
@@ -193,7 +191,7 @@ void CodeTable::encode_row(const float* vector, std::size_t place, Arrays& array
   float* lost = scratch.lost.data();
   float* roughly_lost = rotated;
   for (std::size_t i = 0; i < dimension_; ++i) {
-    const float nearest = (rotated[i] * steps + kRounder) - kRounder;
+    const float nearest = rounded(rotated[i] * steps);
     const int code = static_cast<int>(nearest) + kCodeOfZero;
     codes[i] = static_cast<std::uint8_t>(code);
     lost[i] = rotated[i] - scale * nearest;
@@ -246,7 +244,7 @@ void CodeTable::encode_query(const float* query, QueryCode& code) const {
 #pragma omp simd reduction(+ : high_sum, low_sum, squares, lost_squares, rough_lost_squares)
   for (std::size_t i = 0; i < dimension_; ++i) {
     const float value = rotated[i];
-    const auto steps = static_cast<std::int32_t>((value * inverse + kRounder) - kRounder);
+    const auto steps = static_cast<std::int32_t>(rounded(value * inverse));
     const std::int32_t high = (steps + 128) >> 8;  // of at most 127 * 256 + 1
     const std::int32_t low = steps - 256 * high;
     highs[i] = static_cast<std::int8_t>(high);

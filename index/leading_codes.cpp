@@ -32,6 +32,8 @@ constexpr std::size_t kRowsAtATime = 64;
 
 constexpr float kLargestCode = 127;
 constexpr int kCodeOfZero = 128;
+/// Of vectors that are no longer along the axes all elements are zero: steps must be finite.
+constexpr float kLeastElement = 1e-30F;
 
 /// Numbers of a file beside the axes.
 struct Header {
@@ -68,11 +70,15 @@ Matrix sample_of(const VectorTable& vectors, const std::vector<float>& mean, std
 bool may_be_narrow(const Matrix& rows) {
   double lengths = 0;
   double squares = 0;
-  std::vector<float> products(rows.rows());
-  for (std::size_t i = 0; i < rows.rows(); ++i) {
-    products_of_rows({rows.row(i).data(), 1, rows.cols()}, rows, products.data());
-    lengths += products[i];
-    for (const float product : products) squares += static_cast<double>(product) * product;
+  std::vector<float> products(kRowsAtATime * rows.rows());
+  for (std::size_t first = 0; first < rows.rows(); first += kRowsAtATime) {
+    const std::size_t count = std::min(kRowsAtATime, rows.rows() - first);
+    products_of_rows({rows.row(first).data(), count, rows.cols()}, rows, products.data());
+    for (std::size_t i = 0; i < count; ++i) {
+      const float* own = products.data() + i * rows.rows();
+      lengths += own[first + i];
+      for (std::size_t j = 0; j < rows.rows(); ++j) squares += double{own[j]} * own[j];
+    }
   }
   return squares * kByteRow >= kLeastShare * kLeastShare * lengths * lengths;
 }
@@ -225,12 +231,12 @@ void LeadingCodes::encode(const VectorTable& vectors, const std::vector<float>& 
         const float* own = elements + i * kByteRow;
         const float largest = largest_of(own);
         const float scale = largest / kLargestCode;
-        const float steps = largest > 0 ? kLargestCode / largest : 0.0F;
+        const float steps = largest > kLeastElement ? kLargestCode / largest : 0.0F;
         std::uint8_t* code = arrays.codes.data() + (first + i) * kByteRow;
         double square = 0;
         double lost_square = 0;
         for (std::size_t j = 0; j < kByteRow; ++j) {
-          const float nearest = std::nearbyint(own[j] * steps);
+          const float nearest = rounded(own[j] * steps);
           code[j] = static_cast<std::uint8_t>(static_cast<int>(nearest) + kCodeOfZero);
           const double stored = static_cast<double>(scale) * nearest;
           square += stored * stored;
@@ -302,7 +308,7 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
   kernel.contiguous(query, axes_.data(), kByteRow, dimension, elements);
   const float largest = largest_of(elements);
   const float step = largest / kMostByteWeight;
-  const float steps = largest > 0 ? kMostByteWeight / largest : 0.0F;
+  const float steps = largest > kLeastElement ? kMostByteWeight / largest : 0.0F;
   constexpr auto kLowSteps = static_cast<float>(LeadingQuery::kLowSteps);
   std::int32_t high_sum = 0;
   std::int32_t low_sum = 0;
@@ -310,11 +316,10 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
   float lost_square = 0;
   float rough_lost_square = 0;
   for (std::size_t i = 0; i < kByteRow; ++i) {
-    constexpr float kRounder = 1.5F * (1 << 23);  // drops what is behind the point
-    const float high = (elements[i] * steps + kRounder) - kRounder;
+    const float high = rounded(elements[i] * steps);
     const float roughly_lost = elements[i] - step * high;
-    const float low = std::clamp((roughly_lost * steps * kLowSteps + kRounder) - kRounder,
-                                 -kLowSteps / 2, kLowSteps / 2);
+    const float low =
+        std::clamp(rounded(roughly_lost * steps * kLowSteps), -kLowSteps / 2, kLowSteps / 2);
     const float lost = roughly_lost - step / kLowSteps * low;
     code.high[i] = static_cast<std::int8_t>(high);
     code.low[i] = static_cast<std::int8_t>(low);

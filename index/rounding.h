@@ -14,6 +14,12 @@ constexpr double kUnit = 0x1p-24;
 /// them lost.
 constexpr double kMostLength = 1.0015;
 
+/// The nearest whole number. value: of a magnitude below 2^22.
+inline float rounded(float value) {
+  constexpr float kRounder = 1.5F * (1 << 23);  // drops what is behind the point
+  return (value + kRounder) - kRounder;
+}
+
 /// The next float32 above.
 inline float rounded_up(double value) {
   return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
