@@ -124,7 +124,8 @@ class CodeTable {
   QueryCode encode_query(const float* query) const;
   /// The same without allocating where code held a query before.
   void encode_query(const float* query, QueryCode& code) const;
-  /// As much of it as a scan needs: where there are leading codes, nothing but base and leading.
+  /// As much of it as a scan or a walk by leading codes needs: where there are any, nothing but
+  /// base and leading. Else all of it.
   void encode_query_for_scan(const float* query, QueryCode& code) const;
   /// Makes the code that another table of this dimension made of the query one for this table, at
   /// the cost of one comparison.

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <optional>
 #include <queue>
 #include <span>
 #include <utility>
@@ -176,11 +175,7 @@ class HnswIndex : public CheckedIndex {
                         const Allowed& allowed) const {
     Pool<WalkMemory>::Lease memory = memory_.borrow();
     WalkMemory& at = *memory;
-    if (by_leading_codes()) {
-      codes_.encode_query_for_scan(query, at.code);
-    } else {
-      codes_.encode_query(query, at.code);
-    }
+    codes_.encode_query_for_scan(query, at.code);
     at.visited.forget_all();
     at.compared = 0;
     at.found.clear();
