@@ -134,6 +134,7 @@ CodeTable::CodeTable(const VectorTable& vectors)
   rough_errors_ = arrays->rough_errors.data();
   owner_ = arrays;
   leading_ = LeadingCodes(vectors, mean_);
+  caps_ = Caps(vectors, mean_, leading_);
 }
 
 CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimension,
@@ -166,7 +167,10 @@ CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimen
       !std::all_of(rough_errors_, rough_errors_ + size_, possible)) {
     throw corruption("its codes are not those of unit vectors");
   }
-  leading_ = LeadingCodes(bytes.substr(own_bytes), size, dimension, owner_);
+  bytes.remove_prefix(own_bytes);
+  const std::size_t leading_bytes = std::min(bytes.size(), LeadingCodes::bytes_of(size, dimension));
+  leading_ = LeadingCodes(bytes.substr(0, leading_bytes), size, dimension, owner_);
+  caps_ = Caps(bytes.substr(leading_bytes), size, dimension, owner_);
 }
 
 void CodeTable::write_to(const std::function<void(std::string_view)>& write) const {
@@ -177,6 +181,7 @@ void CodeTable::write_to(const std::function<void(std::string_view)>& write) con
   write_padded(write, upper_, size_ * width_);
   write_padded(write, lower_, size_ * width_);
   leading_.write_to(write);
+  caps_.write_to(write);
 }
 
 void CodeTable::encode_row(const float* vector, std::size_t place, Arrays& arrays,

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "index/caps.h"
 #include "index/kernels/code_dot.h"
 #include "index/leading_codes.h"
 #include "index/rotation.h"
@@ -103,6 +104,8 @@ class CodeTable {
 
   /// Of the same vectors, in the same places; empty() where they would be of little use.
   const LeadingCodes& leading() const { return leading_; }
+  /// Of the same vectors, where they have leading codes.
+  const Caps& caps() const { return caps_; }
 
   /// A code less 128, put together again, as the query of a CodeDotKernel. out: [2 * width()].
   void unpack(std::size_t place, std::int8_t* out) const;
@@ -153,6 +156,7 @@ class CodeTable {
   const float* rough_errors_ = nullptr;
   std::shared_ptr<const void> owner_;  // of what the five point to
   LeadingCodes leading_;
+  Caps caps_;
 };
 
 }  // namespace vitrine::index

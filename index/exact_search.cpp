@@ -9,6 +9,7 @@
 #include "index/kernels/code_dot.h"
 #include "index/kernels/inner_product.h"
 #include "index/parallel.h"
+#include "index/take_largest.h"
 
 namespace vitrine::index {
 namespace {
@@ -22,6 +23,13 @@ constexpr std::size_t kMostPartsAThread = 32;
 constexpr std::size_t kLeastPlacesAPart = 4096;
 /// Picking a vector takes about as long as comparing so many that lie one behind another.
 constexpr std::size_t kPicking = 4;
+/// Caps that are scanned before it is known which are reached: the nearest.
+constexpr std::size_t kNearestCaps = 4;
+/// Caps that are fetched ahead.
+constexpr std::size_t kCapsAhead = 4;
+/// Where the k best are more than one of so many vectors, or fewer than one of so many may be a
+/// hit, caps rule out too little.
+constexpr std::size_t kWorthCaps = 16;
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
 std::size_t tile_places(std::size_t width) {
@@ -166,7 +174,7 @@ void for_each_tile(const SearchTables& tables, std::span<const PlaceRange> range
           });
     } else {
       for (std::size_t place = range.first; place < end; ++place) {
-        if (filter.allowed->contains(static_cast<std::size_t>(tables.rows[place]))) add(place);
+        if (filter.lets_through(tables, place)) add(place);
       }
     }
   }
@@ -208,27 +216,30 @@ struct OpenPlaces {
 };
 
 /// Offers the tile's vectors by leading codes. Rough scores err by as much as the scales.
-void offer_by_leading_codes(const LeadingCodes& leading, const LeadingQuery& query,
-                            const Tile& tile, Candidates& candidates) {
+/// places: of the rows, or null: they lie in their places.
+void offer_by_leading_codes(const LeadingRows& rows, const std::int32_t* places,
+                            const LeadingQuery& query, const Tile& tile, Candidates& candidates) {
   const ByteDotKernel& kernel = byte_dot_kernel();
   std::int32_t high_products[kMostTilePlaces];
   if (tile.all) {
-    kernel.contiguous(query.high.data(), leading.codes() + tile.first * kByteRow, tile.count,
+    kernel.contiguous(query.high.data(), rows.codes + tile.first * kByteRow, tile.count,
                       high_products);
   } else {
-    kernel.gathered(query.high.data(), leading.codes(), tile.places, tile.count, high_products);
+    kernel.gathered(query.high.data(), rows.codes, tile.places, tile.count, high_products);
   }
-  const float* scales = leading.scales();
   const OpenPlaces open(tile, open_places(tile, query.rough_bound(candidates.enough()),
-                                          high_products, scales, scales));
+                                          high_products, rows.scales, rows.scales));
+  if (open.count == 0) return;
   std::int32_t low_products[kMostTilePlaces];
-  kernel.gathered(query.low.data(), leading.codes(), open.places, open.count, low_products);
+  kernel.gathered(query.low.data(), rows.codes, open.places, open.count, low_products);
   for (std::size_t i = 0; i < open.count; ++i) {
-    const auto place = static_cast<std::size_t>(open.places[i]);
-    const float score = query.score(scales[place], high_products[open.numbers[i]], low_products[i]);
-    const float error = query.error(leading.errors()[place], leading.rests()[place]);
+    const auto row = static_cast<std::size_t>(open.places[i]);
+    const float score =
+        query.score(rows.scales[row], high_products[open.numbers[i]], low_products[i]);
+    const float error = query.error(rows.errors[row], rows.rests[row]);
     if (score + error < candidates.enough()) continue;
-    candidates.offer(score - error, score + error, open.places[i]);
+    candidates.offer(score - error, score + error,
+                     places == nullptr ? open.places[i] : places[row]);
   }
 }
 
@@ -236,7 +247,7 @@ void offer_by_leading_codes(const LeadingCodes& leading, const LeadingQuery& que
 void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
                Candidates& candidates) {
   if (!codes.leading().empty()) {
-    offer_by_leading_codes(codes.leading(), query.leading, tile, candidates);
+    offer_by_leading_codes(codes.leading().rows(), nullptr, query.leading, tile, candidates);
     return;
   }
   const CodeDotKernel& kernel = code_dot_kernel();
@@ -256,6 +267,25 @@ void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
     products[i] = products[open.numbers[i]];  // i is not above its number
   }
   offer_places(codes, query, {open.places, open.count}, products, candidates);
+}
+
+/// Offers a cap's vectors.
+void scan_cap(const SearchTables& tables, const QueryCode& query, std::size_t cap,
+              const Filter& filter, Candidates& candidates) {
+  const Caps& caps = tables.codes->caps();
+  const std::size_t end = caps.begin_of(cap + 1);
+  Tile tile;
+  for (tile.first = caps.begin_of(cap); tile.first < end; tile.first += tile.count) {
+    tile.count = std::min(kMostTilePlaces, end - tile.first);
+    if (filter.allowed != nullptr) {
+      tile.hits = 0;
+      for (std::size_t i = 0; i < tile.count; ++i) {
+        const auto place = static_cast<std::size_t>(caps.places()[tile.first + i]);
+        tile.hits |= std::uint64_t{filter.lets_through(tables, place)} << i;
+      }
+    }
+    offer_by_leading_codes(caps.members(), caps.places(), query.leading, tile, candidates);
+  }
 }
 
 /// Compares in float32 what is left, likeliest first, until nothing more can be a hit.
@@ -284,6 +314,12 @@ std::vector<Hit> settle(const SearchTables& tables, const float* query,
   return best.take();
 }
 
+std::size_t places_in(std::span<const PlaceRange> ranges) {
+  std::size_t places = 0;
+  for (const PlaceRange& range : ranges) places += range.count;
+  return places;
+}
+
 /// Places of the ranges from the first-th to the last-th, counted through all of them.
 std::vector<PlaceRange> part_of(std::span<const PlaceRange> ranges, std::size_t first,
                                 std::size_t last) {
@@ -298,19 +334,19 @@ std::vector<PlaceRange> part_of(std::span<const PlaceRange> ranges, std::size_t 
   return part;
 }
 
-/// One query on all threads: each takes parts of the places, and all go by the best of what any
-/// of them knows to be enough.
+/// One query on so many threads: each takes parts of the places, and all go by the best of what any
+/// of them knows to be enough. Hits that score less than at_least may be missing.
 std::vector<Hit> search_in_parallel(const SearchTables& tables, const float* query,
-                                    std::span<const PlaceRange> ranges, const Filter& filter,
-                                    std::size_t k, std::size_t places, int threads) {
-  QueryCode code;
-  tables.codes->encode_query_for_scan(query, code);
+                                    const QueryCode& code, std::span<const PlaceRange> ranges,
+                                    const Filter& filter, std::size_t k, float at_least,
+                                    int threads) {
+  const std::size_t places = places_in(ranges);
   // Parts enough for a thread that is held up to leave its work to the others.
   const auto threads_count = static_cast<std::size_t>(threads);
   const std::size_t parts =
       std::clamp(places / kLeastPlacesAPart, threads_count, threads_count * kMostPartsAThread);
   std::vector<Candidates> found(threads_count, Candidates(k));
-  std::atomic<float> enough{kLeast};
+  std::atomic<float> enough{at_least};
   parallel_for(parts, threads, [&](std::size_t part) {
     const std::vector<PlaceRange> own =
         part_of(ranges, places * part / parts, places * (part + 1) / parts);
@@ -331,6 +367,51 @@ std::vector<Hit> search_in_parallel(const SearchTables& tables, const float* que
     all.insert(all.end(), share.begin(), share.end());
   }
   return settle(tables, query, std::move(all), k);
+}
+
+/// Whether it pays to ask which caps of all vectors are reached.
+bool caps_are_worth(const SearchTables& tables, std::span<const PlaceRange> ranges,
+                    const Filter& filter, std::size_t k) {
+  const std::size_t all = tables.codes->size();
+  return !tables.codes->caps().empty() && places_in(ranges) == all && k * kWorthCaps <= all &&
+         (filter.allowed == nullptr || filter.allowed->count() * kWorthCaps >= all);
+}
+
+/// The k best of all vectors: scans the nearest caps, and those that are then still reached. Where
+/// these hold most of the vectors it scans the vectors one behind another, on so many threads.
+std::vector<Hit> search_by_caps(const SearchTables& tables, const float* query,
+                                const Filter& filter, std::size_t k, int threads) {
+  const Caps& caps = tables.codes->caps();
+  QueryCode code;
+  tables.codes->encode_query_for_scan(query, code);
+  std::vector<float> cosines(caps.size());
+  caps.cosines(code.leading, cosines.data());
+  // With twice k vectors the worst of the k best is not bad.
+  const std::size_t nearest_count =
+      std::min(caps.size(), std::max(kNearestCaps, 2 * k * caps.size() / tables.codes->size() + 1));
+  std::vector<std::size_t> nearest(nearest_count);
+  for (std::size_t& cap : nearest) {
+    cap = take_largest(cosines.data(), caps.size());
+    caps.prefetch(cap);
+  }
+  Candidates candidates(k);
+  for (const std::size_t cap : nearest) scan_cap(tables, code, cap, filter, candidates);
+
+  std::vector<std::int32_t> reached(caps.size());
+  reached.resize(caps.reached(code.leading, cosines.data(), candidates.enough(), reached.data()));
+  if (2 * reached.size() > caps.size()) {
+    const PlaceRange all{0, tables.codes->size()};
+    return threads > 1
+               ? search_in_parallel(tables, query, code, {&all, 1}, filter, k, candidates.enough(),
+                                    threads)
+               : search_exactly(tables, query, code, {&all, 1}, filter, k, candidates.enough());
+  }
+  for (std::size_t i = 0; i < reached.size() + kCapsAhead; ++i) {
+    if (i < reached.size()) caps.prefetch(static_cast<std::size_t>(reached[i]));
+    if (i < kCapsAhead) continue;
+    scan_cap(tables, code, static_cast<std::size_t>(reached[i - kCapsAhead]), filter, candidates);
+  }
+  return settle(tables, query, candidates.take(), k);
 }
 
 }  // namespace
@@ -397,15 +478,26 @@ SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
                             std::span<const PlaceRange> ranges, const Filter& filter,
                             std::size_t k) {
   SearchResult result = make_result(queries.rows, k);
-  std::size_t places = 0;
-  for (const PlaceRange& range : ranges) places += range.count;
+  const std::size_t places = places_in(ranges);
   const int threads = threads_for_codes(queries.rows * places, queries.cols);
   const auto threads_count = static_cast<std::size_t>(threads);
-  if (threads > 1 && queries.rows < 2 * threads_count) {
-    for (std::size_t query = 0; query < queries.rows; ++query) {
+  const bool few_queries = queries.rows < 2 * threads_count;
+  if (caps_are_worth(tables, ranges, filter, k)) {
+    // Of a query that is alone, threads only share what caps do not rule out.
+    parallel_for(queries.rows, few_queries ? 1 : threads, [&](std::size_t query) {
       put_hits(
-          search_in_parallel(tables, queries.row(query).data(), ranges, filter, k, places, threads),
+          search_by_caps(tables, queries.row(query).data(), filter, k, few_queries ? threads : 1),
           query, result);
+    });
+    return result;
+  }
+  if (threads > 1 && few_queries) {
+    QueryCode code;
+    for (std::size_t query = 0; query < queries.rows; ++query) {
+      const float* data = queries.row(query).data();
+      tables.codes->encode_query_for_scan(data, code);
+      put_hits(search_in_parallel(tables, data, code, ranges, filter, k, kLeast, threads), query,
+               result);
     }
     return result;
   }

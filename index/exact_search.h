@@ -35,6 +35,11 @@ struct PlaceRange {
 struct Filter {
   const RowSet* allowed = nullptr;  ///< null: all
   bool by_place = false;            ///< `allowed` holds places, not rows
+
+  /// Asked only where some are not allowed.
+  bool lets_through(const SearchTables& tables, std::size_t place) const {
+    return allowed->contains(by_place ? place : static_cast<std::size_t>(tables.row_at(place)));
+  }
 };
 
 /// A result of all misses, for the queries to fill.

@@ -42,11 +42,6 @@ struct Header {
   float longest_rest;
 };
 
-std::size_t bytes_of(std::size_t size, std::size_t dimension) {
-  return padded(sizeof(Header)) + padded(kByteRow * dimension * sizeof(float)) +
-         3 * padded(size * sizeof(float)) + size * kByteRow;
-}
-
 /// Vectors less their mean.
 Matrix centred(const VectorTable& vectors, const std::vector<float>& mean, std::size_t count,
                const std::function<std::size_t(std::size_t)>& place_of) {
@@ -201,10 +196,8 @@ LeadingCodes::LeadingCodes(const VectorTable& vectors, const std::vector<float>&
   skew_ = rounded_up(skew_of(axes_));
   const auto arrays = std::make_shared<Arrays>();
   encode(vectors, mean, *arrays);
-  codes_ = arrays->codes.data();
-  scales_ = arrays->scales.data();
-  errors_ = arrays->errors.data();
-  rests_ = arrays->rests.data();
+  rows_ = {arrays->codes.data(), arrays->scales.data(), arrays->errors.data(),
+           arrays->rests.data()};
   owner_ = arrays;
 }
 
@@ -258,11 +251,19 @@ void LeadingCodes::encode(const VectorTable& vectors, const std::vector<float>& 
   longest_rest_ = *std::max_element(arrays.rests.data(), arrays.rests.data() + size_);
 }
 
+std::size_t LeadingCodes::bytes_of(std::size_t size, std::size_t dimension) {
+  return padded(sizeof(Header)) + padded(kByteRow * dimension * sizeof(float)) +
+         3 * padded(size * sizeof(float)) + padded(size * kByteRow);
+}
+
 LeadingCodes::LeadingCodes(std::string_view bytes, std::size_t size, std::size_t dimension,
                            std::shared_ptr<const void> owner)
     : size_(size), owner_(std::move(owner)) {
   if (bytes.empty()) return;
-  if (bytes.size() != bytes_of(size, dimension)) {
+  // The padding at the end may be missing.
+  const std::size_t most = bytes_of(size, dimension);
+  const std::size_t least = most - padded(size * kByteRow) + size * kByteRow;
+  if (bytes.size() < least || bytes.size() > most) {
     throw corruption("its leading codes do not fit its vectors");
   }
   Header header;
@@ -275,17 +276,17 @@ LeadingCodes::LeadingCodes(std::string_view bytes, std::size_t size, std::size_t
   std::memcpy(axes_.data(), at, kByteRow * dimension * sizeof(float));
   at += padded(kByteRow * dimension * sizeof(float));
   const std::size_t number_bytes = padded(size * sizeof(float));
-  scales_ = reinterpret_cast<const float*>(at);
-  errors_ = reinterpret_cast<const float*>(at + number_bytes);
-  rests_ = reinterpret_cast<const float*>(at + 2 * number_bytes);
-  codes_ = reinterpret_cast<const std::uint8_t*>(at + 3 * number_bytes);
+  rows_.scales = reinterpret_cast<const float*>(at);
+  rows_.errors = reinterpret_cast<const float*>(at + number_bytes);
+  rows_.rests = reinterpret_cast<const float*>(at + 2 * number_bytes);
+  rows_.codes = reinterpret_cast<const std::uint8_t*>(at + 3 * number_bytes);
   // Whatever else a file says, scores are then finite: they are sorted.
   const auto possible = [](float value) { return std::abs(value) <= 4.0F; };
   if (!possible(skew_) || !possible(longest_) || !possible(longest_rest_) ||
       !std::all_of(axes_.data(), axes_.data() + kByteRow * dimension, possible) ||
-      !std::all_of(scales_, scales_ + size, possible) ||
-      !std::all_of(errors_, errors_ + size, possible) ||
-      !std::all_of(rests_, rests_ + size, possible)) {
+      !std::all_of(rows_.scales, rows_.scales + size, possible) ||
+      !std::all_of(rows_.errors, rows_.errors + size, possible) ||
+      !std::all_of(rows_.rests, rows_.rests + size, possible)) {
     throw corruption("its leading codes are not those of unit vectors");
   }
 }
@@ -295,10 +296,23 @@ void LeadingCodes::write_to(const std::function<void(std::string_view)>& write) 
   const Header header = {skew_, longest_, longest_rest_};
   write_padded(write, &header, sizeof(header));
   write_padded(write, axes_.data(), kByteRow * axes_.cols() * sizeof(float));
-  write_padded(write, scales_, size_ * sizeof(float));
-  write_padded(write, errors_, size_ * sizeof(float));
-  write_padded(write, rests_, size_ * sizeof(float));
-  write({reinterpret_cast<const char*>(codes_), size_ * kByteRow});
+  write_padded(write, rows_.scales, size_ * sizeof(float));
+  write_padded(write, rows_.errors, size_ * sizeof(float));
+  write_padded(write, rows_.rests, size_ * sizeof(float));
+  write_padded(write, rows_.codes, size_ * kByteRow);
+}
+
+float LeadingCodes::encode_centre(const float* elements, std::uint8_t* code) const {
+  const float largest = largest_of(elements);
+  const float steps = largest > kLeastElement ? kLargestCode / largest : 0.0F;
+  float square = 0;
+  for (std::size_t i = 0; i < kByteRow; ++i) {
+    const float nearest = rounded(elements[i] * steps);
+    code[i] = static_cast<std::uint8_t>(static_cast<int>(nearest) + kCodeOfZero);
+    square += nearest * nearest;
+  }
+  if (square == 0) return 0;
+  return std::min(largest / kLargestCode, longest_ * 0.9999F / std::sqrt(square));
 }
 
 void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& code) const {
@@ -350,6 +364,7 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
     return (std::sqrt(sum_at_most(square_lost, kByteRow)) + 16 * kUnit * largest) * longest_;
   };
   code.length = rounded_up(length * 1.000001);
+  code.whole_length = static_cast<float>(std::sqrt(square));
   code.rest = rounded_up(rest * 1.000001);
   code.slack = rounded_up(1.01 * (of_steps(lost_square) + of_rounding));
   // Half a step an element, and what rounding makes of it.

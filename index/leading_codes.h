@@ -31,6 +31,7 @@ struct LeadingQuery {
   float slack = 0;
   float rough_length = 0;
   float rough_slack = 0;
+  float whole_length = 0;  ///< |query|, as float32 has it
 
   static constexpr int kLowSteps = 2 * kMostByteWeight;
 
@@ -54,6 +55,14 @@ struct LeadingQuery {
   }
 };
 
+/// Leading codes that lie one behind another.
+struct LeadingRows {
+  const std::uint8_t* codes = nullptr;  ///< [n, kByteRow], rows of a ByteDotKernel
+  const float* scales = nullptr;        ///< [n]
+  const float* errors = nullptr;        ///< [n]: |R A (x - mean) - s|, at most
+  const float* rests = nullptr;         ///< [n]: |x'|, at most
+};
+
 /// Vectors that vary along few axes, as those of a small model or of products of one sort do: what
 /// they are along the 32 that say most, in 32 bytes each, with a bound on what that loses.
 ///
@@ -71,6 +80,8 @@ class LeadingCodes {
   /// Uses the OpenMP threads of the calling thread; the codes do not depend on their number.
   LeadingCodes(const VectorTable& vectors, const std::vector<float>& mean);
 
+  /// What those of so many vectors take in a file, from one multiple of kCodeAlignment to another.
+  static std::size_t bytes_of(std::size_t size, std::size_t dimension);
   /// What write_to() wrote, not copied: bytes must start at a multiple of kCodeAlignment in memory,
   /// and owner keeps them there. No bytes: none. Throws Corruption when they are not the codes of
   /// so many vectors.
@@ -79,20 +90,26 @@ class LeadingCodes {
   /// Hands the codes to write, piece by piece, if there are any.
   void write_to(const std::function<void(std::string_view)>& write) const;
 
-  bool empty() const { return codes_ == nullptr; }
-  /// [size, kByteRow], rows of a ByteDotKernel.
-  const std::uint8_t* codes() const { return codes_; }
-  /// [size]
-  const float* scales() const { return scales_; }
-  /// [size]: |R A (x - mean) - s|, at most
-  const float* errors() const { return errors_; }
-  /// [size]: |x'|, at most
-  const float* rests() const { return rests_; }
+  bool empty() const { return rows_.codes == nullptr; }
+  /// Of all vectors, by place.
+  const LeadingRows& rows() const { return rows_; }
+  const std::uint8_t* codes() const { return rows_.codes; }
+  const float* scales() const { return rows_.scales; }
+  const float* errors() const { return rows_.errors; }
+  const float* rests() const { return rows_.rests; }
+
+  /// R A: [kByteRow, dimension]
+  const Matrix& axes() const { return axes_; }
+
+  /// Codes what lies along the axes and may be no vector; returns its scale. What is coded is not
+  /// longer than the longest vector, so that the bound of LeadingQuery holds for it: its error and
+  /// its rest are 0 if it is taken for what its code says. elements, code: [kByteRow].
+  float encode_centre(const float* elements, std::uint8_t* code) const;
 
   /// Makes a code and its scale likely to be near the CPU soon.
   void prefetch(std::size_t place) const {
-    __builtin_prefetch(codes_ + place * kByteRow);
-    __builtin_prefetch(scales_ + place);
+    __builtin_prefetch(rows_.codes + place * kByteRow);
+    __builtin_prefetch(rows_.scales + place);
   }
 
   /// query: [dimension], of unit length within 1e-3. base: query . mean, by a kernel.
@@ -108,11 +125,8 @@ class LeadingCodes {
   float skew_ = 0;          // |A A^T - 1|, at most
   float longest_ = 0;       // |s| of any row, at most
   float longest_rest_ = 0;  // |x'| of any row, at most
-  const std::uint8_t* codes_ = nullptr;
-  const float* scales_ = nullptr;
-  const float* errors_ = nullptr;
-  const float* rests_ = nullptr;
-  std::shared_ptr<const void> owner_;  // of what the four point to
+  LeadingRows rows_;
+  std::shared_ptr<const void> owner_;  // of what they point to
 };
 
 }  // namespace vitrine::index

@@ -88,7 +88,7 @@ class ExactSearch : public testing::TestWithParam<bool> {
   }
 
   Matrix vectors_;
-  const Matrix queries_ = make_vectors(70, 2);
+  Matrix queries_ = make_vectors(70, 2);
   std::vector<std::int32_t> rows_;
   VectorTable table_;
   CodeTable codes_;
@@ -101,6 +101,29 @@ TEST_P(ExactSearch, HasLeadingCodesOfNarrowVectors) {
 TEST_P(ExactSearch, AgreesWithASortOfEverythingOnAnyNumberOfThreads) {
   const PlaceRange all{0, kPlaces};
   expect_what_sorting_finds({&all, 1}, nullptr);
+}
+
+TEST_P(ExactSearch, FindsWhatLiesFarFromTheQuery) {
+  // Nothing is near these: caps rule out little.
+  for (std::size_t query : {0, 2}) {
+    for (float& value : queries_.row(query)) value = -value;
+  }
+  const PlaceRange all{0, kPlaces};
+  expect_what_sorting_finds({&all, 1}, nullptr);
+}
+
+TEST_P(ExactSearch, SearchesOnlyTheAllowedRowsOfAll) {
+  const PlaceRange all{0, kPlaces};
+  for (const std::uint32_t share : {2, 10, 15, 100}) {
+    std::mt19937 random(share);
+    RowSet allowed(kPlaces);
+    for (std::size_t row = 0; row < kPlaces; ++row) {
+      if (random() % share == 0) allowed.insert(row);
+    }
+    expect_what_sorting_finds({&all, 1}, &allowed);
+    allowed.invert();
+    expect_what_sorting_finds({&all, 1}, &allowed);
+  }
 }
 
 TEST_P(ExactSearch, SearchesOnlyTheRangesAndTheAllowedRows) {

@@ -148,18 +148,42 @@ TEST_F(WrittenLeadingCodes, MayBeNone) {
   EXPECT_FALSE(written);
 }
 
-TEST_F(WrittenLeadingCodes, ComeLastSoThatAFileWithoutThemIsRead) {
+TEST_F(WrittenLeadingCodes, AndCapsComeLastSoThatAFileWithoutThemIsRead) {
   const CodeTable table(one_block(vectors_.data(), kRows, 96));
   std::string written;
   table.write_to([&](std::string_view part) { written += part; });
+  std::size_t caps_bytes = 0;
+  table.caps().write_to([&](std::string_view part) { caps_bytes += part.size(); });
   LargeArray<char> copy(written.size());
   std::ranges::copy(written, copy.data());
-  const std::size_t without = written.size() - bytes_.size();
-  EXPECT_FALSE(CodeTable({copy.data(), written.size()}, kRows, 96, nullptr).leading().empty());
-  const CodeTable older({copy.data(), without}, kRows, 96, nullptr);
-  EXPECT_TRUE(older.leading().empty());
-  EXPECT_EQ(older.encode_query(vectors_.row(0).data()).high,
+  const auto read_first = [&](std::size_t size) {
+    return CodeTable({copy.data(), size}, kRows, 96, nullptr);
+  };
+  const CodeTable whole = read_first(written.size());
+  EXPECT_FALSE(whole.leading().empty());
+  EXPECT_EQ(whole.caps().size(), table.caps().size());
+  const CodeTable without_caps = read_first(written.size() - caps_bytes);
+  EXPECT_FALSE(without_caps.leading().empty());
+  EXPECT_TRUE(without_caps.caps().empty());
+  const CodeTable without_both = read_first(written.size() - caps_bytes - bytes_.size());
+  EXPECT_TRUE(without_both.leading().empty());
+  EXPECT_TRUE(without_both.caps().empty());
+  EXPECT_EQ(without_both.encode_query(vectors_.row(0).data()).high,
             table.encode_query(vectors_.row(0).data()).high);
+}
+
+TEST(LeadingCodes, AreReadWithoutThePaddingAtTheirEnd) {
+  const LeadingCodes odd = leading_codes_of(narrow_vectors(kRows + 1, 96, 1));
+  std::string written;
+  odd.write_to([&](std::string_view part) { written += part; });
+  LargeArray<char> bytes(written.size());
+  std::ranges::copy(written, bytes.data());
+  const auto read_first = [&](std::size_t size) {
+    return LeadingCodes({bytes.data(), size}, kRows + 1, 96, nullptr);
+  };
+  EXPECT_FALSE(read_first(bytes.size() - kByteRow).empty());
+  expect_error(ErrorCode::kCorruption, "do not fit",
+               [&] { read_first(bytes.size() - kByteRow - 1); });
 }
 
 TEST_F(WrittenLeadingCodes, OfOtherVectorsAreRefused) {
