@@ -1,8 +1,6 @@
 #include "index/faiss_file.h"
 
 #include <faiss/Index.h>
-#include <faiss/IndexFlat.h>
-#include <faiss/IndexHNSW.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
 #include <fmt/format.h>
@@ -32,13 +30,19 @@ constexpr std::size_t kTrailerBytes = kMagic.size() + 3 * kSizeBytes + kDigestBy
 constexpr std::string_view kFlatName = "IxFI";
 constexpr std::string_view kGraphName = "IHNf";
 constexpr std::string_view kRefiningName = "IxRF";
-constexpr std::string_view kTransformingName = "IxPT";
 constexpr std::size_t kDimensionAt = 4;
 constexpr std::size_t kRowsAt = 8;
 constexpr std::size_t kMetricAt = 33;
 constexpr std::size_t kElementsAt = 37;
 constexpr std::size_t kFlatHeaderBytes = 45;
 constexpr std::size_t kFactorBytes = 4;
+// An ivf index ends with its lists: "ilar", their number (uint64), the bytes of a vector (uint64),
+// "full", their number again and the size of each (uint64), or of few that are not empty, which is
+// told otherwise; then of each list the vectors and their rows (int64).
+constexpr std::string_view kListsName = "IwFl";
+constexpr std::string_view kAllListsName = "full";
+constexpr std::size_t kListCountAt = kElementsAt;
+constexpr std::size_t kRowBytes = 8;
 
 template <class Number>
 Number number_at(std::string_view bytes, std::size_t at) {
@@ -108,15 +112,12 @@ class StringWriter : public faiss::IOWriter {
 };
 
 /// Gives FAISS bytes that lie in memory, in two parts. FAISS makes room for as many elements as a
-/// number of 64 bits says, before it reads them: numbers that count more than there are bytes are
-/// refused, whatever digest the file has.
+/// number of 64 bits says, before it reads them: numbers that count more than `most`, the bytes
+/// there are, are refused, whatever digest the file has.
 class BytesReader : public faiss::IOReader {
  public:
-  BytesReader(std::string_view first, std::string_view second)
-      : first_(first),
-        second_(second),
-        most_(left()),
-        lists_are_counted_(!first.starts_with(kGraphName)) {}
+  BytesReader(std::string_view first, std::string_view second, std::size_t most)
+      : first_(first), second_(second), most_(most) {}
 
   std::size_t operator()(void* data, std::size_t size, std::size_t items) override {
     if (size == 0) return 0;
@@ -130,8 +131,7 @@ class BytesReader : public faiss::IOReader {
       out += some;
       wanted -= some;
     }
-    // Of more than one at a time a graph has probabilities, the others the lengths of lists.
-    if (size == sizeof(std::uint64_t) && (count == 1 || lists_are_counted_)) {
+    if (size == sizeof(std::uint64_t)) {
       check_numbers({static_cast<const char*>(data), count * size});
     }
     return count;
@@ -153,7 +153,6 @@ class BytesReader : public faiss::IOReader {
   std::string_view first_;
   std::string_view second_;
   const std::size_t most_;
-  const bool lists_are_counted_;
 };
 
 struct Parts {
@@ -210,26 +209,43 @@ void set_rows(std::string& header, std::size_t at, std::uint64_t rows, std::uint
   std::memcpy(header.data() + at + kElementsAt, &elements, sizeof(elements));
 }
 
-/// A graph's storage for FAISS to read, which has no vectors and says that it has. FAISS compares
-/// the number with the graph's, and that of a flat storage with its bytes; an index that turns
-/// vectors before another takes them is not compared with that one. empty_storage: a flat header of
-/// no rows.
-std::string counted_storage(const std::string& empty_storage, std::uint64_t rows) {
-  std::string storage(kTransformingName);
-  storage += std::string_view(empty_storage).substr(storage.size(), kElementsAt - storage.size());
-  std::memcpy(storage.data() + kRowsAt, &rows, sizeof(rows));
-  storage.append(sizeof(std::int32_t), '\0');  // transforms before the other
-  return storage + empty_storage;
-}
+/// The lists at the end of FAISS's bytes, and how many bytes are before their sizes. None where
+/// they are told otherwise than all, or not as FAISS tells them: it will see to that.
+struct ListsInFile {
+  std::vector<InvertedList> lists;
+  std::size_t sizes_at = 0;
+};
 
-/// Gives a graph that was read with a counted_storage() the flat one that it is written with.
-void give_flat_storage(faiss::Index* index) {
-  auto* graph = dynamic_cast<faiss::IndexHNSW*>(index);
-  if (graph == nullptr || graph->storage == nullptr) return;
-  auto flat = std::make_unique<faiss::IndexFlatIP>(static_cast<std::int64_t>(graph->d));
-  if (graph->own_fields) delete graph->storage;
-  graph->storage = flat.release();
-  graph->own_fields = true;
+ListsInFile lists_in(std::string_view faiss_part) {
+  const std::size_t least = kListCountAt + kSizeBytes;
+  if (!faiss_part.starts_with(kListsName) || faiss_part.size() < least) return {};
+  const auto dimension = number_at<std::int32_t>(faiss_part, kDimensionAt);
+  const auto rows = number_at<std::uint64_t>(faiss_part, kRowsAt);
+  const auto count = number_at<std::uint64_t>(faiss_part, kListCountAt);
+  if (dimension < 1) return {};
+  const std::size_t vector_bytes = static_cast<std::size_t>(dimension) * sizeof(float);
+  std::size_t left = faiss_part.size() - least;
+  if (rows > left / (vector_bytes + kRowBytes)) return {};
+  left -= rows * (vector_bytes + kRowBytes);
+  if (count < 1 || count > left / kSizeBytes) return {};
+  const std::size_t lists_at = faiss_part.size() - rows * (vector_bytes + kRowBytes);
+  const std::size_t sizes_at = lists_at - count * kSizeBytes;
+  const std::size_t counted_at = sizes_at - kSizeBytes;
+  if (faiss_part.substr(counted_at - kAllListsName.size(), kAllListsName.size()) != kAllListsName ||
+      number_at<std::uint64_t>(faiss_part, counted_at) != count) {
+    return {};
+  }
+  ListsInFile found{{}, sizes_at};
+  std::size_t passed = 0;
+  for (std::size_t list = 0; list < count; ++list) {
+    const auto size = number_at<std::uint64_t>(faiss_part, sizes_at + list * kSizeBytes);
+    if (size > rows - passed) return {};
+    const char* at = faiss_part.data() + lists_at + passed * (vector_bytes + kRowBytes);
+    found.lists.push_back({size, reinterpret_cast<const float*>(at), at + size * vector_bytes});
+    passed += size;
+  }
+  if (passed != rows) return {};
+  return found;
 }
 
 }  // namespace
@@ -306,21 +322,29 @@ IndexFile read_index_file(const std::filesystem::path& path) {
       throw corruption(path.string() + " has vectors that do not fit their number");
     }
     set_rows(empty_storage, 0, 0, 0);
-    if (head.starts_with(kGraphName)) {
-      empty_storage = counted_storage(empty_storage, static_cast<std::uint64_t>(rows));
-    }
     result.rows = static_cast<std::size_t>(rows);
     result.dimension = static_cast<std::size_t>(dimension);
     result.vectors = reinterpret_cast<const float*>(head.data() + header + kFlatHeaderBytes);
     if (refining) return result;
     head = head.substr(0, header);
+    if (head.starts_with(kGraphName) && head.size() >= kElementsAt) {
+      check_metric(parts.faiss, path.string());
+      result.graph = head.substr(kElementsAt);
+      result.faiss_bytes = head.size();
+      return result;
+    }
+  }
+  std::string tail = std::move(empty_storage);
+  if (ListsInFile found = lists_in(parts.faiss); !found.lists.empty()) {
+    head = head.substr(0, found.sizes_at);
+    tail.assign(found.lists.size() * kSizeBytes, '\0');  // FAISS gets empty lists
+    result.lists = std::move(found.lists);
   }
   check_metric(parts.faiss, path.string());
   result.faiss_bytes = head.size();
-  BytesReader reader(head, empty_storage);
+  BytesReader reader(head, tail, parts.faiss.size());
   try {
     result.index.reset(faiss::read_index(&reader));
-    give_flat_storage(result.index.get());
   } catch (const std::exception& error) {
     throw corruption(
         fmt::format("{} is not an index FAISS can read: {}", path.string(), error.what()));

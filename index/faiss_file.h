@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "base/file.h"
 #include "index/codes.h"
@@ -21,8 +22,9 @@ namespace vitrine::index {
 /// it; a checksum in the same file can neither get lost nor fall out of step with it.
 ///
 /// FAISS writes the float32 vectors of flat, hnsw and ivf_pq indices last (but for four bytes of
-/// the latter). Those stay in the mapped file. Nothing else of an ivf_pq index is read from FAISS's
-/// part: that is for FAISS alone.
+/// the latter), and of an ivf index the lists. Those stay in the mapped file. An hnsw index's graph
+/// is read here. Nothing else of an ivf_pq index is read from FAISS's part: that is for FAISS
+/// alone.
 
 /// Takes bytes, piece by piece.
 using WriteBytes = std::function<void(std::string_view)>;
@@ -37,16 +39,26 @@ void write_index_file(const faiss::Index& index, const float* vectors, std::size
 void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
                       const CodeTable& codes, const std::filesystem::path& path);
 
+/// A list of an ivf index, in a file or in FAISS's hands: at any address, not aligned.
+struct InvertedList {
+  std::size_t count = 0;
+  const float* vectors = nullptr;  ///< [count, dimension]
+  const char* rows = nullptr;      ///< [count] of 8 bytes each
+};
+
 /// What a file holds. Its parts stay where they are as long as `file` does.
 struct IndexFile {
   std::shared_ptr<const MappedFile> file;
-  std::unique_ptr<faiss::Index> index;  ///< flat, hnsw: with an empty storage; ivf_pq: null
+  /// flat: without vectors; ivf: with empty lists, if `lists` has any; hnsw, ivf_pq: null
+  std::unique_ptr<faiss::Index> index;
   std::size_t rows = 0;
   std::size_t dimension = 0;
   /// [rows, dimension], at any address: not aligned for float. Null when index has its vectors.
   const float* vectors = nullptr;
+  std::string_view graph;           ///< of an hnsw index, as Graph takes it
+  std::vector<InvertedList> lists;  ///< of an ivf index; together they have as many as it has rows
   std::string_view codes;
-  std::size_t faiss_bytes = 0;  ///< that FAISS read, and holds
+  std::size_t faiss_bytes = 0;  ///< that were read, and are held in memory
 
   /// Throws Corruption when they do not fit rows and dimension.
   CodeTable code_table() const;

@@ -3,20 +3,68 @@
 #include <faiss/impl/HNSW.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
+#include "index/parallel.h"
 
 namespace vitrine::index {
 namespace {
 
-void check(const faiss::HNSW& graph, std::size_t nodes) {
-  const auto fail = [] { throw corruption("its graph leads to nodes that do not exist"); };
+constexpr std::size_t kNodesATask = 4096;
+/// A link is copied and looked at in about so many multiply-adds.
+constexpr std::size_t kWorkALink = 4;
+
+[[noreturn]] void fail() { throw corruption("its graph leads to nodes that do not exist"); }
+
+/// Reads what FAISS has written, from its front.
+class Bytes {
+ public:
+  explicit Bytes(std::string_view bytes) : left_(bytes) {}
+
+  /// The bytes of a number of elements that goes before them.
+  template <class T>
+  std::string_view array() {
+    const auto count = number<std::uint64_t>();
+    if (count > left_.size() / sizeof(T)) throw corruption("its graph is cut off");
+    return take(count * sizeof(T));
+  }
+
+  template <class T>
+  void read(std::vector<T>& elements) {
+    const std::string_view bytes = array<T>();
+    elements.resize(bytes.size() / sizeof(T));
+    if (!bytes.empty()) std::memcpy(elements.data(), bytes.data(), bytes.size());
+  }
+
+  template <class T>
+  T number() {
+    if (left_.size() < sizeof(T)) throw corruption("its graph is cut off");
+    T value;
+    std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
+    return value;
+  }
+
+  bool empty() const { return left_.empty(); }
+
+ private:
+  std::string_view take(std::size_t size) {
+    const std::string_view taken = left_.substr(0, size);
+    left_.remove_prefix(size);
+    return taken;
+  }
+
+  std::string_view left_;
+};
+
+/// Whether what says where links lie fits so many nodes and links.
+void check_places(const faiss::HNSW& graph, std::size_t nodes, std::size_t links) {
   const auto& per_level = graph.cum_nneighbor_per_level;
   if (nodes == 0 || graph.levels.size() != nodes || graph.offsets.size() != nodes + 1 ||
       per_level.size() < 2 || per_level.front() != 0 ||
       !std::is_sorted(per_level.begin(), per_level.end()) || graph.offsets.front() != 0 ||
-      graph.offsets.back() != graph.neighbors.size()) {
+      graph.offsets.back() != links) {
     fail();
   }
   const int most_levels = static_cast<int>(per_level.size()) - 1;
@@ -28,21 +76,6 @@ void check(const faiss::HNSW& graph, std::size_t nodes) {
       fail();
     }
   }
-  for (std::size_t node = 0; node < nodes; ++node) {
-    for (int level = 0; level < graph.levels[node]; ++level) {
-      const auto at = static_cast<std::size_t>(level);
-      const std::size_t end = graph.offsets[node] + static_cast<std::size_t>(per_level[at + 1]);
-      for (std::size_t i = graph.offsets[node] + static_cast<std::size_t>(per_level[at]); i < end;
-           ++i) {
-        const Graph::Node link = graph.neighbors[i];
-        if (link == -1) continue;
-        if (link < 0 || static_cast<std::size_t>(link) >= nodes ||
-            graph.levels[static_cast<std::size_t>(link)] <= level) {
-          fail();
-        }
-      }
-    }
-  }
   if (graph.entry_point < 0 || static_cast<std::size_t>(graph.entry_point) >= nodes ||
       graph.levels[static_cast<std::size_t>(graph.entry_point)] != graph.max_level + 1) {
     fail();
@@ -51,40 +84,77 @@ void check(const faiss::HNSW& graph, std::size_t nodes) {
 
 }  // namespace
 
-Graph::Graph(std::size_t nodes, int links, int ef_construction) {
-  faiss::HNSW graph(links);
-  graph.efConstruction = ef_construction;
-  graph.prepare_level_tab(nodes);
-  take(std::move(graph));
+Graph::Graph(std::unique_ptr<faiss::HNSW> rest)
+    : rest_(std::move(rest)),
+      levels_(rest_->levels),
+      begins_(rest_->offsets),
+      ends_(rest_->cum_nneighbor_per_level),
+      entry_point_(rest_->entry_point),
+      top_level_(rest_->max_level),
+      lowest_room_(room(0)),
+      lowest_(levels_.size() * lowest_room_),
+      upper_(begins_.back() - lowest_.size()) {}
+
+Graph::Graph(std::size_t nodes, int links, int ef_construction)
+    : Graph([&] {
+        auto graph = std::make_unique<faiss::HNSW>(links);
+        graph->efConstruction = ef_construction;
+        graph->prepare_level_tab(nodes);
+        graph->neighbors = {};
+        return graph;
+      }()) {
+  std::fill_n(lowest_.data(), lowest_.size(), -1);
+  std::fill(upper_.begin(), upper_.end(), -1);
 }
 
-Graph::Graph(faiss::HNSW&& graph, std::size_t nodes) {
-  check(graph, nodes);
-  take(std::move(graph));
+Graph::Graph(std::string_view bytes, std::size_t nodes) {
+  Bytes from(bytes);
+  auto rest = std::make_unique<faiss::HNSW>();
+  from.read(rest->assign_probas);
+  from.read(rest->cum_nneighbor_per_level);
+  from.read(rest->levels);
+  from.read(rest->offsets);
+  const std::string_view links = from.array<Node>();
+  rest->entry_point = from.number<Node>();
+  rest->max_level = from.number<std::int32_t>();
+  rest->efConstruction = from.number<std::int32_t>();
+  rest->efSearch = from.number<std::int32_t>();
+  from.number<std::int32_t>();  // upper_beam, which newer versions have no more
+  if (!from.empty()) fail();
+  check_places(*rest, nodes, links.size() / sizeof(Node));
+  *this = Graph(std::move(rest));
+
+  const std::size_t link_count = links.size() / sizeof(Node);
+  parallel_for((nodes + kNodesATask - 1) / kNodesATask, threads_for(link_count * kWorkALink),
+               [&](std::size_t task) {
+                 const std::size_t end = std::min(nodes, (task + 1) * kNodesATask);
+                 for (std::size_t node = task * kNodesATask; node < end; ++node) {
+                   take_links(static_cast<Node>(node), links.data() + begins_[node] * sizeof(Node));
+                 }
+               });
 }
 
 Graph::~Graph() = default;
 Graph::Graph(Graph&&) noexcept = default;
 Graph& Graph::operator=(Graph&&) noexcept = default;
 
-void Graph::take(faiss::HNSW&& graph) {
-  const std::size_t nodes = graph.levels.size();
-  lowest_room_ = static_cast<std::size_t>(graph.nb_neighbors(0));
-  lowest_ = LargeArray<Node>(nodes * lowest_room_);
-  upper_.reserve(graph.neighbors.size() - lowest_.size());
-  const Node* links = graph.neighbors.data();
-  for (std::size_t node = 0; node < nodes; ++node) {
-    const Node* begin = links + graph.offsets[node];
-    std::copy_n(begin, lowest_room_, lowest_.data() + node * lowest_room_);
-    upper_.insert(upper_.end(), begin + lowest_room_, links + graph.offsets[node + 1]);
+void Graph::take_links(Node node, const char* from) {
+  for (int level = 0; level <= level_of(node); ++level) {
+    const std::span<Node> own = links(node, level);
+    std::memcpy(own.data(), from, own.size_bytes());
+    from += own.size_bytes();
+    // Without a branch for each: as unsigned ones, negative numbers are not below any size.
+    const auto nodes = static_cast<std::uint32_t>(size());
+    bool sound = true;
+    for (const Node link : own) {
+      sound &= link == -1 || static_cast<std::uint32_t>(link) < nodes;
+    }
+    if (!sound) fail();
+    if (level == 0) continue;  // which all nodes are on
+    for (const Node link : own) {
+      if (link != -1 && level_of(link) < level) fail();
+    }
   }
-  graph.neighbors = {};
-  rest_ = std::make_unique<faiss::HNSW>(std::move(graph));
-  levels_ = rest_->levels;
-  begins_ = rest_->offsets;
-  ends_ = rest_->cum_nneighbor_per_level;
-  entry_point_ = rest_->entry_point;
-  top_level_ = rest_->max_level;
 }
 
 void Graph::copy_to(faiss::HNSW& graph) const {

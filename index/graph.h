@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "index/large_array.h"
@@ -27,9 +28,11 @@ class Graph {
   /// A graph without links, its levels drawn by lot. nodes: at least 1. links: of a node on a level
   /// above the lowest, where it is twice as many; at least 2.
   Graph(std::size_t nodes, int links, int ef_construction);
-  /// Takes FAISS's. Throws Corruption unless every number in it leads to a node that is there: a
-  /// walk relies on it.
-  Graph(faiss::HNSW&& graph, std::size_t nodes);
+  /// Copies what FAISS writes of a graph (write_HNSW of faiss/impl/index_write.cpp), at any
+  /// address, on the OpenMP threads of the calling thread. Throws Corruption unless the bytes are
+  /// those of such a graph, and every number in it leads to a node that is there: a walk relies on
+  /// it.
+  Graph(std::string_view bytes, std::size_t nodes);
   ~Graph();
   Graph(Graph&&) noexcept;
   Graph& operator=(Graph&&) noexcept;
@@ -70,8 +73,10 @@ class Graph {
   }
 
  private:
-  /// Moves the links out of FAISS's graph, and keeps the rest of it.
-  void take(faiss::HNSW&& graph);
+  /// Takes all of a graph but its links, and makes room for them.
+  explicit Graph(std::unique_ptr<faiss::HNSW> rest);
+  /// Copies a node's links on all its levels, at any address. Throws Corruption.
+  void take_links(Node node, const char* from);
 
   const Node* first_link(Node node, int level) const {
     const auto at = static_cast<std::size_t>(node);

@@ -1,6 +1,5 @@
 // "hnsw": the vectors as nodes of a layered graph; a search walks from node to nearer node.
 
-#include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 
 #include <algorithm>
@@ -456,16 +455,11 @@ std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec,
 }
 
 std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
-  auto* hnsw = dynamic_cast<faiss::IndexHNSWFlat*>(file.index.get());
-  if (hnsw == nullptr || file.vectors == nullptr) return nullptr;
-  if (dynamic_cast<const faiss::IndexFlat*>(hnsw->storage) == nullptr) {
-    throw corruption("its vectors do not fit its graph");
-  }
-  Graph graph(std::move(hnsw->hnsw), file.rows);
-  VectorTable vectors = one_block(file.vectors, file.rows, file.dimension);
-  CodeTable codes = file.code_table();
-  return std::make_unique<HnswIndex>(std::move(graph), std::move(vectors), std::move(codes),
-                                     file.file);
+  if (file.graph.empty()) return nullptr;
+  Graph graph(file.graph, file.rows);
+  return std::make_unique<HnswIndex>(std::move(graph),
+                                     one_block(file.vectors, file.rows, file.dimension),
+                                     file.code_table(), file.file);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <faiss/invlists/InvertedLists.h>
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -26,24 +27,35 @@ constexpr int kTrainingVectorsAList = 128;
 /// those made for them: the best allowed ones are spread over more.
 constexpr std::size_t kFilteredEffort = 8;
 
+/// Those that FAISS holds.
+std::vector<InvertedList> lists_of(const faiss::IndexIVFFlat& ivf) {
+  std::vector<InvertedList> lists;
+  for (std::size_t list = 0; list < ivf.nlist; ++list) {
+    lists.push_back({ivf.invlists->list_size(list),
+                     reinterpret_cast<const float*>(ivf.invlists->get_codes(list)),
+                     reinterpret_cast<const char*>(ivf.invlists->get_ids(list))});
+  }
+  return lists;
+}
+
 class IvfIndex : public CheckedIndex {
  public:
-  /// Throws Corruption when the lists do not hold each row once. Without a file the codes are made.
-  IvfIndex(std::unique_ptr<faiss::IndexIVFFlat> ivf, const IndexFile* file)
+  /// lists: of ivf, or of the file they stay in. Throws Corruption when they do not hold each row
+  /// once. Without a file the codes are made.
+  IvfIndex(std::unique_ptr<faiss::IndexIVFFlat> ivf, const std::vector<InvertedList>& lists,
+           const IndexFile* file)
       : ivf_(std::move(ivf)),
         centroids_(centroids_of(*ivf_)),
         centroid_codes_(centroids_),
         vectors_(static_cast<std::size_t>(ivf_->d)),
         places_(static_cast<std::size_t>(ivf_->ntotal), -1) {
-    const faiss::InvertedLists& lists = *ivf_->invlists;
     rows_.reserve(places_.size());
-    for (std::size_t list = 0; list < lists.nlist; ++list) {
-      const std::size_t count = lists.list_size(list);
-      lists_.push_back({rows_.size(), count});
-      vectors_.add_block(reinterpret_cast<const float*>(lists.get_codes(list)), count);
-      const std::int64_t* ids = lists.get_ids(list);
-      for (std::size_t i = 0; i < count; ++i) {
-        const std::int64_t row = ids[i];
+    for (const InvertedList& list : lists) {
+      lists_.push_back({rows_.size(), list.count});
+      vectors_.add_block(list.vectors, list.count);
+      for (std::size_t i = 0; i < list.count; ++i) {
+        std::int64_t row;
+        std::memcpy(&row, list.rows + i * sizeof(row), sizeof(row));
         if (row < 0 || static_cast<std::size_t>(row) >= places_.size() ||
             places_[static_cast<std::size_t>(row)] >= 0) {
           throw corruption("its lists name a row twice or one that does not exist");
@@ -53,14 +65,19 @@ class IvfIndex : public CheckedIndex {
       }
     }
     if (rows_.size() != places_.size()) throw corruption("its lists lack rows");
-    codes_ = file == nullptr ? CodeTable(vectors_) : file->code_table();
+    if (file == nullptr) {
+      codes_ = CodeTable(vectors_);
+    } else {
+      codes_ = file->code_table();
+      file_ = file->file;
+    }
   }
 
   std::string kind() const override { return std::string(kIvfKind.name); }
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_, rows_.data()}; }
-  std::shared_ptr<const faiss::Index> faiss_index() const override { return part(*ivf_); }
+  std::shared_ptr<const faiss::Index> faiss_index() const override { return ivf_with_lists(); }
   bool vectors_are_in_faiss_index() const override { return true; }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
@@ -103,7 +120,7 @@ class IvfIndex : public CheckedIndex {
   }
 
   std::unique_ptr<DeviceVectors> copied_to(SearchDevice& device) const override {
-    return device.copy_ivf(*ivf_);
+    return device.copy_ivf(*ivf_with_lists());
   }
 
   std::size_t place_of(std::size_t row) const override {
@@ -111,6 +128,31 @@ class IvfIndex : public CheckedIndex {
   }
 
  private:
+  /// ivf_, or where its lists are in a file a copy that has them.
+  std::shared_ptr<const faiss::IndexIVFFlat> ivf_with_lists() const {
+    if (static_cast<std::size_t>(ivf_->invlists->compute_ntotal()) == size()) {
+      return {std::shared_ptr<const void>(), ivf_.get()};
+    }
+    auto lists = std::make_unique<faiss::ArrayInvertedLists>(ivf_->nlist, ivf_->code_size);
+    std::vector<std::int64_t> rows;
+    std::vector<std::uint8_t> vectors;
+    for (std::size_t list = 0; list < lists_.size(); ++list) {
+      const PlaceRange& places = lists_[list];
+      if (places.count == 0) continue;
+      const auto first = rows_.begin() + static_cast<std::ptrdiff_t>(places.first);
+      rows.assign(first, first + static_cast<std::ptrdiff_t>(places.count));
+      vectors.resize(places.count * ivf_->code_size);
+      std::memcpy(vectors.data(), vectors_.at(places.first), vectors.size());
+      lists->add_entries(list, places.count, rows.data(), vectors.data());
+    }
+    auto copy = std::make_shared<faiss::IndexIVFFlat>(ivf_->quantizer, dimension(), ivf_->nlist,
+                                                      faiss::METRIC_INNER_PRODUCT);
+    copy->is_trained = true;
+    copy->ntotal = ivf_->ntotal;
+    copy->replace_invlists(lists.release(), true);
+    return copy;
+  }
+
   /// ranges_for(query): the places to search. compared: rows that these hold, about.
   template <class RangesFor>
   SearchResult search_on_cpu(MatrixView queries, std::size_t k, const RowSet* allowed,
@@ -190,13 +232,14 @@ class IvfIndex : public CheckedIndex {
     return one_block(centroids.get_xb(), ivf.nlist, static_cast<std::size_t>(ivf.d));
   }
 
-  std::unique_ptr<faiss::IndexIVFFlat> ivf_;
-  VectorTable centroids_;             // of ivf_, by list
-  CodeTable centroid_codes_;          // shorter than unit vectors, which codes take as well
-  VectorTable vectors_;               // of ivf_
-  std::vector<PlaceRange> lists_;     // the places of each list
-  std::vector<std::int32_t> rows_;    // [size()], place -> row
-  std::vector<std::int32_t> places_;  // [size()], row -> place
+  std::unique_ptr<faiss::IndexIVFFlat> ivf_;  // its lists may be empty: see ivf_with_lists()
+  std::shared_ptr<const MappedFile> file_;    // of vectors_, where they are in one
+  VectorTable centroids_;                     // of ivf_, by list
+  CodeTable centroid_codes_;                  // shorter than unit vectors, which codes take as well
+  VectorTable vectors_;                       // of ivf_
+  std::vector<PlaceRange> lists_;             // the places of each list
+  std::vector<std::int32_t> rows_;            // [size()], place -> row
+  std::vector<std::int32_t> places_;          // [size()], row -> place
   CodeTable codes_;
 };
 
@@ -222,7 +265,8 @@ std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec,
     done += some;
   }
   if (progress) progress(vectors.rows, vectors.rows);
-  return std::make_unique<IvfIndex>(std::move(ivf), nullptr);
+  const std::vector<InvertedList> lists_of_ivf = lists_of(*ivf);
+  return std::make_unique<IvfIndex>(std::move(ivf), lists_of_ivf, nullptr);
 }
 
 std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
@@ -248,8 +292,10 @@ std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
       ivf->code_size != code_size) {
     throw corruption("its lists do not fit its vectors");
   }
+  const std::vector<InvertedList> lists = file.lists.empty() ? lists_of(*ivf) : file.lists;
+  if (lists.size() != ivf->nlist) throw corruption("its lists do not fit its centroids");
   static_cast<void>(file.index.release());  // owned through the narrower pointer from here
-  return std::make_unique<IvfIndex>(std::unique_ptr<faiss::IndexIVFFlat>(ivf), &file);
+  return std::make_unique<IvfIndex>(std::unique_ptr<faiss::IndexIVFFlat>(ivf), lists, &file);
 }
 
 }  // namespace

@@ -186,7 +186,7 @@ std::unique_ptr<VectorIndex> build(MatrixView vectors, const IndexSpec& spec,
 }
 
 std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
-  if (file.index != nullptr || file.vectors == nullptr) return nullptr;
+  if (file.index != nullptr || file.vectors == nullptr || !file.graph.empty()) return nullptr;
   PqLists lists(file.codes, file.rows, file.dimension, file.file);
   // Vectors are read for candidates, and FAISS's part not at all.
   const std::string_view bytes = file.file->bytes();

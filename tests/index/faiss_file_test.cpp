@@ -12,6 +12,7 @@
 
 #include <cstring>
 
+#include "base/checksum.h"
 #include "base/file.h"
 #include "index/vector_index.h"
 #include "tests/index/vectors.h"
@@ -87,6 +88,55 @@ TEST_F(FaissFile, OfSoundIndicesMadeByPlainFaissIsOpened) {
   EXPECT_EQ(open_index(path_)->kind(), "hnsw");
   write_index_file(*ivf(), nullptr, 0, codes_, path_);
   EXPECT_EQ(open_index(path_)->kind(), "ivf");
+}
+
+TEST_F(FaissFile, KeepsTheVectorsOfListsWhereTheyAre) {
+  IndexSpec spec;
+  spec.kind = "ivf";
+  build_index(vectors_, spec)->save(path_);
+  EXPECT_LT(open_index(path_)->memory().heap, kRows * kCols * sizeof(float) / 2);
+}
+
+TEST_F(FaissFile, OfFewListsThatAreNotEmptyIsOpened) {
+  // FAISS tells their sizes otherwise.
+  const Matrix centroids = clustered_vectors(100, kCols, 2);
+  faiss::IndexFlatIP quantizer(kCols);
+  quantizer.add(100, centroids.data());
+  faiss::IndexIVFFlat index(&quantizer, kCols, 100, faiss::METRIC_INNER_PRODUCT);
+  const Matrix one = clustered_vectors(1, kCols, 1);
+  Matrix vectors(kRows, kCols);
+  for (std::size_t row = 0; row < vectors.rows(); ++row) {
+    std::copy_n(one.data(), kCols, vectors.row(row).data());
+  }
+  index.add(kRows, vectors.data());
+  write_index_file(index, nullptr, 0, CodeTable(one_block(vectors.data(), kRows, kCols)), path_);
+  const auto opened = open_index(path_);
+  const SearchResult found = opened->search({one.data(), 1, kCols}, 3);
+  EXPECT_EQ(found.rows, (std::vector<std::int64_t>{0, 1, 2}));
+  opened->save(folder_.path() / "again.faiss");
+  EXPECT_EQ(open_index(folder_.path() / "again.faiss")->search({one.data(), 1, kCols}, 3).rows,
+            found.rows);
+}
+
+TEST_F(FaissFile, WhoseListsAreOfOtherSizesIsRefused) {
+  write_index_file(*ivf(), nullptr, 0, codes_, path_);
+  std::string bytes = read_file(path_, 1 << 20);
+  const std::size_t sizes = bytes.find("full") + 12;
+  const auto lists = ivf();
+  for (const std::int64_t size : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{kRows + 1}}) {
+    for (std::size_t list = 0; list < 4; ++list) {
+      std::string forged = bytes;
+      std::memcpy(forged.data() + sizes + 8 * list, &size, sizeof(size));
+      // The digest that the altered bytes have.
+      const std::string_view digested = std::string_view(forged).substr(0, forged.size() - 32);
+      const Sha256Digest digest = digest_of(digested);
+      std::memcpy(forged.data() + digested.size(), digest.data(), digest.size());
+      AtomicFile file(path_);
+      file.write(forged);
+      file.commit();
+      expect_error(ErrorCode::kCorruption, path_.string(), [&] { open_index(path_); });
+    }
+  }
 }
 
 TEST_F(FaissFile, WithoutAChecksumIsRefused) {

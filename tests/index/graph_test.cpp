@@ -1,12 +1,17 @@
 #include "index/graph.h"
 
-#include <faiss/impl/HNSW.h>
+#include <faiss/IndexHNSW.h>
+#include <faiss/impl/io.h>
+#include <faiss/index_io.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "tests/index/vectors.h"
 
 namespace vitrine::index {
 namespace {
@@ -34,9 +39,24 @@ faiss::HNSW linked() {
   return graph;
 }
 
+/// As FAISS writes it, at an odd address: a byte goes before it.
+std::string written(faiss::HNSW graph) {
+  faiss::IndexHNSWFlat index(4, 4, faiss::METRIC_INNER_PRODUCT);
+  index.hnsw = std::move(graph);
+  faiss::VectorIOWriter writer;
+  faiss::write_index(&index, &writer);
+  constexpr std::size_t kHeaderBytes = 37;
+  constexpr std::size_t kStorageBytes = 45;
+  return "x" + std::string(writer.data.begin() + kHeaderBytes, writer.data.end() - kStorageBytes);
+}
+
+Graph read(const std::string& bytes, std::size_t nodes = kNodes) {
+  return Graph(std::string_view(bytes).substr(1), nodes);
+}
+
 TEST(Graph, HasTheLinksThatFaissHas) {
   const faiss::HNSW faiss_graph = linked();
-  const Graph graph(linked(), kNodes);
+  const Graph graph = read(written(linked()));
   ASSERT_EQ(graph.size(), kNodes);
   EXPECT_EQ(graph.entry_point(), faiss_graph.entry_point);
   EXPECT_EQ(graph.top_level(), faiss_graph.max_level);
@@ -59,7 +79,7 @@ TEST(Graph, HasTheLinksThatFaissHas) {
 TEST(Graph, GivesBackWhatItTook) {
   const faiss::HNSW faiss_graph = linked();
   faiss::HNSW copy;
-  Graph(linked(), kNodes).copy_to(copy);
+  read(written(linked())).copy_to(copy);
   EXPECT_EQ(copy.levels, faiss_graph.levels);
   EXPECT_EQ(copy.offsets, faiss_graph.offsets);
   EXPECT_EQ(copy.cum_nneighbor_per_level, faiss_graph.cum_nneighbor_per_level);
@@ -121,13 +141,27 @@ TEST(Graph, RefusesWhatLeadsNowhere) {
     faiss::HNSW graph = linked();
     faults[i](graph);
     try {
-      const Graph taken(std::move(graph), kNodes);
+      const Graph taken = read(written(std::move(graph)));
       ADD_FAILURE() << "fault " << i << " was taken";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kCorruption) << i;
     }
   }
-  EXPECT_THROW(Graph(linked(), kNodes + 1), Error);
+  EXPECT_THROW(read(written(linked()), kNodes + 1), Error);
+}
+
+TEST(Graph, RefusesWhatIsCutOffOrTooLong) {
+  const std::string whole = written(linked());
+  for (std::size_t size = 1; size < whole.size(); size += size < 300 ? 1 : 97) {
+    expect_error(ErrorCode::kCorruption, "its graph", [&] { read(whole.substr(0, size)); });
+  }
+  expect_error(ErrorCode::kCorruption, "its graph", [&] { read(whole + '\0'); });
+  // Counts of more than there is.
+  std::string forged = whole;
+  for (const std::uint64_t count : {~std::uint64_t{0}, std::uint64_t{1} << 61}) {
+    std::memcpy(forged.data() + 1, &count, sizeof(count));
+    expect_error(ErrorCode::kCorruption, "its graph", [&] { read(forged); });
+  }
 }
 
 }  // namespace
