@@ -1,16 +1,14 @@
 #include "index/caps.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <mutex>
-#include <numeric>
 #include <utility>
 
 #include "base/error.h"
+#include "index/k_means.h"
 #include "index/large_array.h"
 #include "index/padding.h"
 #include "index/parallel.h"
@@ -19,11 +17,15 @@
 namespace vitrine::index {
 namespace {
 
-/// Vectors of a cap: about a quarter of the square root of all of them, so that comparing the
-/// centres takes no longer than comparing what is in the caps that are reached.
+/// Vectors of a cap, on average: about a quarter of the square root of all of them, so that
+/// comparing the centres takes about as long as comparing what is in the caps that are reached.
 constexpr std::size_t kLeastMembers = 16;
-constexpr std::size_t kMembersSample = 256;
-constexpr int kPowerSteps = 5;
+/// Vectors a centre that it is learnt from.
+constexpr std::size_t kLearntFrom = 64;
+constexpr int kIterations = 4;
+
+/// Centres compared with a query at a time.
+constexpr std::size_t kAtATime = 256;
 
 /// A centre so near the origin has no direction to speak of.
 constexpr double kLeastLength = 1.0 / 16;
@@ -32,8 +34,6 @@ constexpr float kWholeCosine = -8;
 constexpr float kWholeSine = 8;
 /// Angles are counted in double precision and stored in single: what both lose, and more.
 constexpr double kMargin = 1e-6;
-
-using Elements = std::array<float, kByteRow>;
 
 /// Numbers of a file beside the arrays.
 struct Header {
@@ -48,106 +48,55 @@ std::size_t bytes_of(std::size_t caps, std::size_t vectors) {
          padded(vectors * kByteRow) + 4 * padded(caps * sizeof(float)) + padded(caps * kByteRow);
 }
 
-std::size_t members_of_cap(std::size_t vectors) {
+std::size_t number_of_caps(std::size_t vectors) {
   const auto root = static_cast<std::size_t>(std::sqrt(static_cast<double>(vectors)));
-  return std::max(kLeastMembers, std::bit_ceil(root / 4));
+  return vectors / std::max(kLeastMembers, root / 4);
 }
 
-/// A vector along the axes.
-Elements elements_of(const LeadingCodes& leading, std::int32_t place) {
-  const auto at = static_cast<std::size_t>(place);
-  const std::uint8_t* code = leading.codes() + at * kByteRow;
-  Elements elements;
-  for (std::size_t i = 0; i < kByteRow; ++i) {
-    elements[i] = leading.scales()[at] * static_cast<float>(code[i] - 128);
+/// Vectors along the axes, as their codes have them: [count, kByteRow].
+Matrix elements_of(const LeadingRows& rows, std::size_t count) {
+  Matrix elements(count, kByteRow);
+  for (std::size_t row = 0; row < count; ++row) {
+    const std::uint8_t* code = rows.codes + row * kByteRow;
+    const std::span<float> own = elements.row(row);
+    for (std::size_t i = 0; i < kByteRow; ++i) {
+      own[i] = rows.scales[row] * static_cast<float>(code[i] - 128);
+    }
   }
   return elements;
 }
 
-Elements mean_of(const std::vector<Elements>& some) {
-  Elements mean = {};
-  for (const Elements& each : some) {
-    for (std::size_t i = 0; i < kByteRow; ++i) mean[i] += each[i];
-  }
-  for (float& element : mean) element /= static_cast<float>(some.size());
-  return mean;
-}
+/// Groups of near points, as many as there are caps or fewer.
+struct Groups {
+  std::vector<std::int32_t> begins;  // among the places, and where the last one ends
+  std::vector<std::int32_t> places;  // of the points, group after group
+};
 
-float product(const Elements& a, const Elements& b) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::size_t i = 0; i < kByteRow; ++i) sum += a[i] * b[i];
-  return sum;
-}
+Groups group(const Matrix& points) {
+  const std::size_t count = number_of_caps(points.rows());
+  const std::size_t learnt_from = std::min(points.rows(), count * kLearntFrom);
+  Matrix sample(learnt_from, points.cols());
+  for (std::size_t i = 0; i < learnt_from; ++i) {
+    std::ranges::copy(points.row(i * points.rows() / learnt_from), sample.row(i).begin());
+  }
+  const Matrix centres =
+      k_means(sample, count, kIterations, [&](const Matrix& some, std::span<std::int32_t> nearest) {
+        find_nearest(sample, some, nearest);
+      });
+  std::vector<std::int32_t> nearest(points.rows());
+  find_nearest(points, centres, nearest);
 
-/// About the direction along which some vectors vary most, by the power method.
-Elements principal_direction(std::vector<Elements> some) {
-  const Elements mean = mean_of(some);
-  for (Elements& each : some) {
-    for (std::size_t i = 0; i < kByteRow; ++i) each[i] -= mean[i];
+  std::vector<std::int32_t> ends(count + 1, 0);
+  for (const std::int32_t centre : nearest) ++ends[static_cast<std::size_t>(centre) + 1];
+  for (std::size_t i = 0; i < count; ++i) ends[i + 1] += ends[i];
+  Groups groups{ends, std::vector<std::int32_t>(points.rows())};
+  for (std::size_t i = 0; i < points.rows(); ++i) {
+    std::int32_t& at = ends[static_cast<std::size_t>(nearest[i])];
+    groups.places[static_cast<std::size_t>(at++)] = static_cast<std::int32_t>(i);
   }
-  Elements direction = *std::max_element(
-      some.begin(), some.end(),
-      [](const Elements& a, const Elements& b) { return product(a, a) < product(b, b); });
-  for (int step = 0; step < kPowerSteps; ++step) {
-    Elements next = {};
-    for (const Elements& each : some) {
-      const float along = product(each, direction);
-      for (std::size_t i = 0; i < kByteRow; ++i) next[i] += along * each[i];
-    }
-    const float length = std::sqrt(product(next, next));
-    if (!(length > 0)) break;  // they are equal
-    for (std::size_t i = 0; i < kByteRow; ++i) direction[i] = next[i] / length;
-  }
-  return direction;
-}
-
-/// Puts those of the places that lie farther along the direction in which they vary most behind the
-/// others. Returns the number of the others, a multiple of `members`, about half.
-std::size_t split(const LeadingCodes& leading, std::size_t members,
-                  std::span<std::int32_t> places) {
-  std::vector<Elements> sample;
-  const std::size_t sampled = std::min(places.size(), kMembersSample);
-  for (std::size_t i = 0; i < sampled; ++i) {
-    sample.push_back(elements_of(leading, places[i * places.size() / sampled]));
-  }
-  const Elements direction = principal_direction(std::move(sample));
-  std::vector<std::pair<float, std::int32_t>> along;
-  along.reserve(places.size());
-  for (const std::int32_t place : places) {
-    along.emplace_back(product(elements_of(leading, place), direction), place);
-  }
-  const std::size_t caps = (places.size() + members - 1) / members;
-  const std::size_t half = caps / 2 * members;
-  std::nth_element(along.begin(), along.begin() + static_cast<std::ptrdiff_t>(half), along.end());
-  for (std::size_t i = 0; i < places.size(); ++i) places[i] = along[i].second;
-  return half;
-}
-
-/// Groups of near vectors, `members` each but for the last. Returns where each begins.
-std::vector<std::int32_t> group(const LeadingCodes& leading, std::size_t members,
-                                std::span<std::int32_t> places) {
-  std::vector<std::int32_t> begins = {0, static_cast<std::int32_t>(places.size())};
-  for (bool done = false; !done;) {
-    const std::size_t groups = begins.size() - 1;
-    std::vector<std::int32_t> middles(groups);
-    parallel_for(groups, threads_for(places.size() * kByteRow * 16), [&](std::size_t i) {
-      const auto first = static_cast<std::size_t>(begins[i]);
-      const std::size_t count = static_cast<std::size_t>(begins[i + 1]) - first;
-      const std::size_t half =
-          count <= members ? 0 : split(leading, members, places.subspan(first, count));
-      middles[i] = static_cast<std::int32_t>(first + half);
-    });
-    std::vector<std::int32_t> next;
-    for (std::size_t i = 0; i < groups; ++i) {
-      next.push_back(begins[i]);
-      if (middles[i] > begins[i]) next.push_back(middles[i]);
-    }
-    next.push_back(begins.back());
-    done = next.size() == begins.size();
-    begins = std::move(next);
-  }
-  return begins;
+  // Those of no points begin where the next one does.
+  groups.begins.erase(std::unique(groups.begins.begin(), groups.begins.end()), groups.begins.end());
+  return groups;
 }
 
 double length_of(std::span<const double> vector) {
@@ -156,11 +105,36 @@ double length_of(std::span<const double> vector) {
   return std::sqrt(square);
 }
 
+/// What the mean and an element along each axis say together: [dimension].
+std::vector<double> vector_of(const std::vector<float>& mean, const Matrix& axes,
+                              const std::uint8_t* code, float scale) {
+  std::vector<double> vector(mean.begin(), mean.end());
+  for (std::size_t i = 0; i < kByteRow; ++i) {
+    const double element = static_cast<double>(scale) * (code[i] - 128);
+    const std::span<const float> axis = axes.row(i);
+    for (std::size_t j = 0; j < vector.size(); ++j) vector[j] += element * axis[j];
+  }
+  return vector;
+}
+
 }  // namespace
 
 struct Caps::Arrays {
-  std::vector<std::int32_t> begins;
-  LargeArray<std::int32_t> places;
+  Arrays(Groups of, std::size_t vectors)
+      : groups(std::move(of)),
+        member_codes(vectors * kByteRow),
+        member_scales(vectors),
+        member_errors(vectors),
+        member_rests(vectors),
+        codes(size() * kByteRow),
+        scales(size()),
+        inverses(size()),
+        cosines(size()),
+        sines(size()) {}
+
+  std::size_t size() const { return groups.begins.size() - 1; }
+
+  Groups groups;
   LargeArray<std::uint8_t> member_codes;
   LargeArray<float> member_scales;
   LargeArray<float> member_errors;
@@ -175,32 +149,11 @@ struct Caps::Arrays {
 Caps::Caps(const VectorTable& vectors, const std::vector<float>& mean, const LeadingCodes& leading)
     : dimension_(vectors.dimension()) {
   if (leading.empty()) return;
-  const auto arrays = std::make_shared<Arrays>();
-  arrays->places = LargeArray<std::int32_t>(vectors.size());
-  const std::span<std::int32_t> places(arrays->places.data(), vectors.size());
-  std::iota(places.begin(), places.end(), 0);
-  arrays->begins = group(leading, members_of_cap(vectors.size()), places);
-  size_ = arrays->begins.size() - 1;
-  arrays->codes.resize(size_ * kByteRow);
-  for (const auto numbers :
-       {&Arrays::scales, &Arrays::inverses, &Arrays::cosines, &Arrays::sines}) {
-    ((*arrays).*numbers).resize(size_);
-  }
-  const std::size_t count = vectors.size();
-  arrays->member_codes = LargeArray<std::uint8_t>(count * kByteRow);
-  arrays->member_scales = LargeArray<float>(count);
-  arrays->member_errors = LargeArray<float>(count);
-  arrays->member_rests = LargeArray<float>(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto place = static_cast<std::size_t>(places[i]);
-    std::copy_n(leading.codes() + place * kByteRow, kByteRow,
-                arrays->member_codes.data() + i * kByteRow);
-    arrays->member_scales[i] = leading.scales()[place];
-    arrays->member_errors[i] = leading.errors()[place];
-    arrays->member_rests[i] = leading.rests()[place];
-  }
-  begins_ = arrays->begins.data();
-  places_ = arrays->places.data();
+  const Matrix elements = elements_of(leading.rows(), vectors.size());
+  const auto arrays = std::make_shared<Arrays>(group(elements), vectors.size());
+  size_ = arrays->size();
+  begins_ = arrays->groups.begins.data();
+  places_ = arrays->groups.places.data();
   members_ = {arrays->member_codes.data(), arrays->member_scales.data(),
               arrays->member_errors.data(), arrays->member_rests.data()};
   codes_ = arrays->codes.data();
@@ -213,43 +166,54 @@ Caps::Caps(const VectorTable& vectors, const std::vector<float>& mean, const Lea
   std::mutex mutex;
   double longest = 0;
   parallel_for(size_, threads_for(vectors.size() * dimension_ * 4), [&](std::size_t cap) {
-    const std::span<const std::int32_t> members =
-        places.subspan(begin_of(cap), begin_of(cap + 1) - begin_of(cap));
-    std::vector<Elements> elements;
-    for (const std::int32_t place : members) elements.push_back(elements_of(leading, place));
-    arrays->scales[cap] =
-        leading.encode_centre(mean_of(elements).data(), arrays->codes.data() + cap * kByteRow);
-    std::vector<double> centre(mean.begin(), mean.end());
-    for (std::size_t i = 0; i < kByteRow; ++i) {
-      const double element =
-          static_cast<double>(arrays->scales[cap]) * (codes_[cap * kByteRow + i] - 128);
-      const std::span<const float> axis = leading.axes().row(i);
-      for (std::size_t j = 0; j < dimension_; ++j) centre[j] += element * axis[j];
-    }
-    const double length = length_of(centre);
-    double least_cosine = length < kLeastLength ? -1 : 1;
-    double own_longest = 0;
-    for (const std::int32_t place : members) {
-      const float* vector = vectors.at(static_cast<std::size_t>(place));
-      double along = 0;
-      double square = 0;
-      for (std::size_t j = 0; j < dimension_; ++j) {
-        along += centre[j] * vector[j];
-        square += static_cast<double>(vector[j]) * vector[j];
-      }
-      own_longest = std::max(own_longest, std::sqrt(square));
-      least_cosine = std::min(least_cosine, along / (length * std::sqrt(square)));
-    }
-    arrays->inverses[cap] = static_cast<float>(1 / std::max(length, kLeastLength));
-    const double cosine = least_cosine - kMargin;
-    const bool whole = !(cosine > 0);
-    arrays->cosines[cap] = whole ? kWholeCosine : static_cast<float>(cosine);
-    arrays->sines[cap] =
-        whole ? kWholeSine : static_cast<float>(std::sqrt(1 - cosine * cosine) + kMargin);
+    const double own_longest = fill(cap, vectors, mean, leading, elements, *arrays);
     const std::lock_guard lock(mutex);
     longest = std::max(longest, own_longest);
   });
   longest_ = rounded_up(longest * (1 + kMargin));
+}
+
+double Caps::fill(std::size_t cap, const VectorTable& vectors, const std::vector<float>& mean,
+                  const LeadingCodes& leading, const Matrix& elements, Arrays& arrays) const {
+  const std::size_t begin = begin_of(cap);
+  const std::size_t end = begin_of(cap + 1);
+  float centre_elements[kByteRow] = {};
+  for (std::size_t i = begin; i < end; ++i) {
+    const auto place = static_cast<std::size_t>(places_[i]);
+    std::copy_n(leading.codes() + place * kByteRow, kByteRow,
+                arrays.member_codes.data() + i * kByteRow);
+    arrays.member_scales[i] = leading.scales()[place];
+    arrays.member_errors[i] = leading.errors()[place];
+    arrays.member_rests[i] = leading.rests()[place];
+    for (std::size_t j = 0; j < kByteRow; ++j) {
+      centre_elements[j] += elements.row(place)[j] / static_cast<float>(end - begin);
+    }
+  }
+  std::uint8_t* code = arrays.codes.data() + cap * kByteRow;
+  arrays.scales[cap] = leading.encode_centre(centre_elements, code);
+
+  const std::vector<double> centre = vector_of(mean, leading.axes(), code, arrays.scales[cap]);
+  const double length = length_of(centre);
+  double least_cosine = length < kLeastLength ? -1 : 1;
+  double longest = 0;
+  for (std::size_t i = begin; i < end; ++i) {
+    const float* vector = vectors.at(static_cast<std::size_t>(places_[i]));
+    double along = 0;
+    double square = 0;
+    for (std::size_t j = 0; j < dimension_; ++j) {
+      along += centre[j] * vector[j];
+      square += static_cast<double>(vector[j]) * vector[j];
+    }
+    longest = std::max(longest, std::sqrt(square));
+    least_cosine = std::min(least_cosine, along / (length * std::sqrt(square)));
+  }
+  const double cosine = least_cosine - kMargin;
+  const bool whole = !(cosine > 0);
+  arrays.inverses[cap] = static_cast<float>(1 / std::max(length, kLeastLength));
+  arrays.cosines[cap] = whole ? kWholeCosine : static_cast<float>(cosine);
+  arrays.sines[cap] =
+      whole ? kWholeSine : static_cast<float>(std::sqrt(1 - cosine * cosine) + kMargin);
+  return longest;
 }
 
 Caps::Caps(std::string_view bytes, std::size_t vectors, std::size_t dimension,
@@ -329,7 +293,6 @@ void Caps::prefetch(std::size_t cap) const {
 }
 
 void Caps::cosines(const LeadingQuery& query, float* out) const {
-  constexpr std::size_t kAtATime = 256;
   std::int32_t high[kAtATime];
   std::int32_t low[kAtATime];
   const float inverse = 1 / query.whole_length;

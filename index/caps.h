@@ -64,6 +64,11 @@ class Caps {
  private:
   struct Arrays;
 
+  /// Fills the arrays for one cap. Returns the length of its longest vector. elements: of all
+  /// vectors along the axes.
+  double fill(std::size_t cap, const VectorTable& vectors, const std::vector<float>& mean,
+              const LeadingCodes& leading, const Matrix& elements, Arrays& arrays) const;
+
   std::size_t dimension_ = 0;
   float longest_ = 0;  // |x| of any vector, at most
   std::size_t size_ = 0;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "index/kernels/byte_dot.h"
-#include "index/take_largest.h"
 
 namespace vitrine::index {
 namespace {
@@ -43,6 +42,16 @@ std::vector<Graph::Node> nodes_on(const Graph& graph, int level) {
     if (graph.level_of(node) >= level) nodes.push_back(node);
   }
   return nodes;
+}
+
+/// The number of the largest, which then is so no more. count: at least 1.
+std::size_t take_largest(float* scores, std::size_t count) {
+  float largest = scores[0];
+#pragma omp simd reduction(max : largest)
+  for (std::size_t i = 0; i < count; ++i) largest = scores[i] > largest ? scores[i] : largest;
+  const auto at = static_cast<std::size_t>(std::find(scores, scores + count, largest) - scores);
+  scores[at] = kLeast;
+  return at;
 }
 
 }  // namespace

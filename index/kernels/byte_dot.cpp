@@ -27,8 +27,6 @@ void products_portable(const std::int8_t* query, std::size_t count, const RowAt&
 #define VITRINE_AVX2 __attribute__((target("avx2")))
 
 constexpr std::size_t kRowsAtATime = 8;
-/// Bytes: the CPU itself does not fetch short rows far enough ahead.
-constexpr std::size_t kAhead = 8192;
 
 VITRINE_AVX2 inline __m256i load_avx2(const void* at) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(at));
@@ -90,11 +88,7 @@ std::vector<ByteDotKernel> find_supported() {
     kernels.push_back({"avx2",
                        [](const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
                           std::int32_t* out) {
-                         const auto row_at = [=](std::size_t i) {
-                           const std::uint8_t* row = rows + i * kByteRow;
-                           __builtin_prefetch(row + kAhead);
-                           return row;
-                         };
+                         const auto row_at = [=](std::size_t i) { return rows + i * kByteRow; };
                          products_avx2(query, count, row_at, out);
                        },
                        [](const std::int8_t* query, const std::uint8_t* base,

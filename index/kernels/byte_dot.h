@@ -17,8 +17,7 @@ constexpr int kMostByteWeight = 63;
 /// integers: exact, and therefore the same for every instruction set.
 struct ByteDotKernel {
   std::string_view name;
-  /// rows: [count, kByteRow], contiguous; what follows them may be fetched ahead.
-  /// out[i] = query . rows[i].
+  /// rows: [count, kByteRow], contiguous. out[i] = query . rows[i].
   void (*contiguous)(const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
                      std::int32_t* out);
   /// out[i] = query . row places[i] of base.
