@@ -17,7 +17,12 @@ constexpr std::size_t kNearest = 4;
 constexpr std::size_t kVectorsAHit = 2;
 /// Where the k best are more than one of so many vectors, or the filter lets through fewer, caps
 /// rule out too little.
-constexpr std::size_t kWorthCaps = 16;
+constexpr std::size_t kWorthCaps = 32;
+/// A filter may let through nothing near the query: of more than one of so many caps, the nearest
+/// are no help.
+constexpr std::size_t kNearestShare = 8;
+/// A vector in a cap takes longer than one of a scan from end to end.
+constexpr std::size_t kReachedShare = 4;
 
 /// Which of [first, first + count) of the members, at most 64, the filter lets through.
 std::uint64_t let_through(const SearchTables& tables, const Filter& filter, std::size_t first,
@@ -45,19 +50,19 @@ class CapScan {
     caps().cosines(code_.leading, cosines_.data());
   }
 
-  /// Scans the nearest caps, which hold enough to tell what a hit scores.
-  void scan_nearest() {
+  /// Scans the nearest caps, which hold enough to tell what a hit scores. False when they do not.
+  bool scan_nearest() {
     LargestFirst nearest(cosines_);
-    for (std::size_t left = caps().size(); left > 0 && compared_ < kVectorsAHit * k_;) {
+    for (std::size_t taken = 0; compared_ < kVectorsAHit * k_; taken += kNearest) {
+      if ((taken + kNearest) * kNearestShare > caps().size()) return false;
       std::size_t some[kNearest];  // which are fetched together
-      const std::size_t count = std::min(left, kNearest);
-      for (std::size_t i = 0; i < count; ++i) {
-        some[i] = nearest.take();
-        caps().prefetch(some[i]);
+      for (std::size_t& cap : some) {
+        cap = nearest.take();
+        caps().prefetch(cap);
       }
-      left -= count;
-      for (std::size_t i = 0; i < count; ++i) scan(some[i]);
+      for (const std::size_t cap : some) scan(cap);
     }
+    return true;
   }
 
   /// The other caps that can hold a vector that is better than the k best so far.
@@ -94,6 +99,7 @@ class CapScan {
     for (tile.first = caps().begin_of(cap); tile.first < end; tile.first += tile.count) {
       tile.count = std::min(kMostTilePlaces, end - tile.first);
       tile.hits = let_through(tables_, filter_, tile.first, tile.count);
+      if (tile.hits == 0) continue;
       compared_ += static_cast<std::size_t>(std::popcount(tile.hits));
       scan_tile(caps().members(), caps().places(), code_.leading, tile, candidates_);
     }
@@ -119,9 +125,9 @@ bool caps_are_worth(const CodeTable& codes, const Filter& filter, std::size_t k)
 std::optional<std::vector<Hit>> search_caps(const SearchTables& tables, const float* query,
                                             const Filter& filter, std::size_t k) {
   CapScan scan(tables, query, filter, k);
-  scan.scan_nearest();
+  if (!scan.scan_nearest()) return std::nullopt;
   std::vector<std::int32_t> reached = scan.reached();
-  if (2 * reached.size() > tables.codes->caps().size()) return std::nullopt;
+  if (reached.size() * kReachedShare > tables.codes->caps().size()) return std::nullopt;
   scan.scan_all(std::move(reached));
   return scan.take();
 }
