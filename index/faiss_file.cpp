@@ -14,6 +14,7 @@
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "index/byte_cursor.h"
 #include "index/kernels/code_dot.h"
 
 namespace vitrine::index {
@@ -36,12 +37,15 @@ constexpr std::size_t kMetricAt = 33;
 constexpr std::size_t kElementsAt = 37;
 constexpr std::size_t kFlatHeaderBytes = 45;
 constexpr std::size_t kFactorBytes = 4;
-// An ivf index ends with its lists: "ilar", their number (uint64), the bytes of a vector (uint64),
-// "full", their number again and the size of each (uint64), or of few that are not empty, which is
-// told otherwise; then of each list the vectors and their rows (int64).
+// An ivf index goes on with the number of its lists and nprobe (uint64 both), its centroids as a
+// flat index, a map of rows that is empty (a byte and a number of int64), and its lists: "ilar",
+// their number, the bytes of a vector (uint64 both), the size of each as "full" or of those that
+// are not empty as "sprs" (a number of uint64, of number and size in turn); then of each list the
+// vectors and their rows (int64).
 constexpr std::string_view kListsName = "IwFl";
-constexpr std::string_view kAllListsName = "full";
-constexpr std::size_t kListCountAt = kElementsAt;
+constexpr std::string_view kArrayListsName = "ilar";
+constexpr std::string_view kAllSizesName = "full";
+constexpr std::string_view kSomeSizesName = "sprs";
 constexpr std::size_t kRowBytes = 8;
 
 template <class Number>
@@ -209,43 +213,68 @@ void set_rows(std::string& header, std::size_t at, std::uint64_t rows, std::uint
   std::memcpy(header.data() + at + kElementsAt, &elements, sizeof(elements));
 }
 
-/// The lists at the end of FAISS's bytes, and how many bytes are before their sizes. None where
-/// they are told otherwise than all, or not as FAISS tells them: it will see to that.
+/// The lists at the end of FAISS's bytes.
 struct ListsInFile {
   std::vector<InvertedList> lists;
-  std::size_t sizes_at = 0;
+  std::size_t sizes_at = 0;  ///< before the bytes that tell their sizes
 };
 
+/// faiss_part: of an ivf index. Throws Corruption unless there are lists of as many vectors as it
+/// says, together.
 ListsInFile lists_in(std::string_view faiss_part) {
-  const std::size_t least = kListCountAt + kSizeBytes;
-  if (!faiss_part.starts_with(kListsName) || faiss_part.size() < least) return {};
+  const auto misfit = [] { return corruption("its lists do not fit its vectors"); };
+  ByteCursor from(faiss_part);
+  from.take(kElementsAt);
   const auto dimension = number_at<std::int32_t>(faiss_part, kDimensionAt);
   const auto rows = number_at<std::uint64_t>(faiss_part, kRowsAt);
-  const auto count = number_at<std::uint64_t>(faiss_part, kListCountAt);
-  if (dimension < 1) return {};
+  if (dimension < 1) throw misfit();
   const std::size_t vector_bytes = static_cast<std::size_t>(dimension) * sizeof(float);
-  std::size_t left = faiss_part.size() - least;
-  if (rows > left / (vector_bytes + kRowBytes)) return {};
-  left -= rows * (vector_bytes + kRowBytes);
-  if (count < 1 || count > left / kSizeBytes) return {};
-  const std::size_t lists_at = faiss_part.size() - rows * (vector_bytes + kRowBytes);
-  const std::size_t sizes_at = lists_at - count * kSizeBytes;
-  const std::size_t counted_at = sizes_at - kSizeBytes;
-  if (faiss_part.substr(counted_at - kAllListsName.size(), kAllListsName.size()) != kAllListsName ||
-      number_at<std::uint64_t>(faiss_part, counted_at) != count) {
-    return {};
+  const auto count = from.number<std::uint64_t>();
+  from.number<std::uint64_t>();
+  from.take(kElementsAt);
+  const std::string_view centroids = from.array<float>();
+  if (centroids.size() % vector_bytes != 0 || centroids.size() / vector_bytes != count) {
+    throw misfit();
   }
-  ListsInFile found{{}, sizes_at};
+  from.number<char>();
+  if (!from.array<std::int64_t>().empty() || from.take(kArrayListsName.size()) != kArrayListsName ||
+      from.number<std::uint64_t>() != count || from.number<std::uint64_t>() != vector_bytes) {
+    throw misfit();
+  }
+
+  ListsInFile found;
+  found.sizes_at = faiss_part.size() - from.left().size();
+  const std::string_view told_as = from.take(kAllSizesName.size());
+  std::vector<std::uint64_t> sizes;
+  from.read(sizes);
+  if (told_as == kSomeSizesName) {
+    std::vector<std::uint64_t> all(count, 0);
+    for (std::size_t i = 0; i + 1 < sizes.size(); i += 2) {
+      if (sizes[i] >= count) throw misfit();
+      all[sizes[i]] = sizes[i + 1];
+    }
+    sizes = std::move(all);
+  } else if (told_as != kAllSizesName || sizes.size() != count) {
+    throw misfit();
+  }
+  const std::string_view lists = from.left();
+  if (rows > lists.size() / (vector_bytes + kRowBytes)) throw misfit();
   std::size_t passed = 0;
-  for (std::size_t list = 0; list < count; ++list) {
-    const auto size = number_at<std::uint64_t>(faiss_part, sizes_at + list * kSizeBytes);
-    if (size > rows - passed) return {};
-    const char* at = faiss_part.data() + lists_at + passed * (vector_bytes + kRowBytes);
+  for (const std::uint64_t size : sizes) {
+    if (size > rows - passed) throw misfit();
+    const char* at = lists.data() + passed * (vector_bytes + kRowBytes);
     found.lists.push_back({size, reinterpret_cast<const float*>(at), at + size * vector_bytes});
     passed += size;
   }
-  if (passed != rows) return {};
+  if (passed != rows || lists.size() != rows * (vector_bytes + kRowBytes)) throw misfit();
   return found;
+}
+
+/// What tells FAISS that lists are empty.
+std::string empty_sizes(std::size_t lists) {
+  std::string sizes(kAllSizesName);
+  append_size(sizes, lists);
+  return sizes.append(lists * kSizeBytes, '\0');
 }
 
 }  // namespace
@@ -334,13 +363,19 @@ IndexFile read_index_file(const std::filesystem::path& path) {
       return result;
     }
   }
-  std::string tail = std::move(empty_storage);
-  if (ListsInFile found = lists_in(parts.faiss); !found.lists.empty()) {
-    head = head.substr(0, found.sizes_at);
-    tail.assign(found.lists.size() * kSizeBytes, '\0');  // FAISS gets empty lists
-    result.lists = std::move(found.lists);
-  }
   check_metric(parts.faiss, path.string());
+  std::string tail = std::move(empty_storage);
+  if (head.starts_with(kListsName)) {
+    try {
+      ListsInFile found = lists_in(head);
+      head = head.substr(0, found.sizes_at);
+      tail = empty_sizes(found.lists.size());
+      result.lists = std::move(found.lists);
+    } catch (const Error& error) {
+      throw corruption(
+          fmt::format("{} is not a sound index: {}; build it again", path.string(), error.what()));
+    }
+  }
   result.faiss_bytes = head.size();
   BytesReader reader(head, tail, parts.faiss.size());
   try {

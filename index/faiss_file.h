@@ -49,7 +49,7 @@ struct InvertedList {
 /// What a file holds. Its parts stay where they are as long as `file` does.
 struct IndexFile {
   std::shared_ptr<const MappedFile> file;
-  /// flat: without vectors; ivf: with empty lists, if `lists` has any; hnsw, ivf_pq: null
+  /// flat: without vectors; ivf: with empty lists; hnsw, ivf_pq: null
   std::unique_ptr<faiss::Index> index;
   std::size_t rows = 0;
   std::size_t dimension = 0;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "index/byte_cursor.h"
 #include "index/parallel.h"
 
 namespace vitrine::index {
@@ -17,46 +18,6 @@ constexpr std::size_t kNodesATask = 4096;
 constexpr std::size_t kWorkALink = 4;
 
 [[noreturn]] void fail() { throw corruption("its graph leads to nodes that do not exist"); }
-
-/// Reads what FAISS has written, from its front.
-class Bytes {
- public:
-  explicit Bytes(std::string_view bytes) : left_(bytes) {}
-
-  /// The bytes of a number of elements that goes before them.
-  template <class T>
-  std::string_view array() {
-    const auto count = number<std::uint64_t>();
-    if (count > left_.size() / sizeof(T)) throw corruption("its graph is cut off");
-    return take(count * sizeof(T));
-  }
-
-  template <class T>
-  void read(std::vector<T>& elements) {
-    const std::string_view bytes = array<T>();
-    elements.resize(bytes.size() / sizeof(T));
-    if (!bytes.empty()) std::memcpy(elements.data(), bytes.data(), bytes.size());
-  }
-
-  template <class T>
-  T number() {
-    if (left_.size() < sizeof(T)) throw corruption("its graph is cut off");
-    T value;
-    std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
-    return value;
-  }
-
-  bool empty() const { return left_.empty(); }
-
- private:
-  std::string_view take(std::size_t size) {
-    const std::string_view taken = left_.substr(0, size);
-    left_.remove_prefix(size);
-    return taken;
-  }
-
-  std::string_view left_;
-};
 
 /// Whether what says where links lie fits so many nodes and links.
 void check_places(const faiss::HNSW& graph, std::size_t nodes, std::size_t links) {
@@ -108,7 +69,7 @@ Graph::Graph(std::size_t nodes, int links, int ef_construction)
 }
 
 Graph::Graph(std::string_view bytes, std::size_t nodes) {
-  Bytes from(bytes);
+  ByteCursor from(bytes);
   auto rest = std::make_unique<faiss::HNSW>();
   from.read(rest->assign_probas);
   from.read(rest->cum_nneighbor_per_level);

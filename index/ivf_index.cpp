@@ -288,14 +288,12 @@ std::unique_ptr<VectorIndex> adopt(IndexFile& file) {
     }
   }
   if (dynamic_cast<const faiss::ArrayInvertedLists*>(ivf->invlists) == nullptr ||
-      ivf->invlists->nlist != ivf->nlist || ivf->invlists->code_size != code_size ||
-      ivf->code_size != code_size) {
+      ivf->invlists->nlist != ivf->nlist || file.lists.size() != ivf->nlist ||
+      ivf->invlists->code_size != code_size || ivf->code_size != code_size) {
     throw corruption("its lists do not fit its vectors");
   }
-  const std::vector<InvertedList> lists = file.lists.empty() ? lists_of(*ivf) : file.lists;
-  if (lists.size() != ivf->nlist) throw corruption("its lists do not fit its centroids");
   static_cast<void>(file.index.release());  // owned through the narrower pointer from here
-  return std::make_unique<IvfIndex>(std::unique_ptr<faiss::IndexIVFFlat>(ivf), lists, &file);
+  return std::make_unique<IvfIndex>(std::unique_ptr<faiss::IndexIVFFlat>(ivf), file.lists, &file);
 }
 
 }  // namespace
