@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "index/cap_search.h"
 #include "index/checked_index.h"
 #include "index/exact_search.h"
 #include "index/kernels/inner_product.h"
@@ -83,7 +84,9 @@ class IvfIndex : public CheckedIndex {
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {
     const PlaceRange all{0, size()};
-    if (allowed == nullptr) return search_exactly(tables(), queries, {&all, 1}, {}, k);
+    if (allowed == nullptr || caps_are_worth(codes_, {allowed}, k)) {
+      return search_exactly(tables(), queries, {&all, 1}, {allowed}, k);
+    }
     // In the order of places, so that few allowed rows cost no pass over all.
     RowSet places(size());
     allowed->for_each(
@@ -97,7 +100,10 @@ class IvfIndex : public CheckedIndex {
     const RowSet* allowed = options.allowed;
     const std::size_t factor = allowed == nullptr ? 1 : kFilteredEffort;
     const std::size_t compared = size() / lists_.size() * nprobe * factor;
-    if (nprobe >= lists_.size() || (allowed != nullptr && lists_.size() + 2 * compared >= rows)) {
+    // By caps, comparing all allowed rows takes less time than the lists that a filter makes of it.
+    const bool all_take_longer =
+        lists_.size() + 2 * compared < rows && !caps_are_worth(codes_, {allowed}, k);
+    if (nprobe >= lists_.size() || (allowed != nullptr && !all_take_longer)) {
       return search_exact(queries, k, allowed);
     }
     const auto lists_for = [&](const float* query) {
