@@ -40,6 +40,7 @@ std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
                                 const Filter& filter, std::size_t k, float at_least);
 
 /// The same for many queries, on as many threads as the work is worth; one query takes all of them.
+/// Of all vectors, those that caps rule out (cap_search.h) are passed over.
 SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
                             std::span<const PlaceRange> ranges, const Filter& filter,
                             std::size_t k);

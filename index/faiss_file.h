@@ -53,7 +53,7 @@ struct IndexFile {
   std::unique_ptr<faiss::Index> index;
   std::size_t rows = 0;
   std::size_t dimension = 0;
-  /// [rows, dimension], at any address: not aligned for float. Null when index has its vectors.
+  /// [rows, dimension], at any address: not aligned for float. Null of an ivf index.
   const float* vectors = nullptr;
   std::string_view graph;           ///< of an hnsw index, as Graph takes it
   std::vector<InvertedList> lists;  ///< of an ivf index; together they have as many as it has rows

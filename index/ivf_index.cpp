@@ -134,9 +134,9 @@ class IvfIndex : public CheckedIndex {
   }
 
  private:
-  /// ivf_, or where its lists are in a file a copy that has them.
+  /// ivf_, or where its lists stay in a file a copy that has them.
   std::shared_ptr<const faiss::IndexIVFFlat> ivf_with_lists() const {
-    if (static_cast<std::size_t>(ivf_->invlists->compute_ntotal()) == size()) {
+    if (file_ == nullptr) {
       return {std::shared_ptr<const void>(), ivf_.get()};
     }
     auto lists = std::make_unique<faiss::ArrayInvertedLists>(ivf_->nlist, ivf_->code_size);

@@ -8,6 +8,7 @@
 namespace vitrine::index {
 namespace {
 
+/// How far ahead of a scan by leading codes memory is fetched.
 constexpr std::size_t kBytesAhead = 8192;
 
 /// Offers places by all bits of their codes: by the query's upper bytes at first, and by its lower

@@ -84,7 +84,7 @@ struct SearchResult {
 struct IndexMemory {
   /// Of the file, used where it is mapped: the system keeps in memory what is in use.
   std::size_t mapped = 0;
-  /// About what FAISS holds besides: the graph of an hnsw index, the lists of an ivf one.
+  /// About what is copied out of it: the graph of an hnsw index, the centroids of an ivf one.
   std::size_t heap = 0;
 };
 
@@ -153,7 +153,7 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
 
 /// Opens what save() wrote; the kind is read from the file. The checksum of the whole file is
 /// verified before anything in it is believed, on the OpenMP threads of the calling thread. The
-/// codes, and the vectors of all but ivf indices, are then used where the file is mapped.
+/// codes and the vectors are then used where the file is mapped.
 /// device: gets a copy of a flat or an ivf index, if it has room; answers are the same without.
 /// Throws NotFound, or Corruption when the file is truncated, altered, or not written by save().
 std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path,

@@ -122,7 +122,6 @@ TEST_F(FaissFile, WhoseListsAreOfOtherSizesIsRefused) {
   write_index_file(*ivf(), nullptr, 0, codes_, path_);
   std::string bytes = read_file(path_, 1 << 20);
   const std::size_t sizes = bytes.find("full") + 12;
-  const auto lists = ivf();
   for (const std::int64_t size : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{kRows + 1}}) {
     for (std::size_t list = 0; list < 4; ++list) {
       std::string forged = bytes;
