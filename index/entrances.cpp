@@ -12,8 +12,6 @@ namespace {
 
 /// Nodes of a level of few.
 constexpr std::size_t kFew = 512;
-/// Centres whose members are compared.
-constexpr std::size_t kNearestCentres = 3;
 constexpr float kLeast = -std::numeric_limits<float>::infinity();
 
 using Elements = std::array<float, kByteRow>;
@@ -44,14 +42,11 @@ std::vector<Graph::Node> nodes_on(const Graph& graph, int level) {
   return nodes;
 }
 
-/// The number of the largest, which then is so no more. count: at least 1.
-std::size_t take_largest(float* scores, std::size_t count) {
+std::size_t largest_of(const float* scores, std::size_t count) {
   float largest = scores[0];
 #pragma omp simd reduction(max : largest)
   for (std::size_t i = 0; i < count; ++i) largest = scores[i] > largest ? scores[i] : largest;
-  const auto at = static_cast<std::size_t>(std::find(scores, scores + count, largest) - scores);
-  scores[at] = kLeast;
-  return at;
+  return static_cast<std::size_t>(std::find(scores, scores + count, largest) - scores);
 }
 
 }  // namespace
@@ -94,16 +89,18 @@ Entrances::Entrances(const Graph& graph, const LeadingCodes& codes) {
     members.emplace_back(nearest, member);
   }
   std::sort(members.begin(), members.end());
+  // A centre that equals another may have no members.
+  std::vector<Graph::Node> kept;
   std::vector<Graph::Node> nodes;
-  begins_.assign(centres.size() + 1, 0);
-  for (const auto& [centre, node] : members) {
-    nodes.push_back(node);
-    begins_[centre + 1] = nodes.size();
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (i == 0 || members[i].first != members[i - 1].first) {
+      kept.push_back(centres[members[i].first]);
+      begins_.push_back(i);
+    }
+    nodes.push_back(members[i].second);
   }
-  // A centre without members, as one that equals another, ends where the one before it does.
-  for (std::size_t i = 1; i < begins_.size(); ++i)
-    begins_[i] = std::max(begins_[i], begins_[i - 1]);
-  centres_ = Nodes(std::move(centres), codes);
+  begins_.push_back(members.size());
+  centres_ = Nodes(std::move(kept), codes);
   members_ = Nodes(std::move(nodes), codes);
 }
 
@@ -117,20 +114,15 @@ void Entrances::Nodes::score(const LeadingQuery& query, std::size_t first, std::
 }
 
 Hit Entrances::nearest(const LeadingQuery& query) const {
-  float centre_scores[kFew];
-  centres_.score(query, 0, centres_.size(), centre_scores);
   float scores[kFew];
-  Hit nearest{kLeast, members_.nodes.front()};
-  for (std::size_t i = 0; i < std::min(kNearestCentres, centres_.size()); ++i) {
-    const std::size_t centre = take_largest(centre_scores, centres_.size());
-    for (std::size_t first = begins_[centre]; first < begins_[centre + 1]; first += kFew) {
-      const std::size_t count = std::min(kFew, begins_[centre + 1] - first);
-      members_.score(query, first, count, scores);
-      const float* best = std::max_element(scores, scores + count);
-      if (*best > nearest.score) {
-        nearest = {*best, members_.nodes[first + static_cast<std::size_t>(best - scores)]};
-      }
-    }
+  centres_.score(query, 0, centres_.size(), scores);
+  const std::size_t centre = largest_of(scores, centres_.size());
+  Hit nearest{kLeast, members_.nodes[begins_[centre]]};
+  for (std::size_t first = begins_[centre]; first < begins_[centre + 1]; first += kFew) {
+    const std::size_t count = std::min(kFew, begins_[centre + 1] - first);
+    members_.score(query, first, count, scores);
+    const std::size_t best = largest_of(scores, count);
+    if (scores[best] > nearest.score) nearest = {scores[best], members_.nodes[first + best]};
   }
   return nearest;
 }

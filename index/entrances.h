@@ -14,7 +14,7 @@ namespace vitrine::index {
 /// Where walks through a graph begin whose nodes have leading codes. Going down from level to level
 /// waits for the memory at each step, several times. Here a level of few nodes is compared with the
 /// query from end to end, and then the nodes of the level below it that are nearest to the best of
-/// those, which lie side by side.
+/// those, which lie side by side. (Those of three instead of one made walks no shorter.)
 /// Immutable; any thread may read.
 class Entrances {
  public:
@@ -45,7 +45,7 @@ class Entrances {
   };
 
   int level_ = 0;
-  Nodes centres_;                    // of a level of few nodes
+  Nodes centres_;                    // of a level of few nodes; each has members
   Nodes members_;                    // of the level below, by nearest centre
   std::vector<std::size_t> begins_;  // [centres_.size() + 1] of the members of each
 };
