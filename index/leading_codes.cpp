@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "index/kernels/inner_product.h"
+#include "index/kernels/weighted_sum.h"
 #include "index/large_array.h"
 #include "index/padding.h"
 #include "index/parallel.h"
@@ -169,7 +170,11 @@ double square_of(const float* elements) {
 
 float largest_of(const float* elements) {
   float largest = 0;
-  for (std::size_t i = 0; i < kByteRow; ++i) largest = std::max(largest, std::abs(elements[i]));
+#pragma omp simd reduction(max : largest)
+  for (std::size_t i = 0; i < kByteRow; ++i) {
+    const float magnitude = std::abs(elements[i]);
+    largest = magnitude > largest ? magnitude : largest;
+  }
   return largest;
 }
 
@@ -189,9 +194,10 @@ LeadingCodes::LeadingCodes(const VectorTable& vectors, const std::vector<float>&
     return;
   }
   const Matrix sample = sample_of(vectors, mean, kSample);
-  axes_ = leading_axes(sample, mean);
-  if (share_along(axes_, sample) < kLeastShare) return;
-  rotate(axes_);
+  Matrix axes = leading_axes(sample, mean);
+  if (share_along(axes, sample) < kLeastShare) return;
+  rotate(axes);
+  set_axes(std::move(axes));
   size_ = vectors.size();
   skew_ = rounded_up(skew_of(axes_));
   const auto arrays = std::make_shared<Arrays>();
@@ -199,6 +205,14 @@ LeadingCodes::LeadingCodes(const VectorTable& vectors, const std::vector<float>&
   rows_ = {arrays->codes.data(), arrays->scales.data(), arrays->errors.data(),
            arrays->rests.data()};
   owner_ = arrays;
+}
+
+void LeadingCodes::set_axes(Matrix axes) {
+  axes_ = std::move(axes);
+  columns_ = Matrix(axes_.cols(), kByteRow);
+  for (std::size_t i = 0; i < kByteRow; ++i) {
+    for (std::size_t j = 0; j < axes_.cols(); ++j) columns_.row(j)[i] = axes_.row(i)[j];
+  }
 }
 
 void LeadingCodes::encode(const VectorTable& vectors, const std::vector<float>& mean,
@@ -272,8 +286,9 @@ LeadingCodes::LeadingCodes(std::string_view bytes, std::size_t size, std::size_t
   longest_ = header.longest;
   longest_rest_ = header.longest_rest;
   const char* at = bytes.data() + padded(sizeof(Header));
-  axes_ = Matrix(kByteRow, dimension);
-  std::memcpy(axes_.data(), at, kByteRow * dimension * sizeof(float));
+  Matrix axes(kByteRow, dimension);
+  std::memcpy(axes.data(), at, kByteRow * dimension * sizeof(float));
+  set_axes(std::move(axes));
   at += padded(kByteRow * dimension * sizeof(float));
   const std::size_t number_bytes = padded(size * sizeof(float));
   rows_.scales = reinterpret_cast<const float*>(at);
@@ -319,26 +334,33 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
   const std::size_t dimension = axes_.cols();
   const InnerProductKernel& kernel = inner_product_kernel();
   float elements[kByteRow];
-  kernel.contiguous(query, axes_.data(), kByteRow, dimension, elements);
+  weighted_sum_kernel().sum(query, columns_.data(), dimension, elements);
   const float largest = largest_of(elements);
   const float step = largest / kMostByteWeight;
   const float steps = largest > kLeastElement ? kMostByteWeight / largest : 0.0F;
   constexpr auto kLowSteps = static_cast<float>(LeadingQuery::kLowSteps);
+  const float low_step = step / kLowSteps;
+  std::int8_t* highs = code.high.data();
+  std::int8_t* lows = code.low.data();
   std::int32_t high_sum = 0;
   std::int32_t low_sum = 0;
   float along = 0;  // squares, also of what the steps lose
   float lost_square = 0;
   float rough_lost_square = 0;
+#pragma omp simd reduction(+ : high_sum, low_sum, along, lost_square, rough_lost_square)
   for (std::size_t i = 0; i < kByteRow; ++i) {
     const float high = rounded(elements[i] * steps);
     const float roughly_lost = elements[i] - step * high;
-    const float low =
-        std::clamp(rounded(roughly_lost * steps * kLowSteps), -kLowSteps / 2, kLowSteps / 2);
-    const float lost = roughly_lost - step / kLowSteps * low;
-    code.high[i] = static_cast<std::int8_t>(high);
-    code.low[i] = static_cast<std::int8_t>(low);
-    high_sum += static_cast<std::int32_t>(high);
-    low_sum += static_cast<std::int32_t>(low);
+    float low = rounded(roughly_lost * steps * kLowSteps);
+    low = low < -kLowSteps / 2 ? -kLowSteps / 2 : low;
+    low = low > kLowSteps / 2 ? kLowSteps / 2 : low;
+    const float lost = roughly_lost - low_step * low;
+    const auto whole_high = static_cast<std::int32_t>(high);
+    const auto whole_low = static_cast<std::int32_t>(low);
+    highs[i] = static_cast<std::int8_t>(whole_high);
+    lows[i] = static_cast<std::int8_t>(whole_low);
+    high_sum += whole_high;
+    low_sum += whole_low;
     along += elements[i] * elements[i];
     lost_square += lost * lost;
     rough_lost_square += roughly_lost * roughly_lost;

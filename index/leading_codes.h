@@ -119,9 +119,11 @@ class LeadingCodes {
   struct Arrays;
 
   void encode(const VectorTable& vectors, const std::vector<float>& mean, Arrays& arrays);
+  void set_axes(Matrix axes);
 
   std::size_t size_ = 0;
   Matrix axes_;             // R A: [kByteRow, dimension]
+  Matrix columns_;          // and transposed: [dimension, kByteRow]
   float skew_ = 0;          // |A A^T - 1|, at most
   float longest_ = 0;       // |s| of any row, at most
   float longest_rest_ = 0;  // |x'| of any row, at most

@@ -1,0 +1,74 @@
+#include "index/kernels/weighted_sum.h"
+
+#include <algorithm>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace vitrine::index {
+namespace {
+
+void sum_portable(const float* weights, const float* rows, std::size_t count, float* out) {
+  float sums[kSummedRow] = {};
+  for (std::size_t i = 0; i < count; ++i, rows += kSummedRow) {
+    for (std::size_t j = 0; j < kSummedRow; ++j) sums[j] += weights[i] * rows[j];
+  }
+  std::copy_n(sums, kSummedRow, out);
+}
+
+#if defined(__x86_64__)
+#define VITRINE_AVX2 __attribute__((target("avx2,fma")))
+
+constexpr std::size_t kLanes = 8;
+constexpr std::size_t kVectors = kSummedRow / kLanes;
+
+VITRINE_AVX2 inline void add_row_avx2(float weight, const float* row, __m256 sums[kVectors]) {
+  const __m256 weights = _mm256_set1_ps(weight);
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    sums[v] = _mm256_fmadd_ps(weights, _mm256_loadu_ps(row + v * kLanes), sums[v]);
+  }
+}
+
+VITRINE_AVX2 void sum_avx2(const float* weights, const float* rows, std::size_t count, float* out) {
+  // Of even and of odd rows: enough independent sums to hide the latency of an addition.
+  __m256 even[kVectors];
+  __m256 odd[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) even[v] = odd[v] = _mm256_setzero_ps();
+  std::size_t i = 0;
+  for (; i + 2 <= count; i += 2) {
+    add_row_avx2(weights[i], rows + i * kSummedRow, even);
+    add_row_avx2(weights[i + 1], rows + (i + 1) * kSummedRow, odd);
+  }
+  if (i < count) add_row_avx2(weights[i], rows + i * kSummedRow, even);
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    _mm256_storeu_ps(out + v * kLanes, _mm256_add_ps(even[v], odd[v]));
+  }
+}
+#endif
+
+}  // namespace
+
+const WeightedSumKernel& weighted_sum_kernel(InstructionSet instruction_set) {
+  static constexpr WeightedSumKernel kPortable = {sum_portable};
+#if defined(__x86_64__)
+  static constexpr WeightedSumKernel kAvx2 = {sum_avx2};
+  switch (instruction_set) {
+    case InstructionSet::kAvx512:  // whose registers would make half as many sums of twice the size
+    case InstructionSet::kAvx2:
+      return kAvx2;
+    case InstructionSet::kPortable:
+      break;
+  }
+#else
+  static_cast<void>(instruction_set);
+#endif
+  return kPortable;
+}
+
+const WeightedSumKernel& weighted_sum_kernel() {
+  static const WeightedSumKernel& best = weighted_sum_kernel(best_instruction_set());
+  return best;
+}
+
+}  // namespace vitrine::index
