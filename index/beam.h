@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "index/hit_key.h"
 #include "index/kernels/sorted_keys.h"
 #include "index/top_k.h"
 
@@ -24,7 +25,7 @@ class Beam {
   void clear() {
     size_ = 0;
     next_ = 0;
-    std::fill_n(keys_.begin(), room_, kNone);  // which are not open
+    std::fill_n(keys_.begin(), room_, HitKey::kNone);  // which are not open
   }
 
   /// Empties it as well. walked: nodes to go on from, the best; at least 1. kept: no fewer.
@@ -39,11 +40,12 @@ class Beam {
 
   std::size_t size() const { return size_; }
   /// The i-th best.
-  Hit operator[](std::size_t i) const { return {score_of(keys_[i]), node_of(keys_[i])}; }
+  Hit operator[](std::size_t i) const { return HitKey::hit(keys_[i]); }
 
   /// What a node must score at least to get in.
   float worst() const {
-    return size_ < kept_ ? -std::numeric_limits<float>::infinity() : score_of(keys_[kept_ - 1]);
+    return size_ < kept_ ? -std::numeric_limits<float>::infinity()
+                         : HitKey::score(keys_[kept_ - 1]);
   }
 
   /// Nodes that were not offered before. hits: their rows fit 31 bits, their scores are numbers.
@@ -85,41 +87,24 @@ class Beam {
   void for_likely(Visit visit) const {
     if (!is_narrow()) {
       const std::size_t end = std::min({next_ + kLikely, walked_, size_});
-      for (std::size_t i = next_; i < end; ++i) visit(node_of(keys_[i]));
+      for (std::size_t i = next_; i < end; ++i) visit(HitKey::row(keys_[i]));
       return;
     }
     std::uint64_t open = open_places();
     for (std::size_t i = 0; i < kLikely && open != 0; ++i, open &= open - 1) {
-      visit(node_of(keys_[static_cast<std::size_t>(std::countr_zero(open))]));
+      visit(HitKey::row(keys_[static_cast<std::size_t>(std::countr_zero(open))]));
     }
   }
 
  private:
-  // A node in one number, which is the larger the better the node is: its score, in the order of
-  // signed numbers, how far the node is from the largest one, and whether it is to be gone on
-  // from.
+  // A node is a HitKey; the lowest bit says whether it is to be gone on from.
   static constexpr std::int64_t kOpen = 1;
-  static constexpr std::int32_t kLargestNode = 0x7fffffff;
-  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();
 
   static constexpr std::size_t kAtATime = 32;
   static constexpr std::size_t kLikely = 6;
   static constexpr std::size_t kMostOpen = 64;
 
-  /// The bits of a float in the order of signed numbers, and back.
-  static std::int32_t ordered(std::int32_t bits) { return bits ^ (bits >> 31 & 0x7fffffff); }
-
-  static std::int64_t key_of(const Hit& hit) {
-    const auto bits = std::bit_cast<std::int32_t>(hit.score + 0.0F);  // -0 is 0
-    const std::int64_t distance = kLargestNode - static_cast<std::int32_t>(hit.row);
-    return std::int64_t{ordered(bits)} * (std::int64_t{1} << 32) + distance * 2 + kOpen;
-  }
-  static float score_of(std::int64_t key) {
-    return std::bit_cast<float>(ordered(static_cast<std::int32_t>(key >> 32)));
-  }
-  static std::int64_t node_of(std::int64_t key) {
-    return kLargestNode - static_cast<std::int32_t>(static_cast<std::uint32_t>(key) / 2);
-  }
+  static std::int64_t key_of(const Hit& hit) { return HitKey::of(hit) + kOpen; }
 
   /// Whether kernels do the work.
   bool is_narrow() const { return room_ <= kMostSortedKeys && walked_ <= kMostOpen; }

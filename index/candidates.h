@@ -4,16 +4,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <utility>
 #include <vector>
 
+#include "index/best_hits.h"
 #include "index/search_tables.h"
-#include "index/top_k.h"
 
 namespace vitrine::index {
 
-/// A vector that may be among the k best: its score is at most `most`.
+/// A vector that may be among the k best, and the bounds of its score.
 struct Candidate {
+  float least;
   float most;
   std::int32_t place;
 };
@@ -28,18 +30,25 @@ class alignas(64) Candidates {
   /// Another thread's share of the vectors may have enough to rule out more of this one's.
   void raise(float enough) { enough_ = std::max(enough_, enough); }
 
-  /// Scores at least `least` and at most `most`.
-  void offer(float least, float most, std::int32_t place) {
-    candidates_.push_back({most, place});
-    least_.offer({least, place});
-    if (least_.full()) raise(least_.worst().score);
-    if (candidates_.size() >= next_pruning_) prune();
-  }
-
-  /// Drops what has been ruled out since it was offered.
-  void prune() {
-    std::erase_if(candidates_, [&](const Candidate& each) { return each.most < enough_; });
-    next_pruning_ = 2 * candidates_.size() + kFirstPruning;
+  void offer(std::span<const Candidate> some) {
+    for (std::size_t first = 0; first < some.size(); first += kAtATime) {
+      Hit hits[kAtATime];
+      const std::size_t count = std::min(kAtATime, some.size() - first);
+      for (std::size_t i = 0; i < count; ++i) {
+        hits[i] = {some[first + i].least, some[first + i].place};
+      }
+      least_.offer({hits, count});
+    }
+    if (least_.full()) raise(least_.worst_score());
+    // Which are ruled out by now cannot be foretold: no branch.
+    std::size_t count = candidates_.size();
+    candidates_.resize(count + some.size());
+    for (const Candidate& each : some) {
+      candidates_[count] = each;
+      count += each.most < enough_ ? 0 : 1;
+    }
+    candidates_.resize(count);
+    if (count >= next_pruning_) prune();
   }
 
   /// What is left; nothing is kept.
@@ -49,17 +58,28 @@ class alignas(64) Candidates {
   }
 
  private:
+  static constexpr std::size_t kAtATime = 64;
   static constexpr std::size_t kFirstPruning = 1024;
 
-  TopK least_;  // the k largest of the scores that vectors have at least
+  /// Drops what has been ruled out since it was offered.
+  void prune() {
+    std::erase_if(candidates_, [&](const Candidate& each) { return each.most < enough_; });
+    next_pruning_ = 2 * candidates_.size() + kFirstPruning;
+  }
+
+  BestHits least_;  // by the scores that they have at least
   float enough_ = -std::numeric_limits<float>::infinity();
   std::vector<Candidate> candidates_;
   std::size_t next_pruning_ = kFirstPruning;
 };
 
-/// Compares in float32 what is left, likeliest first, until nothing more can be a hit. query:
+/// Compares vectors in float32, and offers them.
+void compare_places(const SearchTables& tables, const float* query,
+                    std::span<const std::int32_t> places, BestHits& best);
+
+/// Compares in float32 what is left, the likeliest first, until nothing more can be a hit. query:
 /// [dimension].
 std::vector<Hit> settle(const SearchTables& tables, const float* query,
-                        std::vector<Candidate> candidates, std::size_t k);
+                        std::span<const Candidate> candidates, std::size_t k);
 
 }  // namespace vitrine::index

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <utility>
+#include <span>
 
 #include "index/candidates.h"
 #include "index/largest_first.h"
@@ -73,11 +73,7 @@ class CapScan {
     return reached;
   }
 
-  void scan_all(std::vector<std::int32_t> some) {
-    // Nearest first: what is best is found soon, and rules out more of the others.
-    std::sort(some.begin(), some.end(), [&](std::int32_t a, std::int32_t b) {
-      return cosines_[static_cast<std::size_t>(a)] > cosines_[static_cast<std::size_t>(b)];
-    });
+  void scan_all(std::span<const std::int32_t> some) {
     const auto prefetch = [&](std::size_t i) {
       if (i < some.size()) caps().prefetch(static_cast<std::size_t>(some[i]));
     };
@@ -126,9 +122,9 @@ std::optional<std::vector<Hit>> search_caps(const SearchTables& tables, const fl
                                             const Filter& filter, std::size_t k) {
   CapScan scan(tables, query, filter, k);
   if (!scan.scan_nearest()) return std::nullopt;
-  std::vector<std::int32_t> reached = scan.reached();
+  const std::vector<std::int32_t> reached = scan.reached();
   if (reached.size() * kReachedShare > tables.codes->caps().size()) return std::nullopt;
-  scan.scan_all(std::move(reached));
+  scan.scan_all(reached);
   return scan.take();
 }
 

@@ -288,7 +288,10 @@ void Caps::prefetch(std::size_t cap) const {
     __builtin_prefetch(members_.codes + i * kByteRow);
   }
   for (std::size_t i = begin_of(cap); i < end; i += kLine / sizeof(float)) {
-    __builtin_prefetch(members_.scales + i);
+    for (const float* numbers : {members_.scales, members_.errors, members_.rests}) {
+      __builtin_prefetch(numbers + i);
+    }
+    __builtin_prefetch(places_ + i);
   }
 }
 

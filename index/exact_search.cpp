@@ -134,7 +134,7 @@ std::vector<Hit> search_in_parallel(const SearchTables& tables, const float* que
     const std::vector<Candidate> share = each.take();
     all.insert(all.end(), share.begin(), share.end());
   }
-  return settle(tables, query, std::move(all), k);
+  return settle(tables, query, all, k);
 }
 
 }  // namespace
@@ -178,23 +178,15 @@ std::vector<Hit> best_of_scored(const SearchTables& tables, const float* query,
   for (std::size_t i = 0; i < std::min(k, scored.size()); ++i) {
     enough = std::min(enough, scored[i].score - errors[i]);
   }
-  const std::size_t dimension = tables.vectors->dimension();
-  std::vector<Hit> hits;
-  hits.reserve(scored.size());
+  std::vector<std::int32_t> places;
+  places.reserve(scored.size());
   for (std::size_t i = 0; i < scored.size(); ++i) {
     if (scored[i].score + errors[i] < enough) continue;
-    const float* vector = tables.vectors->at(static_cast<std::size_t>(scored[i].row));
-    for (std::size_t j = 0; j < dimension; j += 16) __builtin_prefetch(vector + j);
-    hits.push_back(scored[i]);
+    places.push_back(static_cast<std::int32_t>(scored[i].row));
   }
-  const InnerProductKernel& kernel = inner_product_kernel();
-  for (Hit& hit : hits) {
-    const auto place = static_cast<std::size_t>(hit.row);
-    hit = {kernel.pair(query, tables.vectors->at(place), dimension), tables.row_at(place)};
-  }
-  std::sort(hits.begin(), hits.end(), Better());
-  if (hits.size() > k) hits.resize(k);
-  return hits;
+  BestHits best(k);
+  compare_places(tables, query, places, best);
+  return best.take();
 }
 
 SearchResult search_exactly(const SearchTables& tables, MatrixView queries,

@@ -39,14 +39,15 @@ void offer_places(const CodeTable& codes, const QueryCode& query,
   std::int32_t lower_low[kMostTilePlaces];
   multiply(query.low, codes.upper(), {open, count}, upper_low);
   multiply(query.low, codes.lower(), {open, count}, lower_low);
+  Candidate found[kMostTilePlaces];
   for (std::size_t i = 0; i < count; ++i) {
     const auto place = static_cast<std::size_t>(open[i]);
     const float score = query.score(codes.scales()[place], upper_high[numbers[i]],
                                     lower_high[numbers[i]], upper_low[i], lower_low[i]);
     const float error = query.length * codes.errors()[place] + query.slack;
-    if (score + error < candidates.enough()) continue;
-    candidates.offer(score - error, score + error, open[i]);
+    found[i] = {score - error, score + error, open[i]};
   }
+  candidates.offer({found, count});
 }
 
 /// Of the tile's vectors, those whose scores by one kind of codes leave it open whether they are
@@ -101,15 +102,15 @@ void scan_tile(const LeadingRows& rows, const std::int32_t* places, const Leadin
   if (open.count == 0) return;
   std::int32_t low_products[kMostTilePlaces];
   kernel.gathered(query.low.data(), rows.codes, open.places, open.count, low_products);
+  Candidate found[kMostTilePlaces];
   for (std::size_t i = 0; i < open.count; ++i) {
     const auto row = static_cast<std::size_t>(open.places[i]);
     const float score =
         query.score(rows.scales[row], high_products[open.numbers[i]], low_products[i]);
     const float error = query.error(rows.errors[row], rows.rests[row]);
-    if (score + error < candidates.enough()) continue;
-    candidates.offer(score - error, score + error,
-                     places == nullptr ? open.places[i] : places[row]);
+    found[i] = {score - error, score + error, places == nullptr ? open.places[i] : places[row]};
   }
+  candidates.offer({found, open.count});
 }
 
 void scan_tile(const CodeTable& codes, const QueryCode& query, const Tile& tile,
