@@ -23,6 +23,7 @@ using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
 using Integers = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 using Bits = std::uint32_t __attribute__((vector_size(kLanes * sizeof(std::uint32_t))));
 using Shorts = std::int16_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+using Longs = std::uint64_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 using Halves = std::uint16_t __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
 
 using Bytes = std::uint8_t __attribute__((vector_size(kLanes)));
@@ -38,6 +39,12 @@ VITRINE_INLINE Vector load(const float* p) {
   return v;
 }
 VITRINE_INLINE void store(float* p, Vector v) { std::memcpy(p, &v, sizeof(v)); }
+
+VITRINE_INLINE Integers load_integers(const void* p) {
+  Integers v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
 
 VITRINE_INLINE Integers bits(Vector v) { return reinterpret_cast<Integers>(v); }
 VITRINE_INLINE Vector as_float(Integers v) { return reinterpret_cast<Vector>(v); }
@@ -181,41 +188,49 @@ VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const fl
   }
 }
 
-/// The same for bfloat16 and a panel of pairs: the even and the odd values of a pair are the halves
-/// of 32 bits.
+/// What instructions multiply is wider than bfloat16 and 8-bit numbers. Rows are widened once for
+/// all columns, so that a product broadcasts their values from memory, and so much of their depth
+/// at a time that they stay in the nearest cache.
+constexpr int kWideDepth = 512;
+
+/// c += a times a panel of bfloat16 pairs. a: [kRows, k] widened, rows at kWideDepth; c: rows at
+/// kPanelColumns. Fetches what is `ahead` bytes behind what it reads of the panel.
 template <int kRows>
-VITRINE_INLINE void multiply_rows_bf16(const BFloat16* a, std::size_t a_stride,
-                                       const BFloat16* panel, int k, float* c) {
-  Vector left[kRows], right[kRows];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) left[r] = right[r] = Vector{};
-  const auto even = [](Integers pairs) __attribute__((always_inline)) {
-    return as_float(pairs << 16);
-  };
-  const auto odd = [](Integers pairs) __attribute__((always_inline)) {
-    return as_float(pairs & static_cast<std::int32_t>(0xffff0000));
-  };
-  for (int i = 0; i < k; i += 2) {
-    Integers pairs_left, pairs_right;
-    std::memcpy(&pairs_left, panel, sizeof(pairs_left));
-    std::memcpy(&pairs_right, panel + 2 * kLanes, sizeof(pairs_right));
+VITRINE_INLINE void multiply_wide_rows(const float* a, const BFloat16* panel, int k,
+                                       std::size_t ahead, float* c) {
+  for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
+    Vector left[kRows], right[kRows];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      std::int32_t pair;
-      std::memcpy(&pair, a + static_cast<std::size_t>(r) * a_stride, sizeof(pair));
-      const Integers values = broadcast(pair);
-      left[r] += even(values) * even(pairs_left);
-      left[r] += odd(values) * odd(pairs_left);
-      right[r] += even(values) * even(pairs_right);
-      right[r] += odd(values) * odd(pairs_right);
+      left[r] = load(c + r * kPanelColumns + col);
+      right[r] = load(c + r * kPanelColumns + col + kLanes);
     }
-    panel += std::size_t{2} * kPanelColumns;
-    a += 2;
-  }
+    const BFloat16* pairs = panel + std::ptrdiff_t{2} * col;
+    for (int i = 0; i < k; i += 2) {
+      __builtin_prefetch(reinterpret_cast<const char*>(pairs) + ahead, 0, 2);
+      // The even and the odd numbers of the pairs are halves of 32 bits. One after the other, for
+      // together they would take the registers of sums.
+#pragma GCC unroll 2
+      for (int odd = 0; odd < 2; ++odd) {
+        const auto half = [odd](Integers pair) __attribute__((always_inline)) {
+          return as_float(odd ? pair & static_cast<std::int32_t>(0xffff0000) : pair << 16);
+        };
+        const Vector b_left = half(load_integers(pairs));
+        const Vector b_right = half(load_integers(pairs + 2 * kLanes));
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    store(c + static_cast<std::size_t>(r) * kPanelColumns, left[r]);
-    store(c + static_cast<std::size_t>(r) * kPanelColumns + kLanes, right[r]);
+        for (int r = 0; r < kRows; ++r) {
+          const Vector value = broadcast(a[r * kWideDepth + i + odd]);
+          left[r] += value * b_left;
+          right[r] += value * b_right;
+        }
+      }
+      pairs += std::ptrdiff_t{2} * kPanelColumns;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      store(c + r * kPanelColumns + col, left[r]);
+      store(c + r * kPanelColumns + col + kLanes, right[r]);
+    }
   }
 }
 
@@ -235,45 +250,63 @@ VITRINE_INLINE Integers multiply_pairs(Integers a, Integers b) {
 #endif
 }
 
-/// The same for 8-bit numbers and a panel of fours.
+/// 2 * kLanes numbers as 16-bit ones. Of the portable line compilers make several times as much.
+VITRINE_INLINE Integers load_wide(const std::int8_t* p) {
+#if defined(__AVX512BW__)
+  return reinterpret_cast<Integers>(
+      _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Integers>(
+      _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif defined(__SSE2__)
+  const __m128i numbers = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return reinterpret_cast<Integers>(_mm_srai_epi16(_mm_unpacklo_epi8(numbers, numbers), 8));
+#else
+  std::int8_t numbers __attribute__((vector_size(2 * kLanes)));
+  std::memcpy(&numbers, p, sizeof(numbers));
+  return reinterpret_cast<Integers>(__builtin_convertvector(numbers, Shorts));
+#endif
+}
+
+/// sums[i] += pairs[2 * i] + pairs[2 * i + 1] for i < kLanes / 2.
+VITRINE_INLINE void add_halves(Integers pairs, std::int32_t* sums) {
+  using Sums = std::int32_t __attribute__((vector_size(kLanes / 2 * sizeof(std::int32_t))));
+  const auto both = reinterpret_cast<Longs>(pairs);
+  Sums sum;
+  std::memcpy(&sum, sums, sizeof(sum));
+  sum += __builtin_convertvector(both + (both >> 32), Sums);
+  std::memcpy(sums, &sum, sizeof(sum));
+}
+
+/// As that of bfloat16, for a panel of 8-bit fours. A vector holds two sums of each of its columns,
+/// of two products in four.
 template <int kRows>
-VITRINE_INLINE void multiply_rows_int8(const std::uint8_t* a, std::size_t a_stride,
-                                       const std::int8_t* panel, int k, std::int32_t* c) {
-  Integers left[kRows], right[kRows];
+VITRINE_INLINE void multiply_wide_rows(const std::int16_t* a, const std::int8_t* panel, int k,
+                                       std::size_t ahead, std::int32_t* c) {
+  for (int col = 0; col < kPanelColumns; col += kLanes) {
+    Integers left[kRows], right[kRows];
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
-  // The first and third number of four, and the second and fourth, as 16-bit numbers.
-  const auto even = [](Integers fours) __attribute__((always_inline)) {
-    return reinterpret_cast<Integers>((reinterpret_cast<Shorts>(fours) << 8) >> 8);
-  };
-  const auto odd = [](Integers fours) __attribute__((always_inline)) {
-    return reinterpret_cast<Integers>(reinterpret_cast<Shorts>(fours) >> 8);
-  };
-  for (int i = 0; i < k; i += 4) {
-    Integers fours_left, fours_right;
-    std::memcpy(&fours_left, panel, sizeof(fours_left));
-    std::memcpy(&fours_right, panel + 4 * kLanes, sizeof(fours_right));
-    const Integers even_left = even(fours_left), odd_left = odd(fours_left);
-    const Integers even_right = even(fours_right), odd_right = odd(fours_right);
+    for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
+    const std::int8_t* fours = panel + std::ptrdiff_t{4} * col;
+    for (int i = 0; i < k; i += 4) {
+      __builtin_prefetch(fours + ahead, 0, 2);
+      const Integers b_left = load_wide(fours);
+      const Integers b_right = load_wide(fours + 2 * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        std::uint64_t four;
+        std::memcpy(&four, a + r * kWideDepth + i, sizeof(four));
+        const auto values = reinterpret_cast<Integers>(Longs{} + four);
+        left[r] += multiply_pairs(values, b_left);
+        right[r] += multiply_pairs(values, b_right);
+      }
+      fours += std::ptrdiff_t{4} * kPanelColumns;
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      std::int32_t fours;
-      std::memcpy(&fours, a + static_cast<std::size_t>(r) * a_stride, sizeof(fours));
-      const Integers even_values = broadcast(fours & 0x00ff00ff);
-      const Integers odd_values = broadcast((fours >> 8) & 0x00ff00ff);
-      left[r] += multiply_pairs(even_values, even_left);
-      left[r] += multiply_pairs(odd_values, odd_left);
-      right[r] += multiply_pairs(even_values, even_right);
-      right[r] += multiply_pairs(odd_values, odd_right);
+      add_halves(left[r], c + r * kPanelColumns + col);
+      add_halves(right[r], c + r * kPanelColumns + col + kLanes / 2);
     }
-    panel += std::size_t{4} * kPanelColumns;
-    a += 4;
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    std::int32_t* row = c + static_cast<std::size_t>(r) * kPanelColumns;
-    std::memcpy(row, &left[r], sizeof(left[r]));
-    std::memcpy(row + kLanes, &right[r], sizeof(right[r]));
   }
 }
 
@@ -324,54 +357,61 @@ void multiply(const float* a, std::size_t a_stride, int rows, const float* b, st
   }
 }
 
-struct MultiplyBf16Body {
-  const BFloat16* a;
+VITRINE_INLINE void widen(const BFloat16* values, int n, float* out) {
+  for (int i = 0; i < n; i += kLanes) store(out + i, load(values + i));
+}
+VITRINE_INLINE void widen(const std::uint8_t* values, int n, std::int16_t* out) {
+  for (int i = 0; i < n; ++i) out[i] = values[i];
+}
+
+/// multiply_bf16() and multiply_int8() for a block of rows, onto zeros.
+template <typename Value, typename Wide, typename Weight, typename Sum>
+struct MultiplyWideBody {
+  const Value* a;
   std::size_t a_stride;
-  const BFloat16* panel;
+  int rows;
+  const Weight* panels;
+  int panel_count;
   int k;
-  float* c;
+  Sum* c;
   template <int kRows>
   VITRINE_INLINE void run(std::size_t first) const {
-    multiply_rows_bf16<kRows>(a + first * a_stride, a_stride, panel, k, c + first * kPanelColumns);
+    alignas(64) Wide wide[kRows * kWideDepth];
+    const std::size_t panel_size = static_cast<std::size_t>(k) * kPanelColumns;
+    // Panels lie one after the other; while its first rows are multiplied, the next is fetched.
+    const std::size_t ahead = first == 0 ? panel_size * sizeof(Weight) : 0;
+    for (int part = 0; part < k; part += kWideDepth) {
+      const int depth = k - part < kWideDepth ? k - part : kWideDepth;
+      for (int r = 0; r < kRows; ++r) {
+        widen(a + (first + static_cast<std::size_t>(r)) * a_stride + part, depth,
+              wide + r * kWideDepth);
+      }
+      for (int p = 0; p < panel_count; ++p) {
+        multiply_wide_rows<kRows>(
+            wide,
+            panels + panel_size * static_cast<std::size_t>(p) +
+                std::ptrdiff_t{part} * kPanelColumns,
+            depth, ahead,
+            c + (static_cast<std::size_t>(p) * static_cast<std::size_t>(rows) + first) *
+                    kPanelColumns);
+      }
+    }
   }
 };
 
 void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
                    int panel_count, int k, float* c, const BFloat16* /*next*/, int /*next_lines*/) {
-  for (int p = 0; p < panel_count; ++p) {
-    for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
-      in_row_blocks(
-          rows, MultiplyBf16Body{a, a_stride, panels + std::size_t{2} * static_cast<unsigned>(col),
-                                 k, c + col});
-    }
-    panels += static_cast<std::size_t>(k) * kPanelColumns;
-    c += static_cast<std::size_t>(rows) * kPanelColumns;
-  }
+  std::memset(c, 0, static_cast<std::size_t>(panel_count * rows) * kPanelColumns * sizeof(*c));
+  in_row_blocks(rows, MultiplyWideBody<BFloat16, float, BFloat16, float>{a, a_stride, rows, panels,
+                                                                         panel_count, k, c});
 }
-
-struct MultiplyInt8Body {
-  const std::uint8_t* a;
-  std::size_t a_stride;
-  const std::int8_t* panel;
-  int k;
-  std::int32_t* c;
-  template <int kRows>
-  VITRINE_INLINE void run(std::size_t first) const {
-    multiply_rows_int8<kRows>(a + first * a_stride, a_stride, panel, k, c + first * kPanelColumns);
-  }
-};
 
 void multiply_int8(const std::uint8_t* a, std::size_t a_stride, int rows, const std::int8_t* panels,
                    int panel_count, int k, std::int32_t* c, const std::int8_t* /*next*/,
                    int /*next_lines*/) {
-  for (int p = 0; p < panel_count; ++p) {
-    for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
-      in_row_blocks(rows,
-                    MultiplyInt8Body{a, a_stride, panels + std::ptrdiff_t{4} * col, k, c + col});
-    }
-    panels += static_cast<std::size_t>(k) * kPanelColumns;
-    c += static_cast<std::size_t>(rows) * kPanelColumns;
-  }
+  std::memset(c, 0, static_cast<std::size_t>(panel_count * rows) * kPanelColumns * sizeof(*c));
+  in_row_blocks(rows, MultiplyWideBody<std::uint8_t, std::int16_t, std::int8_t, std::int32_t>{
+                          a, a_stride, rows, panels, panel_count, k, c});
 }
 
 // Rows of values.

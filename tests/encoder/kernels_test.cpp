@@ -56,35 +56,43 @@ TEST_P(Kernel, MultipliesFloats) {
 }
 
 TEST_P(Kernel, MultipliesBFloat16AndWritesNothingElse) {
-  constexpr int kDepth = 96;
-  for (const auto& [rows, panel_count] :
-       {std::pair{1, 3}, {2, 2}, {15, 3}, {16, 1}, {17, 1}, {32, 1}, {33, 1}, {48, 1}}) {
+  // The deepest is more than any set of kernels takes in one piece.
+  for (const auto& [rows, panel_count, depth] : {std::tuple{1, 3, 96},
+                                                 {2, 2, 96},
+                                                 {15, 3, 96},
+                                                 {16, 1, 96},
+                                                 {17, 1, 96},
+                                                 {32, 1, 96},
+                                                 {33, 1, 96},
+                                                 {48, 1, 96},
+                                                 {20, 2, 1056}}) {
     const auto row_count = static_cast<std::size_t>(rows);
-    const std::vector<float> a_floats = random_floats(row_count * kDepth);
+    const auto inputs = static_cast<std::size_t>(depth);
+    const std::vector<float> a_floats = random_floats(row_count * inputs);
     const std::vector<float> b_floats =
-        random_floats(static_cast<std::size_t>(panel_count) * kDepth * kPanelColumns);
+        random_floats(static_cast<std::size_t>(panel_count) * inputs * kPanelColumns);
     std::vector<BFloat16> a(a_floats.size());
     k().to_bf16(a_floats.data(), a.size(), a.data());
     std::vector<BFloat16> panels(b_floats.size());
     for (int p = 0; p < panel_count; ++p) {
-      const std::size_t first = static_cast<std::size_t>(p) * kDepth * kPanelColumns;
-      k().interleave_bf16(b_floats.data() + first, kDepth / 2, panels.data() + first);
+      const std::size_t first = static_cast<std::size_t>(p) * inputs * kPanelColumns;
+      k().interleave_bf16(b_floats.data() + first, depth / 2, panels.data() + first);
     }
     const std::size_t sums = static_cast<std::size_t>(panel_count) * row_count * kPanelColumns;
     std::vector<float> c(sums + 16, 77.0F);
-    k().multiply_bf16(a.data(), kDepth, rows, panels.data(), panel_count, kDepth, c.data(),
+    k().multiply_bf16(a.data(), inputs, rows, panels.data(), panel_count, depth, c.data(),
                       panels.data(), 5);
     for (std::size_t p = 0; p < static_cast<std::size_t>(panel_count); ++p) {
       for (std::size_t r = 0; r < row_count; ++r) {
         for (std::size_t col = 0; col < kPanelColumns; ++col) {
           double sum = 0;
-          for (std::size_t i = 0; i < kDepth; ++i) {
+          for (std::size_t i = 0; i < inputs; ++i) {
             BFloat16 b = 0;
-            k().to_bf16(&b_floats[(p * kDepth + i) * kPanelColumns + col], 1, &b);
-            sum += double{from_bf16(a[r * kDepth + i])} * from_bf16(b);
+            k().to_bf16(&b_floats[(p * inputs + i) * kPanelColumns + col], 1, &b);
+            sum += double{from_bf16(a[r * inputs + i])} * from_bf16(b);
           }
           ASSERT_NEAR(c[(p * row_count + r) * kPanelColumns + col], sum, 1e-3)
-              << rows << " rows, " << panel_count << " panels";
+              << rows << " rows, " << panel_count << " panels, depth " << depth;
         }
       }
     }
@@ -103,6 +111,7 @@ TEST_P(Kernel, MultipliesBytesExactlyAndWritesNothingElse) {
                                                  {32, 1, 64},
                                                  {33, 1, 64},
                                                  {48, 1, 128},
+                                                 {20, 2, 1088},
                                                  {1, 1, kMaxInt8Depth}}) {
     const auto row_count = static_cast<std::size_t>(rows);
     const auto inputs = static_cast<std::size_t>(depth);
