@@ -30,6 +30,7 @@ class alignas(64) Candidates {
   /// Another thread's share of the vectors may have enough to rule out more of this one's.
   void raise(float enough) { enough_ = std::max(enough_, enough); }
 
+  /// Of vectors that were not offered before. Those that are ruled out by now are dropped.
   void offer(std::span<const Candidate> some) {
     for (std::size_t first = 0; first < some.size(); first += kAtATime) {
       Hit hits[kAtATime];

@@ -8,7 +8,6 @@
 
 #include "index/candidates.h"
 #include "index/cap_search.h"
-#include "index/kernels/inner_product.h"
 #include "index/parallel.h"
 #include "index/tile_scan.h"
 
