@@ -14,18 +14,10 @@ void compare_places(const SearchTables& tables, const float* query,
                     std::span<const std::int32_t> places, BestHits& best) {
   constexpr std::size_t kAtATime = 32;
   constexpr std::size_t kAhead = 16;
-  // The CPU itself fetches the rest of a long vector.
-  constexpr std::size_t kMostFetched = 128;
   const InnerProductKernel& kernel = inner_product_kernel();
   const std::size_t dimension = tables.vectors->dimension();
-  const std::size_t fetched = std::min(dimension, kMostFetched);
-  const auto vector_at = [&](std::size_t i) {
-    return tables.vectors->at(static_cast<std::size_t>(places[i]));
-  };
   const auto prefetch = [&](std::size_t i) {
-    if (i >= places.size()) return;
-    const float* vector = vector_at(i);
-    for (std::size_t j = 0; j < fetched; j += 16) __builtin_prefetch(vector + j);
+    if (i < places.size()) tables.vectors->prefetch(static_cast<std::size_t>(places[i]));
   };
   for (std::size_t i = 0; i < kAhead; ++i) prefetch(i);
   for (std::size_t first = 0; first < places.size(); first += kAtATime) {
@@ -33,8 +25,8 @@ void compare_places(const SearchTables& tables, const float* query,
     const std::size_t count = std::min(kAtATime, places.size() - first);
     for (std::size_t i = 0; i < count; ++i) {
       prefetch(first + i + kAhead);
-      hits[i] = {kernel.pair(query, vector_at(first + i), dimension),
-                 tables.row_at(static_cast<std::size_t>(places[first + i]))};
+      const auto place = static_cast<std::size_t>(places[first + i]);
+      hits[i] = {kernel.pair(query, tables.vectors->at(place), dimension), tables.row_at(place)};
     }
     best.offer({hits, count});
   }

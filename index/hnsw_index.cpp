@@ -64,8 +64,6 @@ constexpr std::size_t kMostNodesAtATime = 4;
 /// Of fewer nodes than this that leading codes found, the vectors are fetched at once: telling
 /// which are not needed would take as long as comparing them.
 constexpr std::size_t kWorthTelling = 40;
-/// Elements of a vector that are fetched ahead: of a longer one the CPU itself fetches the rest.
-constexpr std::size_t kFetchedElements = 128;
 
 /// FAISS's constructor wants a number; what a graph brings along replaces it.
 constexpr int kAnyLinks = 16;
@@ -248,7 +246,9 @@ class HnswIndex : public CheckedIndex {
       at.count = 0;
       for (const Hit& node : at_a_time.first(node_count)) meet_links(node.row, at);
       if (fetches_vectors) {
-        for (const Hit& node : at_a_time.first(node_count)) fetch_vector(node.row);
+        for (const Hit& node : at_a_time.first(node_count)) {
+          vectors_.prefetch(static_cast<std::size_t>(node.row));
+        }
       }
       compare(at, worst);
       const Node* links = at.links.data();
@@ -264,12 +264,6 @@ class HnswIndex : public CheckedIndex {
       beam.for_likely([&](std::int64_t open) { graph_.prefetch(static_cast<Node>(open)); });
     }
     for (std::size_t i = 0; i < beam.size(); ++i) at.found.push_back(beam[i]);
-  }
-
-  void fetch_vector(std::int64_t row) const {
-    const float* vector = vectors_.at(static_cast<std::size_t>(row));
-    const std::size_t fetched = std::min(dimension(), kFetchedElements);
-    for (std::size_t i = 0; i < fetched; i += 16) __builtin_prefetch(vector + i);
   }
 
   /// Finds the best allowed nodes, as many as the beam is wide; none when it gave up.
