@@ -42,7 +42,8 @@ std::vector<Graph::Node> nodes_on(const Graph& graph, int level) {
   return nodes;
 }
 
-std::size_t largest_of(const float* scores, std::size_t count) {
+/// The number of the largest, the first of equal ones. count: at least 1.
+std::size_t number_of_largest(const float* scores, std::size_t count) {
   float largest = scores[0];
 #pragma omp simd reduction(max : largest)
   for (std::size_t i = 0; i < count; ++i) largest = scores[i] > largest ? scores[i] : largest;
@@ -116,12 +117,12 @@ void Entrances::Nodes::score(const LeadingQuery& query, std::size_t first, std::
 Hit Entrances::nearest(const LeadingQuery& query) const {
   float scores[kFew];
   centres_.score(query, 0, centres_.size(), scores);
-  const std::size_t centre = largest_of(scores, centres_.size());
+  const std::size_t centre = number_of_largest(scores, centres_.size());
   Hit nearest{kLeast, members_.nodes[begins_[centre]]};
   for (std::size_t first = begins_[centre]; first < begins_[centre + 1]; first += kFew) {
     const std::size_t count = std::min(kFew, begins_[centre + 1] - first);
     members_.score(query, first, count, scores);
-    const std::size_t best = largest_of(scores, count);
+    const std::size_t best = number_of_largest(scores, count);
     if (scores[best] > nearest.score) nearest = {scores[best], members_.nodes[first + best]};
   }
   return nearest;

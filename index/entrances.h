@@ -14,7 +14,7 @@ namespace vitrine::index {
 /// Where walks through a graph begin whose nodes have leading codes. Going down from level to level
 /// waits for the memory at each step, several times. Here a level of few nodes is compared with the
 /// query from end to end, and then the nodes of the level below it that are nearest to the best of
-/// those, which lie side by side. (Those of three instead of one made walks no shorter.)
+/// those, which lie side by side. Those near other centres would make walks no shorter.
 /// Immutable; any thread may read.
 class Entrances {
  public:

@@ -334,6 +334,7 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
   const std::size_t dimension = axes_.cols();
   const InnerProductKernel& kernel = inner_product_kernel();
   float elements[kByteRow];
+  static_assert(kSummedRow == kByteRow);
   weighted_sum_kernel().sum(query, columns_.data(), dimension, elements);
   const float largest = largest_of(elements);
   const float step = largest / kMostByteWeight;
