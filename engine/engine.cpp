@@ -313,12 +313,12 @@ class Engine::Impl {
 
   std::string start_merge(const std::string& name) {
     const bool urgent = merge_is_urgent(*catalogs().find(name));
-    const auto claim = std::make_shared<const Claim>(*this, name);
+    auto claim = std::make_shared<const Claim>(*this, name);
     const auto priority = urgent ? BackgroundPriority::kLow : BackgroundPriority::kIdle;
     const std::string job =
         jobs().start(name, JobKind::kMerge,
-                     [this, claim, name, priority](const ProgressCallback& progress,
-                                                   const std::atomic<bool>& cancel) {
+                     [this, claim = std::move(claim), name, priority](
+                         const ProgressCallback& progress, const std::atomic<bool>& cancel) {
                        return merge(name, progress, &cancel, nullptr, priority);
                      });
     const std::lock_guard lock(mutex_);
@@ -706,10 +706,10 @@ std::string Engine::start_reindex(const std::string& name,
   complete.name = name;
   validate(complete);
   JobRunner& jobs = impl_->jobs();
-  const auto claim = std::make_shared<const Impl::Claim>(*impl_, name);
+  auto claim = std::make_shared<const Impl::Claim>(*impl_, name);
   return jobs.start(name, JobKind::kReindex,
-                    [impl = impl_.get(), claim, complete](const ProgressCallback& progress,
-                                                          const std::atomic<bool>& cancel) {
+                    [impl = impl_.get(), claim = std::move(claim), complete](
+                        const ProgressCallback& progress, const std::atomic<bool>& cancel) {
                       IndexReport report;
                       run_in_background(BackgroundPriority::kLow, impl->encoder_threads(),
                                         [&] { report = impl->index(complete, progress, &cancel); });
@@ -740,10 +740,10 @@ ExperimentReport Engine::experiment(const ExperimentRequest& request,
 std::string Engine::start_experiment(const ExperimentRequest& request) {
   // Too large a grid is refused before there is a job.
   expand(request.grid, impl_->searchable(request.catalog)->size());
-  const auto measuring = std::make_shared<const Impl::Measuring>(*impl_);
+  auto measuring = std::make_shared<const Impl::Measuring>(*impl_);
   return impl_->jobs().start(
       request.catalog, JobKind::kExperiment,
-      [impl = impl_.get(), measuring, prepared = encoded(*this, request)](
+      [impl = impl_.get(), measuring = std::move(measuring), prepared = encoded(*this, request)](
           const ProgressCallback& progress, const std::atomic<bool>& cancel) {
         return impl->experiment(prepared, progress, &cancel);
       });
@@ -767,12 +767,12 @@ std::string Engine::start_tuning(const TuningRequest& given) {
   expand(request.experiment.grid, impl_->searchable(catalog)->size());
   std::shared_ptr<const Impl::Claim> claim;
   if (request.apply) claim = std::make_shared<const Impl::Claim>(*impl_, catalog);
-  const auto measuring = std::make_shared<const Impl::Measuring>(*impl_);
+  auto measuring = std::make_shared<const Impl::Measuring>(*impl_);
   request.experiment = encoded(*this, std::move(request.experiment));
   return impl_->jobs().start(
       catalog, JobKind::kTune,
-      [impl = impl_.get(), claim, measuring, request](const ProgressCallback& progress,
-                                                      const std::atomic<bool>& cancel) {
+      [impl = impl_.get(), claim = std::move(claim), measuring = std::move(measuring), request](
+          const ProgressCallback& progress, const std::atomic<bool>& cancel) {
         set_compute_threads_of_this_thread(impl->encoder_threads());
         return impl->tune(request, progress, &cancel);
       });

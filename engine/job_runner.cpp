@@ -89,7 +89,8 @@ std::string JobRunner::start(const std::string& catalog, JobKind kind, Work work
   job->status.created_at = utc_now();
   store(job->status);
   Job& started = *jobs_.emplace(id, std::move(job)).first->second;
-  started.thread = std::thread([this, &started, work = std::move(work)] { run(started, work); });
+  // The thread is to keep no copy of the work, whose claims run() gives up.
+  started.thread = std::thread(&JobRunner::run, this, std::ref(started), std::move(work));
   return id;
 }
 

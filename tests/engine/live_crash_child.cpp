@@ -60,16 +60,17 @@ int main(int argc, char** argv) try {
       write_products(*engine.engine, log, writer, version);
     });
   }
+  // What a thread throws is printed before the process ends.
   threads.emplace_back([&engine] {
     while (true) engine->search(text_search("red", 20));
   });
-  while (true) {
-    const JobStatus job = await_job(*engine.engine, engine->start_merge("shop"));
-    if (job.state != JobState::kSucceeded) {
-      std::fprintf(stderr, "%s\n", job.error.c_str());
-      std::abort();
+  threads.emplace_back([&engine] {
+    while (true) {
+      const JobStatus job = await_job(*engine.engine, engine->start_merge("shop"));
+      if (job.state != JobState::kSucceeded) throw vitrine::internal_error(job.error);
     }
-  }
+  });
+  for (std::thread& thread : threads) thread.join();
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   std::abort();
