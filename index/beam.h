@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "index/hit_key.h"
+#include "index/kernels/hit_keys.h"
 #include "index/kernels/sorted_keys.h"
 #include "index/top_k.h"
 
@@ -48,22 +49,26 @@ class Beam {
                          : HitKey::score(keys_[kept_ - 1]);
   }
 
-  /// Nodes that were not offered before. hits: their rows fit 31 bits, their scores are numbers.
-  void offer(std::span<const Hit> hits) {
-    if (!is_narrow()) {
-      for (const Hit& hit : hits) offer_to_many(key_of(hit));
-      return;
-    }
-    std::int64_t keys[kAtATime];
-    while (!hits.empty()) {
-      const std::size_t count = std::min(hits.size(), kAtATime);
-      for (std::size_t i = 0; i < count; ++i) keys[i] = key_of(hits[i]);
-      sorted_keys_kernel().insert(keys_.data(), room_, keys, count);
-      size_ = std::min(kept_, size_ + count);
-      hits = hits.subspan(count);
+  /// Nodes that were not offered before. scores: [count], numbers. rows: [count], not negative.
+  /// What follows them up to a multiple of kHitKeysBlock is read and means nothing.
+  void offer(const float* scores, const std::int32_t* rows, std::size_t count) {
+    alignas(32) std::int64_t keys[kAtATime];
+    for (std::size_t first = 0; first < count; first += kAtATime) {
+      const std::size_t some = hit_keys_kernel().of(
+          scores + first, rows + first, std::min(kAtATime, count - first), worst(), kOpen, keys);
+      if (is_narrow()) {
+        sorted_keys_kernel().insert(keys_.data(), room_, keys, some);
+        size_ = std::min(kept_, size_ + some);
+      } else {
+        for (const std::int64_t key : std::span(keys, some)) offer_to_many(key);
+      }
     }
   }
-  void offer(const Hit& hit) { offer({&hit, 1}); }
+  void offer(const Hit& hit) {
+    const float scores[kHitKeysBlock] = {hit.score};
+    const std::int32_t rows[kHitKeysBlock] = {static_cast<std::int32_t>(hit.row)};
+    offer(scores, rows, 1);
+  }
 
   /// The best nodes to go on from that were not returned before, best first: as many as there are
   /// and as nodes have room for. Says how many.
@@ -103,8 +108,6 @@ class Beam {
   static constexpr std::size_t kAtATime = 32;
   static constexpr std::size_t kLikely = 6;
   static constexpr std::size_t kMostOpen = 64;
-
-  static std::int64_t key_of(const Hit& hit) { return HitKey::of(hit) + kOpen; }
 
   /// Whether kernels do the work.
   bool is_narrow() const { return room_ <= kMostSortedKeys && walked_ <= kMostOpen; }

@@ -4,10 +4,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <limits>
 #include <vector>
 
 #include "index/hit_key.h"
+#include "index/kernels/hit_keys.h"
 #include "index/kernels/sorted_keys.h"
 #include "index/top_k.h"
 
@@ -28,22 +29,19 @@ class BestHits {
     return is_few() ? HitKey::score(keys_[k_ - 1]) : many_.worst().score;
   }
 
-  /// Their rows fit 31 bits, their scores are numbers.
-  void offer(std::span<const Hit> hits) {
+  /// scores: [count], numbers. rows: [count], not negative. What follows them up to a multiple of
+  /// kHitKeysBlock is read and means nothing.
+  void offer(const float* scores, const std::int32_t* rows, std::size_t count) {
     if (!is_few()) {
-      for (const Hit& hit : hits) many_.offer(hit);
+      for (std::size_t i = 0; i < count; ++i) many_.offer({scores[i], rows[i]});
       return;
     }
-    std::int64_t keys[kAtATime];
-    while (!hits.empty()) {
-      const std::size_t some = std::min(hits.size(), kAtATime);
-      std::size_t count = 0;
-      for (const Hit& hit : hits.first(some)) {
-        keys[count] = HitKey::of(hit);
-        count += keys[count] > keys_[k_ - 1] ? 1 : 0;
-      }
-      sorted_keys_kernel().insert(keys_.data(), room(), keys, count);
-      hits = hits.subspan(some);
+    alignas(32) std::int64_t keys[kAtATime];
+    for (std::size_t first = 0; first < count; first += kAtATime) {
+      const float enough = full() ? worst_score() : -std::numeric_limits<float>::infinity();
+      const std::size_t some = hit_keys_kernel().of(
+          scores + first, rows + first, std::min(kAtATime, count - first), enough, 0, keys);
+      sorted_keys_kernel().insert(keys_.data(), room(), keys, some);
     }
   }
 
@@ -52,15 +50,31 @@ class BestHits {
     if (!is_few()) return many_.take();
     std::vector<Hit> hits;
     hits.reserve(k_);
-    for (std::size_t i = 0; i < k_ && keys_[i] != HitKey::kNone; ++i) {
-      hits.push_back(HitKey::hit(keys_[i]));
-    }
-    std::fill_n(keys_.begin(), room(), HitKey::kNone);
+    take_each([&](const Hit& hit) { hits.push_back(hit); });
     return hits;
+  }
+
+  /// The same. rows, scores: [k], of which what there are no hits for is left as it is.
+  void take(std::int64_t* rows, float* scores) {
+    const auto put = [&](const Hit& hit) {
+      *rows++ = hit.row;
+      *scores++ = hit.score;
+    };
+    if (is_few()) {
+      take_each(put);
+    } else {
+      for (const Hit& hit : many_.take()) put(hit);
+    }
   }
 
  private:
   static constexpr std::size_t kAtATime = 32;
+
+  template <class Visit>
+  void take_each(const Visit& visit) {
+    for (std::size_t i = 0; i < k_ && keys_[i] != HitKey::kNone; ++i) visit(HitKey::hit(keys_[i]));
+    std::fill_n(keys_.begin(), room(), HitKey::kNone);
+  }
 
   /// Whether keys_ has them, or many_.
   bool is_few() const { return k_ <= kMostSortedKeys; }
@@ -78,8 +92,14 @@ class BestHits {
 /// Best first. Their rows fit 31 bits, their scores are numbers.
 inline void sort_hits(std::vector<Hit>& hits) {
   if (hits.size() > kMostSortedKeys) return std::sort(hits.begin(), hits.end(), Better());
+  std::array<float, kMostSortedKeys> scores = {};
+  std::array<std::int32_t, kMostSortedKeys> rows = {};
+  for (std::size_t i = 0; i < hits.size(); ++i) {
+    scores[i] = hits[i].score;
+    rows[i] = static_cast<std::int32_t>(hits[i].row);
+  }
   BestHits all(std::max<std::size_t>(hits.size(), 1));
-  all.offer(hits);
+  all.offer(scores.data(), rows.data(), hits.size());
   hits = all.take();
 }
 

@@ -1,5 +1,7 @@
 #include "index/candidates.h"
 
+#include <algorithm>
+
 #include "index/kernels/inner_product.h"
 
 namespace vitrine::index {
@@ -12,23 +14,27 @@ constexpr std::size_t kLeastAtATime = 16;
 
 void compare_places(const SearchTables& tables, const float* query,
                     std::span<const std::int32_t> places, BestHits& best) {
-  constexpr std::size_t kAtATime = 32;
-  constexpr std::size_t kAhead = 16;
+  constexpr std::size_t kAtATime = 16;
   const InnerProductKernel& kernel = inner_product_kernel();
-  const std::size_t dimension = tables.vectors->dimension();
-  const auto prefetch = [&](std::size_t i) {
-    if (i < places.size()) tables.vectors->prefetch(static_cast<std::size_t>(places[i]));
-  };
-  for (std::size_t i = 0; i < kAhead; ++i) prefetch(i);
-  for (std::size_t first = 0; first < places.size(); first += kAtATime) {
-    Hit hits[kAtATime];
-    const std::size_t count = std::min(kAtATime, places.size() - first);
-    for (std::size_t i = 0; i < count; ++i) {
-      prefetch(first + i + kAhead);
-      const auto place = static_cast<std::size_t>(places[first + i]);
-      hits[i] = {kernel.pair(query, tables.vectors->at(place), dimension), tables.row_at(place)};
+  const VectorTable& vectors = *tables.vectors;
+  const float* rows[2][kAtATime];  // those that are compared, and those that are on their way
+  const auto fetch = [&](std::size_t first, const float** some) {
+    for (std::size_t i = first; i < std::min(first + kAtATime, places.size()); ++i) {
+      *some++ = vectors.prefetch(static_cast<std::size_t>(places[i]));
     }
-    best.offer({hits, count});
+  };
+  fetch(0, rows[0]);
+  for (std::size_t first = 0, turn = 0; first < places.size(); first += kAtATime, turn ^= 1) {
+    fetch(first + kAtATime, rows[turn ^ 1]);
+    const std::size_t count = std::min(kAtATime, places.size() - first);
+    float scores[kAtATime];
+    std::int32_t numbers[kAtATime];
+    kernel.listed(query, rows[turn], count, vectors.dimension(), scores);
+    for (std::size_t i = 0; i < count; ++i) {
+      numbers[i] =
+          static_cast<std::int32_t>(tables.row_at(static_cast<std::size_t>(places[first + i])));
+    }
+    best.offer(scores, numbers, count);
   }
 }
 

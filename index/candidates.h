@@ -33,12 +33,14 @@ class alignas(64) Candidates {
   /// Of vectors that were not offered before. Those that are ruled out by now are dropped.
   void offer(std::span<const Candidate> some) {
     for (std::size_t first = 0; first < some.size(); first += kAtATime) {
-      Hit hits[kAtATime];
+      float least[kAtATime];
+      std::int32_t places[kAtATime];
       const std::size_t count = std::min(kAtATime, some.size() - first);
       for (std::size_t i = 0; i < count; ++i) {
-        hits[i] = {some[first + i].least, some[first + i].place};
+        least[i] = some[first + i].least;
+        places[i] = some[first + i].place;
       }
-      least_.offer({hits, count});
+      least_.offer(least, places, count);
     }
     if (least_.full()) raise(least_.worst_score());
     // Which are ruled out by now cannot be foretold: no branch.

@@ -107,11 +107,9 @@ Entrances::Entrances(const Graph& graph, const LeadingCodes& codes) {
 
 void Entrances::Nodes::score(const LeadingQuery& query, std::size_t first, std::size_t count,
                              float* scores) const {
-  std::int32_t products[kFew];
-  byte_dot_kernel().contiguous(query.high.data(), codes.data() + first * kByteRow, count, products);
-  for (std::size_t i = 0; i < count; ++i) {
-    scores[i] = query.rough_score(scales[first + i], products[i]);
-  }
+  byte_dot_kernel().contiguous_scores(query.high.data(), query.rough_score(),
+                                      codes.data() + first * kByteRow, scales.data() + first, count,
+                                      scores);
 }
 
 Hit Entrances::nearest(const LeadingQuery& query) const {

@@ -143,12 +143,16 @@ SearchResult make_result(std::size_t queries, std::size_t k) {
           std::vector<float>(queries * k, kLeast)};
 }
 
-void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result) {
+void put_hits(const std::vector<Hit>& hits, std::size_t query, SearchResult& result) {
   const std::size_t count = std::min(hits.size(), result.k);
   for (std::size_t i = 0; i < count; ++i) {
     result.rows[query * result.k + i] = hits[i].row;
     result.scores[query * result.k + i] = hits[i].score;
   }
+}
+
+void put_hits(BestHits& best, std::size_t query, SearchResult& result) {
+  best.take(result.rows.data() + query * result.k, result.scores.data() + query * result.k);
 }
 
 std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,

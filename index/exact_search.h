@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/matrix.h"
+#include "index/best_hits.h"
 #include "index/codes.h"
 #include "index/search_tables.h"
 #include "index/top_k.h"
@@ -15,7 +16,9 @@ namespace vitrine::index {
 /// A result of all misses, for the queries to fill.
 SearchResult make_result(std::size_t queries, std::size_t k);
 /// Writes the hits, best first, as the answer to a query; hits beyond k are dropped.
-void put_hits(std::vector<Hit> hits, std::size_t query, SearchResult& result);
+void put_hits(const std::vector<Hit>& hits, std::size_t query, SearchResult& result);
+/// The same of the k best, which are taken.
+void put_hits(BestHits& best, std::size_t query, SearchResult& result);
 
 /// The k best of so many vectors: as comparing all of them in float32 finds them, of which few are
 /// compared. query: [dimension]. scored: what codes say of each; rows are places, each of which

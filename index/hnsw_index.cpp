@@ -11,12 +11,15 @@
 
 #include "base/error.h"
 #include "index/beam.h"
+#include "index/best_hits.h"
+#include "index/candidates.h"
 #include "index/checked_index.h"
 #include "index/entrances.h"
 #include "index/exact_search.h"
 #include "index/graph.h"
 #include "index/graph_builder.h"
 #include "index/kernels/code_dot.h"
+#include "index/kernels/hit_keys.h"
 #include "index/kinds.h"
 #include "index/large_array.h"
 #include "index/parallel.h"
@@ -72,11 +75,10 @@ constexpr int kAnyLinks = 16;
 struct WalkMemory {
   WalkMemory(std::size_t rows, std::size_t most_links)
       : visited(rows),
-        links(kMostNodesAtATime * most_links),
+        links(hit_keys_room(kMostNodesAtATime * most_links)),
         products(links.size()),
         lower_products(links.size()),
-        scores(links.size()),
-        picked(links.size()) {}
+        scores(links.size()) {}
 
   QueryCode code;
   VisitedRows visited;
@@ -89,7 +91,6 @@ struct WalkMemory {
   std::vector<std::int32_t> products;
   std::vector<std::int32_t> lower_products;
   std::vector<float> scores;
-  std::vector<Hit> picked;   // those that may get into the beam
   std::size_t compared = 0;  // nodes, since the walk began
 };
 
@@ -148,11 +149,11 @@ class HnswIndex : public CheckedIndex {
       return search_exact(queries, k, allowed);
     }
     SearchResult result = make_result(queries.rows, k);
-    parallel_for(
-        queries.rows, threads_for(queries.rows * static_cast<std::size_t>(walked) * dimension()),
-        [&](std::size_t query) {
-          put_hits(walk(queries.row(query).data(), beam, k, {allowed, rows, most}), query, result);
-        });
+    parallel_for(queries.rows,
+                 threads_for(queries.rows * static_cast<std::size_t>(walked) * dimension()),
+                 [&](std::size_t query) {
+                   walk(queries, query, beam, {allowed, rows, most}, result);
+                 });
     return result;
   }
 
@@ -164,12 +165,14 @@ class HnswIndex : public CheckedIndex {
     std::size_t most_compared;  ///< nodes, before a walk under a filter gives up
   };
 
-  /// At least k hits, best first; fewer where fewer are allowed. The walk goes through every node,
-  /// and stops when the `beam` best allowed ones are better than any node left to go on from: the
-  /// rarer allowed rows are, the farther it goes. Where they lie far from the query it would go
-  /// through most of the graph; it gives up in time and compares all allowed rows.
-  std::vector<Hit> walk(const float* query, std::size_t beam_width, std::size_t k,
-                        const Allowed& allowed) const {
+  /// Writes the answer to a query: result.k hits, fewer where fewer are allowed. The walk goes
+  /// through every node, and stops when the `beam` best allowed ones are better than any node left
+  /// to go on from: the rarer allowed rows are, the farther it goes. Where they lie far from the
+  /// query it would go through most of the graph; it gives up in time and compares all allowed
+  /// rows.
+  void walk(MatrixView queries, std::size_t number, std::size_t beam_width, const Allowed& allowed,
+            SearchResult& result) const {
+    const float* query = queries.row(number).data();
     Pool<WalkMemory>::Lease memory = memory_.borrow();
     WalkMemory& at = *memory;
     codes_.encode_query_for_scan(query, at.code);
@@ -182,27 +185,37 @@ class HnswIndex : public CheckedIndex {
       find_nearest_allowed(at, beam_width + pace().spare_nodes, allowed);
     }
     // Many equal vectors can cut a graph in pieces, too few of whose nodes are in reach.
-    if (at.found.size() < std::min(k, allowed.count)) {
+    if (at.found.size() < std::min(result.k, allowed.count)) {
       const PlaceRange all{0, size()};
-      return search_exactly(tables(), query, {&all, 1}, {allowed.rows}, k);
+      put_hits(search_exactly(tables(), query, {&all, 1}, {allowed.rows}, result.k), number,
+               result);
+    } else if (by_leading_codes() && at.found.size() < kWorthTelling) {
+      std::int32_t places[kWorthTelling];
+      for (std::size_t i = 0; i < at.found.size(); ++i) {
+        places[i] = static_cast<std::int32_t>(at.found[i].row);
+      }
+      BestHits best(result.k);
+      compare_places(tables(), query, {places, at.found.size()}, best);
+      put_hits(best, number, result);
+    } else {
+      put_hits(best_of_scored(tables(), query, at.found, errors_of_found(at), result.k), number,
+               result);
     }
-    return best_of_scored(tables(), query, at.found, errors_of_found(at), k);
   }
 
-  /// How far the scores of what was found may be off. Of leading codes the scores are made finer,
-  /// where it pays to know.
+  /// How far the scores of what was found may be off. Those of leading codes are made finer.
   std::span<const float> errors_of_found(WalkMemory& at) const {
     const std::size_t count = at.found.size();
-    at.errors.assign(count, std::numeric_limits<float>::infinity());
-    if (!by_leading_codes()) {
-      for (std::size_t i = 0; i < count; ++i) {
-        const auto place = static_cast<std::size_t>(at.found[i].row);
-        at.errors[i] = at.code.finer_error(codes_.errors()[place]);
-      }
-    } else if (count >= kWorthTelling) {
+    at.errors.resize(count);
+    if (by_leading_codes()) {
       for (std::size_t first = 0; first < count; first += at.links.size()) {
         refine(at, first, std::min(at.links.size(), count - first));
       }
+      return at.errors;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto place = static_cast<std::size_t>(at.found[i].row);
+      at.errors[i] = at.code.finer_error(codes_.errors()[place]);
     }
     return at.errors;
   }
@@ -251,19 +264,11 @@ class HnswIndex : public CheckedIndex {
         }
       }
       compare(at, worst);
-      const Node* links = at.links.data();
-      const float* scores = at.scores.data();
-      // Which get in cannot be foretold: those that may are picked without a branch.
-      Hit* picked = at.picked.data();
-      std::size_t count = 0;
-      for (std::size_t i = 0; i < at.count; ++i) {
-        picked[count] = {scores[i], links[i]};
-        count += scores[i] < worst ? 0 : 1;
-      }
-      beam.offer({picked, count});
+      beam.offer(at.scores.data(), at.links.data(), at.count);
       beam.for_likely([&](std::int64_t open) { graph_.prefetch(static_cast<Node>(open)); });
     }
-    for (std::size_t i = 0; i < beam.size(); ++i) at.found.push_back(beam[i]);
+    at.found.resize(beam.size());
+    for (std::size_t i = 0; i < beam.size(); ++i) at.found[i] = beam[i];
   }
 
   /// Finds the best allowed nodes, as many as the beam is wide; none when it gave up.
@@ -379,14 +384,9 @@ class HnswIndex : public CheckedIndex {
   void compare_by_leading_codes(std::span<const Node> nodes, WalkMemory& at) const {
     const LeadingCodes& leading = codes_.leading();
     const LeadingQuery& query = at.code.leading;
-    std::int32_t* products = at.products.data();
-    byte_dot_kernel().gathered(query.high.data(), leading.codes(), nodes.data(), nodes.size(),
-                               products);
-    const float* scales = leading.scales();
-    float* scores = at.scores.data();
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-      scores[i] = query.rough_score(scales[static_cast<std::size_t>(nodes[i])], products[i]);
-    }
+    byte_dot_kernel().gathered_scores(query.high.data(), query.rough_score(), leading.codes(),
+                                      leading.scales(), nodes.data(), nodes.size(),
+                                      at.scores.data());
   }
 
   /// Multiplies the query with the upper halves of the links' codes at first, and with the lower

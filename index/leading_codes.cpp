@@ -336,47 +336,15 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
   float elements[kByteRow];
   static_assert(kSummedRow == kByteRow);
   weighted_sum_kernel().sum(query, columns_.data(), dimension, elements);
-  const float largest = largest_of(elements);
-  const float step = largest / kMostByteWeight;
-  const float steps = largest > kLeastElement ? kMostByteWeight / largest : 0.0F;
-  constexpr auto kLowSteps = static_cast<float>(LeadingQuery::kLowSteps);
-  const float low_step = step / kLowSteps;
-  std::int8_t* highs = code.high.data();
-  std::int8_t* lows = code.low.data();
-  std::int32_t high_sum = 0;
-  std::int32_t low_sum = 0;
-  float along = 0;  // squares, also of what the steps lose
-  float lost_square = 0;
-  float rough_lost_square = 0;
-#pragma omp simd reduction(+ : high_sum, low_sum, along, lost_square, rough_lost_square)
-  for (std::size_t i = 0; i < kByteRow; ++i) {
-    const float high = rounded(elements[i] * steps);
-    const float roughly_lost = elements[i] - step * high;
-    float low = rounded(roughly_lost * steps * kLowSteps);
-    low = low < -kLowSteps / 2 ? -kLowSteps / 2 : low;
-    low = low > kLowSteps / 2 ? kLowSteps / 2 : low;
-    const float lost = roughly_lost - low_step * low;
-    const auto whole_high = static_cast<std::int32_t>(high);
-    const auto whole_low = static_cast<std::int32_t>(low);
-    highs[i] = static_cast<std::int8_t>(whole_high);
-    lows[i] = static_cast<std::int8_t>(whole_low);
-    high_sum += whole_high;
-    low_sum += whole_low;
-    along += elements[i] * elements[i];
-    lost_square += lost * lost;
-    rough_lost_square += roughly_lost * roughly_lost;
-  }
-  code.high_sum = high_sum;
-  code.low_sum = low_sum;
+  const ByteWeightsLoss loss = byte_weights_kernel().split(elements, code);
   code.base = base;
-  code.step = step;
 
   // The bound in the words of LeadingCodes, and what rounding adds.
   const double rounding = rounding_of(dimension);
-  const double radius = kMostLength + kMostLength;                           // |x - mean|
-  const double length = std::sqrt(sum_at_most(along, kByteRow)) + rounding;  // |A q|
+  const double radius = kMostLength + kMostLength;                                 // |x - mean|
+  const double length = std::sqrt(sum_at_most(loss.square, kByteRow)) + rounding;  // |A q|
   const double square = sum_at_most(kernel.pair(query, query, dimension), dimension);
-  const double rest = rest_of(square, along * (1 - (kByteRow + 2) * kUnit), skew_, rounding);
+  const double rest = rest_of(square, loss.square * (1 - (kByteRow + 2) * kUnit), skew_, rounding);
   const double of_axes = length * (rounding + skew_) * radius + rounding * longest_ +
                          2 * kUnit * radius;  // x - mean is rounded too
   const double of_score = 16 * kUnit * (length * longest_ + std::abs(static_cast<double>(base)));
@@ -384,16 +352,16 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
       2 * static_cast<double>(dimension + 16) * kUnit * kMostLength * kMostLength;
   const double of_rounding = of_axes + of_score + of_kernels;
   const auto of_steps = [&](float square_lost) {
-    return (std::sqrt(sum_at_most(square_lost, kByteRow)) + 16 * kUnit * largest) * longest_;
+    return (std::sqrt(sum_at_most(square_lost, kByteRow)) + 16 * kUnit * loss.largest) * longest_;
   };
   code.length = rounded_up(length * 1.000001);
   code.whole_length = static_cast<float>(std::sqrt(square));
   code.rest = rounded_up(rest * 1.000001);
-  code.slack = rounded_up(1.01 * (of_steps(lost_square) + of_rounding));
+  code.slack = rounded_up(1.01 * (of_steps(loss.lost_square) + of_rounding));
   // Half a step an element, and what rounding makes of it.
   code.rough_length = rounded_up(length * std::sqrt(static_cast<double>(kByteRow)) * 0.501);
   code.rough_slack =
-      rounded_up(1.01 * (of_steps(rough_lost_square) + rest * longest_rest_ + of_rounding));
+      rounded_up(1.01 * (of_steps(loss.rough_lost_square) + rest * longest_rest_ + of_rounding));
 }
 
 }  // namespace vitrine::index

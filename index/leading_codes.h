@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -10,19 +9,15 @@
 
 #include "base/matrix.h"
 #include "index/kernels/byte_dot.h"
+#include "index/kernels/byte_weights.h"
 #include "index/kernels/code_dot.h"
 #include "index/vector_table.h"
 
 namespace vitrine::index {
 
-/// A query for comparison with leading codes, in two bytes an element. See LeadingCodes.
-struct LeadingQuery {
-  std::array<std::int8_t, kByteRow> high = {};  ///< in steps, to the nearest
-  std::array<std::int8_t, kByteRow> low = {};   ///< what is left, in steps / kLowSteps
-  std::int32_t high_sum = 0;                    ///< of all elements of high
-  std::int32_t low_sum = 0;
+/// A query for comparison with leading codes. See LeadingCodes.
+struct LeadingQuery : ByteWeights {
   float base = 0;  ///< query . mean
-  float step = 0;
   /// With query . x being what any kernel of inner_product.h says,
   ///   |query . x - score(x)| <= length * error(x) + rest * rest(x) + slack
   ///   |query . x - rough_score(x)| <= rough_length * scale(x) + rough_slack
@@ -33,12 +28,8 @@ struct LeadingQuery {
   float rough_slack = 0;
   float whole_length = 0;  ///< |query|, as float32 has it
 
-  static constexpr int kLowSteps = 2 * kMostByteWeight;
-
-  /// scale: of the row. high_product: of high with its code.
-  float rough_score(float scale, std::int32_t high_product) const {
-    return base + scale * step * static_cast<float>(high_product - 128 * high_sum);
-  }
+  /// What the product of high with a row's code says; its scale is the row's.
+  ByteDotScore rough_score() const { return {base, step, 128 * high_sum}; }
   /// Asks whether a vector with this rough_score() may score `enough`; its error is its scale.
   ProductBound rough_bound(float enough) const {
     return {base, step / 2, 256 * high_sum, rough_length, rough_slack, enough};

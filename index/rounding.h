@@ -1,8 +1,8 @@
 #pragma once
 
-#include <cmath>
+#include <bit>
 #include <cstddef>
-#include <limits>
+#include <cstdint>
 
 namespace vitrine::index {
 
@@ -20,9 +20,10 @@ inline float rounded(float value) {
   return (value + kRounder) - kRounder;
 }
 
-/// The next float32 above.
+/// The next float32 above. value: finite, not negative.
 inline float rounded_up(double value) {
-  return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
+  // As std::nextafter() says, whose call takes as long as many a bound.
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(static_cast<float>(value)) + 1);
 }
 
 /// A sum of so many squares at most, from that sum in float32, which errs by a part in 2^24 for

@@ -34,14 +34,15 @@ class VectorTable {
     }
     return block->vectors + (place - block->first_place) * dimension_;
   }
-  /// Makes a vector likely to be near the CPU soon: of a long one the beginning, for the CPU itself
-  /// fetches the rest.
-  void prefetch(std::size_t place) const {
+  /// The same, and makes the vector likely to be near the CPU soon: of a long one the beginning,
+  /// for the CPU itself fetches the rest.
+  const float* prefetch(std::size_t place) const {
     constexpr std::size_t kLine = 16;  // elements
     constexpr std::size_t kMostFetched = 128;
     const float* vector = at(place);
     const std::size_t fetched = std::min(dimension_, kMostFetched);
     for (std::size_t i = 0; i < fetched; i += kLine) __builtin_prefetch(vector + i);
+    return vector;
   }
 
  private:

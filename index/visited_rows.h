@@ -32,15 +32,15 @@ class VisitedRows {
   std::size_t keep_new(std::span<const std::int32_t> rows, std::int32_t* kept) {
     std::uint8_t* walks = walks_.data();
     const std::uint8_t walk = walk_;
-    std::size_t count = 0;
+    std::int32_t* next = kept;
     for (const std::int32_t row : rows) {
       if (row < 0) break;
       // Whether a row is new cannot be foretold: no branch.
-      kept[count] = row;
-      count += walks[row] != walk ? 1 : 0;
+      *next = row;
+      next += walks[row] != walk ? 1 : 0;
       walks[row] = walk;
     }
-    return count;
+    return static_cast<std::size_t>(next - kept);
   }
 
  private:

@@ -13,6 +13,18 @@ constexpr std::size_t kByteRow = 32;
 /// 16 bits together.
 constexpr int kMostByteWeight = 63;
 
+/// What a product says of a row.
+struct ByteDotScore {
+  float base = 0;
+  float factor = 0;
+  std::int32_t bias = 0;
+
+  /// scale: the row's own.
+  float of(std::int32_t product, float scale) const {
+    return base + scale * factor * static_cast<float>(product - bias);
+  }
+};
+
 /// Inner products of a query of signed bytes with rows of unsigned ones, kByteRow of each, in
 /// integers: exact, and therefore the same for every instruction set.
 struct ByteDotKernel {
@@ -23,6 +35,13 @@ struct ByteDotKernel {
   /// out[i] = query . row places[i] of base.
   void (*gathered)(const std::int8_t* query, const std::uint8_t* base, const std::int32_t* places,
                    std::size_t count, std::int32_t* out);
+  /// The same with what the products say: out[i] = score.of(product, scales[i] or of the place).
+  void (*contiguous_scores)(const std::int8_t* query, const ByteDotScore& score,
+                            const std::uint8_t* rows, const float* scales, std::size_t count,
+                            float* out);
+  void (*gathered_scores)(const std::int8_t* query, const ByteDotScore& score,
+                          const std::uint8_t* base, const float* scales, const std::int32_t* places,
+                          std::size_t count, float* out);
 };
 
 /// What this CPU can run, slowest first; never empty.

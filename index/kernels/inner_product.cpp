@@ -1,5 +1,6 @@
 #include "index/kernels/inner_product.h"
 
+#include <algorithm>
 #include <cstring>
 
 #if defined(__x86_64__)
@@ -19,8 +20,8 @@ inline float load(const float* at) {
   return value;
 }
 
-// Each instruction set has dot_*<kRows>(query, rows, dim, out), and the three functions of a kernel
-// call it with kRows 4 and 1. Both instances add each row's products in the same order.
+// Each instruction set has dot_*<kRows>(query, rows, dim, out), and the functions of a kernel call
+// it with kRows 4 and 1. Both instances add each row's products in the same order.
 
 template <std::size_t kRows>
 void dot_portable(const float* query, const float* const* rows, std::size_t dim, float* out) {
@@ -126,6 +127,11 @@ struct Loops {
               [=](std::size_t i) { return base + static_cast<std::size_t>(row_numbers[i]) * dim; });
   }
 
+  static void listed(const float* query, const float* const* rows, std::size_t count,
+                     std::size_t dim, float* out) {
+    over_rows(query, count, dim, out, [=](std::size_t i) { return rows[i]; });
+  }
+
  private:
   template <class RowAt>
   static void over_rows(const float* query, std::size_t count, std::size_t dim, float* out,
@@ -135,17 +141,24 @@ struct Loops {
       const float* rows[kRowsAtATime] = {row_at(i), row_at(i + 1), row_at(i + 2), row_at(i + 3)};
       kDotFour(query, rows, dim, out + i);
     }
-    for (; i < count; ++i) {
+    if (i + 1 == count) {
       const float* row = row_at(i);
       kDotOne(query, &row, dim, out + i);
+    } else if (i < count) {
+      // Four together take less time than two or three alone.
+      const float* rows[kRowsAtATime];
+      float all[kRowsAtATime];
+      for (std::size_t r = 0; r < kRowsAtATime; ++r) rows[r] = row_at(std::min(i + r, count - 1));
+      kDotFour(query, rows, dim, all);
+      std::copy(all, all + (count - i), out + i);
     }
   }
 };
 
 template <Dot kDotFour, Dot kDotOne>
-constexpr InnerProductKernel kKernel = {Loops<kDotFour, kDotOne>::pair,
-                                        Loops<kDotFour, kDotOne>::contiguous,
-                                        Loops<kDotFour, kDotOne>::gathered};
+constexpr InnerProductKernel kKernel = {
+    Loops<kDotFour, kDotOne>::pair, Loops<kDotFour, kDotOne>::contiguous,
+    Loops<kDotFour, kDotOne>::gathered, Loops<kDotFour, kDotOne>::listed};
 
 }  // namespace
 

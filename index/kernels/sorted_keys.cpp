@@ -35,13 +35,16 @@ constexpr std::size_t kMostBlocks = 8;  // that registers have room for
 template <std::size_t kBlocks>
 VITRINE_AVX2 void insert_into_blocks_avx2(std::int64_t* keys, std::int64_t* added,
                                           std::size_t count) {
+  // Unrolled, so that no compiler takes these loops for copies of memory, by way of the stack.
   __m256i blocks[kBlocks];
+#pragma GCC unroll 8
   for (std::size_t i = 0; i < kBlocks; ++i) {
     blocks[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys) + i);
   }
   for (std::size_t n = 0; n < count; ++n) {
     const __m256i key = _mm256_set1_epi64x(added[n]);
     __m256i last = key;  // what comes before a block, in its first lane
+#pragma GCC unroll 8
     for (std::size_t i = 0; i < kBlocks; ++i) {
       const __m256i turned = _mm256_permute4x64_epi64(blocks[i], _MM_SHUFFLE(2, 1, 0, 3));
       const __m256i before = _mm256_blend_epi32(turned, last, 0x03);
@@ -52,6 +55,7 @@ VITRINE_AVX2 void insert_into_blocks_avx2(std::int64_t* keys, std::int64_t* adde
     const __m256i out = _mm256_blendv_epi8(last, key, _mm256_cmpgt_epi64(last, key));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(added + n), _mm256_castsi256_si128(out));
   }
+#pragma GCC unroll 8
   for (std::size_t i = 0; i < kBlocks; ++i) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(keys) + i, blocks[i]);
   }

@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "scored_rows.h"
+
 namespace vitrine::index {
 namespace {
 
@@ -28,7 +30,7 @@ TEST(Beam, KeepsTheBestInOrderEqualScoresByRow) {
       }
       std::shuffle(hits.begin(), hits.end(), random);
       for (std::size_t i = 0; i < hits.size(); i += at_a_time) {
-        beam.offer(std::span(hits).subspan(i, std::min(at_a_time, hits.size() - i)));
+        ScoredRows(std::span(hits).subspan(i, std::min(at_a_time, hits.size() - i))).offer_to(beam);
         const std::size_t offered = std::min(hits.size(), i + at_a_time);
         ASSERT_EQ(beam.size(), std::min(width, offered));
       }
@@ -77,7 +79,7 @@ TEST(Beam, GoesOnFromSeveralNodesAtATime) {
     Beam beam(width);
     std::vector<Hit> hits;
     for (std::int64_t row = 0; row < 10; ++row) hits.push_back({static_cast<float>(row), row});
-    beam.offer(hits);
+    ScoredRows(hits).offer_to(beam);
     std::vector<Hit> nodes(4);
     std::vector<std::int64_t> likely;
     beam.for_likely([&](std::int64_t row) { likely.push_back(row); });

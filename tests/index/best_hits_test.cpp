@@ -7,6 +7,8 @@
 #include <random>
 #include <vector>
 
+#include "scored_rows.h"
+
 namespace vitrine::index {
 namespace {
 
@@ -39,7 +41,8 @@ TEST(BestHits, KeepsTheBestInTheOrderOfHits) {
       std::vector<Hit> hits = random_hits(count, static_cast<unsigned>(k + count));
       BestHits best(k);
       for (std::size_t first = 0; first < count; first += 70) {
-        best.offer(std::span(hits).subspan(first, std::min<std::size_t>(70, count - first)));
+        ScoredRows(std::span(hits).subspan(first, std::min<std::size_t>(70, count - first)))
+            .offer_to(best);
       }
       std::sort(hits.begin(), hits.end(), Better());
       hits.resize(std::min(k, count));
@@ -49,6 +52,23 @@ TEST(BestHits, KeepsTheBestInTheOrderOfHits) {
       }
       expect_equal(best.take(), hits);
       EXPECT_FALSE(best.full()) << "nothing is kept";
+    }
+  }
+}
+
+TEST(BestHits, AreTakenIntoArraysOfWhichTheRestIsLeftAlone) {
+  for (const std::size_t k : {3, 10, 200}) {
+    std::vector<Hit> hits = random_hits(7, 1);
+    BestHits best(k);
+    ScoredRows(hits).offer_to(best);
+    std::vector<std::int64_t> rows(k, -1);
+    std::vector<float> scores(k, -9);
+    best.take(rows.data(), scores.data());
+    EXPECT_FALSE(best.full());
+    std::sort(hits.begin(), hits.end(), Better());
+    for (std::size_t i = 0; i < k; ++i) {
+      EXPECT_EQ(rows[i], i < hits.size() ? hits[i].row : -1);
+      EXPECT_EQ(scores[i], i < hits.size() ? hits[i].score : -9);
     }
   }
 }

@@ -31,11 +31,23 @@ TEST_P(ByteDot, IsExactHoweverARowIsReached) {
     for (std::size_t i = 0; i < count; ++i) {
       places.push_back(static_cast<std::int32_t>((i * 7 + 3) % count));
     }
+    std::vector<float> scales(count);
+    for (float& scale : scales) scale = static_cast<float>(random() % 100) / 64;
+    const ByteDotScore score = {0.25F, 0.125F, 77};
+    std::vector<float> contiguous_scores(count);
+    std::vector<float> gathered_scores(count);
     std::vector<std::int32_t> contiguous(count);
     std::vector<std::int32_t> gathered(count);
     GetParam().contiguous(query.data(), rows.data(), count, contiguous.data());
     GetParam().gathered(query.data(), rows.data(), places.data(), count, gathered.data());
+    GetParam().contiguous_scores(query.data(), score, rows.data(), scales.data(), count,
+                                 contiguous_scores.data());
+    GetParam().gathered_scores(query.data(), score, rows.data(), scales.data(), places.data(),
+                               count, gathered_scores.data());
     for (std::size_t i = 0; i < count; ++i) {
+      EXPECT_EQ(contiguous_scores[i], score.of(contiguous[i], scales[i]));
+      EXPECT_EQ(gathered_scores[i],
+                score.of(gathered[i], scales[static_cast<std::size_t>(places[i])]));
       EXPECT_EQ(contiguous[i], reference(query.data(), rows.data() + i * kByteRow));
       const auto place = static_cast<std::size_t>(places[i]);
       EXPECT_EQ(gathered[i], reference(query.data(), rows.data() + place * kByteRow));

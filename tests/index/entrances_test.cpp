@@ -31,7 +31,7 @@ TEST(Entrances, LeadToTheBestNodeOfTheirLevelOrToOneNearIt) {
         std::int32_t product = 0;
         byte_dot_kernel().contiguous(query.high.data(), leading.codes() + node * kByteRow, 1,
                                      &product);
-        return query.rough_score(leading.scales()[node], product);
+        return query.rough_score().of(product, leading.scales()[node]);
       };
       float best = -2;
       for (std::size_t node = 0; node < rows; ++node) {

@@ -58,6 +58,13 @@ TEST_P(InnerProduct, GivesTheSameBitsHoweverARowIsReached) {
     std::vector<float> gathered(kRows);
     kernel_.contiguous(query.data(), rows.data(), kRows, dim, contiguous.data());
     kernel_.gathered(query.data(), rows.data(), backwards.data(), kRows, dim, gathered.data());
+    for (std::size_t count = 0; count <= kRows; ++count) {
+      std::vector<const float*> addresses(count);
+      for (std::size_t i = 0; i < count; ++i) addresses[i] = rows.data() + (count - 1 - i) * dim;
+      std::vector<float> listed(count);
+      kernel_.listed(query.data(), addresses.data(), count, dim, listed.data());
+      for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(listed[i], contiguous[count - 1 - i]);
+    }
     for (std::size_t i = 0; i < kRows; ++i) {
       EXPECT_EQ(contiguous[i], kernel_.pair(query.data(), rows.data() + i * dim, dim));
       EXPECT_EQ(contiguous[i], gathered[kRows - 1 - i]);

@@ -62,7 +62,7 @@ TEST(LeadingCodes, SayHowFarTheirScoresAreFromTheKernels) {
       for (std::size_t row = 0; row < kRows; ++row) {
         const float scale = leading.scales()[row];
         const double score = own.score(scale, high[row], low[row]);
-        const double rough_score = own.rough_score(scale, high[row]);
+        const double rough_score = own.rough_score().of(high[row], scale);
         const double error = own.error(leading.errors()[row], leading.rests()[row]);
         const double rough_error = own.rough_length * scale + own.rough_slack;
         for (const InstructionSet each : supported_instruction_sets()) {
@@ -98,7 +98,7 @@ TEST(LeadingCodes, SayWhichRowsReachABound) {
                                    leading.scales(), leading.scales(), kMostReaching);
     for (std::size_t row = 0; row < kMostReaching; ++row) {
       const float scale = leading.scales()[row];
-      const double most = double{code.leading.rough_score(scale, products[row])} +
+      const double most = double{code.leading.rough_score().of(products[row], scale)} +
                           double{code.leading.rough_length} * scale + code.leading.rough_slack;
       if (std::abs(most - enough) < 1e-5) continue;  // rounding may tell either
       EXPECT_EQ((reaching >> row & 1) != 0, most > enough) << row;

@@ -1,0 +1,151 @@
+#include "index/kernels/byte_weights.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "index/rounding.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace vitrine::index {
+namespace {
+
+/// Where all elements are smaller they count as zero: steps must be finite.
+constexpr float kLeastElement = 1e-30F;
+constexpr auto kMost = static_cast<float>(kMostByteWeight);
+constexpr auto kLowSteps = static_cast<float>(ByteWeights::kLowSteps);
+
+/// What elements are multiplied with to count them in steps.
+float steps_of(float largest) { return largest > kLeastElement ? kMost / largest : 0.0F; }
+
+ByteWeightsLoss split_portable(const float* elements, ByteWeights& weights) {
+  ByteWeightsLoss loss;
+  for (std::size_t i = 0; i < kByteRow; ++i) {
+    loss.largest = std::max(loss.largest, std::abs(elements[i]));
+  }
+  weights.step = loss.largest / kMost;
+  weights.high_sum = 0;
+  weights.low_sum = 0;
+  const float steps = steps_of(loss.largest);
+  for (std::size_t i = 0; i < kByteRow; ++i) {
+    const float high = rounded(elements[i] * steps);
+    const float roughly_lost = elements[i] - weights.step * high;
+    const float low = std::clamp(rounded(roughly_lost * steps * kLowSteps), -kMost, kMost);
+    const float lost = roughly_lost - weights.step / kLowSteps * low;
+    weights.high[i] = static_cast<std::int8_t>(high);
+    weights.low[i] = static_cast<std::int8_t>(low);
+    weights.high_sum += weights.high[i];
+    weights.low_sum += weights.low[i];
+    loss.square += elements[i] * elements[i];
+    loss.lost_square += lost * lost;
+    loss.rough_lost_square += roughly_lost * roughly_lost;
+  }
+  return loss;
+}
+
+#if defined(__x86_64__)
+#define VITRINE_AVX2 __attribute__((target("avx2,fma")))
+
+constexpr std::size_t kLanes = 8;
+constexpr std::size_t kVectors = kByteRow / kLanes;
+
+VITRINE_AVX2 inline float sum_avx2(__m256 lanes) {
+  __m128 sums = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+  sums = _mm_add_ps(sums, _mm_movehl_ps(sums, sums));
+  return _mm_cvtss_f32(_mm_add_ss(sums, _mm_movehdup_ps(sums)));
+}
+
+VITRINE_AVX2 inline float largest_avx2(__m256 lanes) {
+  __m128 largest = _mm_max_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+  largest = _mm_max_ps(largest, _mm_movehl_ps(largest, largest));
+  return _mm_cvtss_f32(_mm_max_ss(largest, _mm_movehdup_ps(largest)));
+}
+
+VITRINE_AVX2 inline std::int32_t sum_avx2(__m256i lanes) {
+  __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+  sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, _MM_SHUFFLE(1, 0, 3, 2)));
+  return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_shuffle_epi32(sums, 1)));
+}
+
+/// The whole numbers of four vectors, each of which fits a byte, one behind another.
+VITRINE_AVX2 inline void store_bytes_avx2(const __m256i whole[kVectors], std::int8_t* out) {
+  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(whole[0], whole[1]),
+                                           _mm256_packs_epi32(whole[2], whole[3]));
+  // Packing goes by halves of a register: four bytes of each vector lie together, in turn.
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permutevar8x32_epi32(bytes, order));
+}
+
+VITRINE_AVX2 ByteWeightsLoss split_avx2(const float* elements, ByteWeights& weights) {
+  __m256 values[kVectors];
+  __m256 magnitudes = _mm256_setzero_ps();
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    values[v] = _mm256_loadu_ps(elements + v * kLanes);
+    magnitudes = _mm256_max_ps(magnitudes, _mm256_andnot_ps(_mm256_set1_ps(-0.0F), values[v]));
+  }
+  ByteWeightsLoss loss;
+  loss.largest = largest_avx2(magnitudes);
+  weights.step = loss.largest / kMost;
+  const __m256 step = _mm256_set1_ps(weights.step);
+  const __m256 low_step = _mm256_set1_ps(weights.step / kLowSteps);
+  const __m256 steps = _mm256_set1_ps(steps_of(loss.largest));
+  const __m256 low_steps = _mm256_set1_ps(steps_of(loss.largest) * kLowSteps);
+  const __m256 most = _mm256_set1_ps(kMost);
+  __m256i highs[kVectors];
+  __m256i lows[kVectors];
+  __m256i high_sums = _mm256_setzero_si256();
+  __m256i low_sums = _mm256_setzero_si256();
+  __m256 squares = _mm256_setzero_ps();
+  __m256 lost_squares = _mm256_setzero_ps();
+  __m256 rough_lost_squares = _mm256_setzero_ps();
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    highs[v] = _mm256_cvtps_epi32(_mm256_mul_ps(values[v], steps));
+    const __m256 roughly_lost = _mm256_fnmadd_ps(step, _mm256_cvtepi32_ps(highs[v]), values[v]);
+    const __m256 low = _mm256_max_ps(_mm256_min_ps(_mm256_mul_ps(roughly_lost, low_steps), most),
+                                     _mm256_sub_ps(_mm256_setzero_ps(), most));
+    lows[v] = _mm256_cvtps_epi32(low);
+    const __m256 lost = _mm256_fnmadd_ps(low_step, _mm256_cvtepi32_ps(lows[v]), roughly_lost);
+    high_sums = _mm256_add_epi32(high_sums, highs[v]);
+    low_sums = _mm256_add_epi32(low_sums, lows[v]);
+    squares = _mm256_fmadd_ps(values[v], values[v], squares);
+    lost_squares = _mm256_fmadd_ps(lost, lost, lost_squares);
+    rough_lost_squares = _mm256_fmadd_ps(roughly_lost, roughly_lost, rough_lost_squares);
+  }
+  store_bytes_avx2(highs, weights.high.data());
+  store_bytes_avx2(lows, weights.low.data());
+  weights.high_sum = sum_avx2(high_sums);
+  weights.low_sum = sum_avx2(low_sums);
+  loss.square = sum_avx2(squares);
+  loss.lost_square = sum_avx2(lost_squares);
+  loss.rough_lost_square = sum_avx2(rough_lost_squares);
+  return loss;
+}
+#endif
+
+}  // namespace
+
+const ByteWeightsKernel& byte_weights_kernel(InstructionSet instruction_set) {
+  static constexpr ByteWeightsKernel kPortable = {split_portable};
+#if defined(__x86_64__)
+  static constexpr ByteWeightsKernel kAvx2 = {split_avx2};
+  switch (instruction_set) {
+    case InstructionSet::kAvx512:  // 32 elements are too few
+    case InstructionSet::kAvx2:
+      return kAvx2;
+    case InstructionSet::kPortable:
+      break;
+  }
+#else
+  static_cast<void>(instruction_set);
+#endif
+  return kPortable;
+}
+
+const ByteWeightsKernel& byte_weights_kernel() {
+  static const ByteWeightsKernel& best = byte_weights_kernel(best_instruction_set());
+  return best;
+}
+
+}  // namespace vitrine::index
