@@ -42,6 +42,7 @@ class Beam {
   std::size_t size() const { return size_; }
   /// The i-th best.
   Hit operator[](std::size_t i) const { return HitKey::hit(keys_[i]); }
+  std::int32_t row(std::size_t i) const { return static_cast<std::int32_t>(HitKey::row(keys_[i])); }
 
   /// What a node must score at least to get in.
   float worst() const {

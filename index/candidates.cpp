@@ -13,14 +13,15 @@ constexpr std::size_t kLeastAtATime = 16;
 }  // namespace
 
 void compare_places(const SearchTables& tables, const float* query,
-                    std::span<const std::int32_t> places, BestHits& best) {
+                    std::span<const std::int32_t> places, Nearness nearness, BestHits& best) {
   constexpr std::size_t kAtATime = 16;
   const InnerProductKernel& kernel = inner_product_kernel();
   const VectorTable& vectors = *tables.vectors;
   const float* rows[2][kAtATime];  // those that are compared, and those that are on their way
   const auto fetch = [&](std::size_t first, const float** some) {
     for (std::size_t i = first; i < std::min(first + kAtATime, places.size()); ++i) {
-      *some++ = vectors.prefetch(static_cast<std::size_t>(places[i]));
+      const auto place = static_cast<std::size_t>(places[i]);
+      *some++ = nearness == Nearness::kNear ? vectors.at(place) : vectors.prefetch(place);
     }
   };
   fetch(0, rows[0]);
@@ -55,7 +56,7 @@ std::vector<Hit> settle(const SearchTables& tables, const float* query,
       places.push_back(static_cast<std::int32_t>(each.row));
     }
     if (places.empty()) break;
-    compare_places(tables, query, places, best);
+    compare_places(tables, query, places, Nearness::kFar, best);
     left = left.subspan(places.size());
   }
   return best.take();

@@ -76,9 +76,12 @@ class alignas(64) Candidates {
   std::size_t next_pruning_ = kFirstPruning;
 };
 
+/// Whether the vectors to compare are likely to be near the CPU.
+enum class Nearness { kFar, kNear };
+
 /// Compares vectors in float32, and offers them.
 void compare_places(const SearchTables& tables, const float* query,
-                    std::span<const std::int32_t> places, BestHits& best);
+                    std::span<const std::int32_t> places, Nearness nearness, BestHits& best);
 
 /// Compares in float32 what is left, the likeliest first, until nothing more can be a hit. query:
 /// [dimension].

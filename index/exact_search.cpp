@@ -188,7 +188,7 @@ std::vector<Hit> best_of_scored(const SearchTables& tables, const float* query,
     places.push_back(static_cast<std::int32_t>(scored[i].row));
   }
   BestHits best(k);
-  compare_places(tables, query, places, best);
+  compare_places(tables, query, places, Nearness::kFar, best);
   return best.take();
 }
 

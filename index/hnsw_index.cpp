@@ -62,7 +62,7 @@ struct Pace {
 };
 constexpr Pace kPace = {4, 2};
 /// By leading codes, which err more, and take less time to compare than to arrive.
-constexpr Pace kPaceByLeadingCodes = {8, 4};
+constexpr Pace kPaceByLeadingCodes = {6, 4};
 constexpr std::size_t kMostNodesAtATime = 4;
 /// Of fewer nodes than this that leading codes found, the vectors are fetched at once: telling
 /// which are not needed would take as long as comparing them.
@@ -178,26 +178,31 @@ class HnswIndex : public CheckedIndex {
     codes_.encode_query_for_scan(query, at.code);
     at.visited.forget_all();
     at.compared = 0;
-    at.found.clear();
+    std::size_t found = 0;
     if (allowed.rows == nullptr) {
       find_nearest(at, beam_width);
+      found = at.beam.size();
     } else {
+      at.found.clear();
       find_nearest_allowed(at, beam_width + pace().spare_nodes, allowed);
+      found = at.found.size();
     }
     // Many equal vectors can cut a graph in pieces, too few of whose nodes are in reach.
-    if (at.found.size() < std::min(result.k, allowed.count)) {
+    if (found < std::min(result.k, allowed.count)) {
       const PlaceRange all{0, size()};
       put_hits(search_exactly(tables(), query, {&all, 1}, {allowed.rows}, result.k), number,
                result);
-    } else if (by_leading_codes() && at.found.size() < kWorthTelling) {
+    } else if (allowed.rows == nullptr && fetches_vectors(beam_width)) {
       std::int32_t places[kWorthTelling];
-      for (std::size_t i = 0; i < at.found.size(); ++i) {
-        places[i] = static_cast<std::int32_t>(at.found[i].row);
-      }
+      for (std::size_t i = 0; i < found; ++i) places[i] = at.beam.row(i);
       BestHits best(result.k);
-      compare_places(tables(), query, {places, at.found.size()}, best);
+      compare_places(tables(), query, {places, found}, Nearness::kNear, best);
       put_hits(best, number, result);
     } else {
+      if (allowed.rows == nullptr) {
+        at.found.resize(found);
+        for (std::size_t i = 0; i < found; ++i) at.found[i] = at.beam[i];
+      }
       put_hits(best_of_scored(tables(), query, at.found, errors_of_found(at), result.k), number,
                result);
     }
@@ -241,6 +246,12 @@ class HnswIndex : public CheckedIndex {
     }
   }
 
+  /// Whether a walk fetches the vectors of what it goes on from, nearly all of which are compared
+  /// in the end: it has time to.
+  bool fetches_vectors(std::size_t beam_width) const {
+    return by_leading_codes() && beam_width + pace().spare_nodes < kWorthTelling;
+  }
+
   bool by_leading_codes() const { return !codes_.leading().empty(); }
   const Pace& pace() const { return by_leading_codes() ? kPaceByLeadingCodes : kPace; }
 
@@ -249,16 +260,14 @@ class HnswIndex : public CheckedIndex {
     Beam& beam = at.beam;
     beam.set_widths(beam_width, beam_width + pace().spare_nodes);
     beam.offer(descend(at));
-    // Nearly all that a walk goes on from is compared in the end; it has time to fetch them.
-    const bool fetches_vectors =
-        by_leading_codes() && beam_width + pace().spare_nodes < kWorthTelling;
+    const bool fetches = fetches_vectors(beam_width);
     std::array<Hit, kMostNodesAtATime> nodes;
     const std::span<Hit> at_a_time = std::span(nodes).first(pace().nodes_at_a_time);
     while (const std::size_t node_count = beam.next(at_a_time)) {
       const float worst = beam.worst();
       at.count = 0;
       for (const Hit& node : at_a_time.first(node_count)) meet_links(node.row, at);
-      if (fetches_vectors) {
+      if (fetches) {
         for (const Hit& node : at_a_time.first(node_count)) {
           vectors_.prefetch(static_cast<std::size_t>(node.row));
         }
@@ -267,8 +276,6 @@ class HnswIndex : public CheckedIndex {
       beam.offer(at.scores.data(), at.links.data(), at.count);
       beam.for_likely([&](std::int64_t open) { graph_.prefetch(static_cast<Node>(open)); });
     }
-    at.found.resize(beam.size());
-    for (std::size_t i = 0; i < beam.size(); ++i) at.found[i] = beam[i];
   }
 
   /// Finds the best allowed nodes, as many as the beam is wide; none when it gave up.

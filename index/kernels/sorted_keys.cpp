@@ -32,7 +32,8 @@ constexpr std::size_t kMostBlocks = 8;  // that registers have room for
 
 /// With a key at hand, keys[i] becomes the larger one of itself and of the smaller one of the key
 /// and keys[i - 1]: all at once, in registers. What this pushes out takes the key's place.
-template <std::size_t kBlocks>
+/// kLast: nothing comes behind these blocks.
+template <std::size_t kBlocks, bool kLast>
 VITRINE_AVX2 void insert_into_blocks_avx2(std::int64_t* keys, std::int64_t* added,
                                           std::size_t count) {
   // Unrolled, so that no compiler takes these loops for copies of memory, by way of the stack.
@@ -52,8 +53,10 @@ VITRINE_AVX2 void insert_into_blocks_avx2(std::int64_t* keys, std::int64_t* adde
       const __m256i smaller = _mm256_blendv_epi8(before, key, _mm256_cmpgt_epi64(before, key));
       blocks[i] = _mm256_blendv_epi8(smaller, blocks[i], _mm256_cmpgt_epi64(blocks[i], smaller));
     }
-    const __m256i out = _mm256_blendv_epi8(last, key, _mm256_cmpgt_epi64(last, key));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(added + n), _mm256_castsi256_si128(out));
+    if constexpr (!kLast) {
+      const __m256i out = _mm256_blendv_epi8(last, key, _mm256_cmpgt_epi64(last, key));
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(added + n), _mm256_castsi256_si128(out));
+    }
   }
 #pragma GCC unroll 8
   for (std::size_t i = 0; i < kBlocks; ++i) {
@@ -63,16 +66,17 @@ VITRINE_AVX2 void insert_into_blocks_avx2(std::int64_t* keys, std::int64_t* adde
 
 void insert_avx2(std::int64_t* keys, std::size_t size, std::int64_t* added, std::size_t count) {
   using Insert = void (*)(std::int64_t*, std::int64_t*, std::size_t);
-  static constexpr Insert kInserts[kMostBlocks] = {
-      insert_into_blocks_avx2<1>, insert_into_blocks_avx2<2>, insert_into_blocks_avx2<3>,
-      insert_into_blocks_avx2<4>, insert_into_blocks_avx2<5>, insert_into_blocks_avx2<6>,
-      insert_into_blocks_avx2<7>, insert_into_blocks_avx2<8>};
-  for (std::size_t blocks = size / kSortedKeysBlock; blocks > 0;) {
-    const std::size_t some = std::min(blocks, kMostBlocks);
-    kInserts[some - 1](keys, added, count);
-    keys += some * kSortedKeysBlock;
-    blocks -= some;
+  static constexpr Insert kLastInserts[kMostBlocks] = {
+      insert_into_blocks_avx2<1, true>, insert_into_blocks_avx2<2, true>,
+      insert_into_blocks_avx2<3, true>, insert_into_blocks_avx2<4, true>,
+      insert_into_blocks_avx2<5, true>, insert_into_blocks_avx2<6, true>,
+      insert_into_blocks_avx2<7, true>, insert_into_blocks_avx2<8, true>};
+  std::size_t blocks = size / kSortedKeysBlock;
+  for (; blocks > kMostBlocks; blocks -= kMostBlocks) {
+    insert_into_blocks_avx2<kMostBlocks, false>(keys, added, count);
+    keys += kMostBlocks * kSortedKeysBlock;
   }
+  kLastInserts[blocks - 1](keys, added, count);
 }
 
 VITRINE_AVX2 std::uint64_t odd_avx2(const std::int64_t* keys, std::size_t size) {
