@@ -11,9 +11,9 @@ namespace vitrine::engine {
 Delta::Block::Block(std::size_t dimension)
     : images(kBlockRows, dimension), captions(kBlockRows, dimension), products(kBlockRows) {}
 
-Delta::Codes::Codes(const Block& block)
-    : images(index::one_block(block.images.data(), kBlockRows, block.images.cols())),
-      captions(index::one_block(block.captions.data(), kBlockRows, block.captions.cols())) {}
+Delta::Codes::Codes(const Block& block, std::size_t first, std::size_t count)
+    : images(index::one_block(block.images.row(first).data(), count, block.images.cols())),
+      captions(index::one_block(block.captions.row(first).data(), count, block.captions.cols())) {}
 
 Delta::Delta(std::size_t base_rows, std::size_t dimension, std::uint64_t sequence)
     : base_rows_(base_rows), dimension_(dimension), sequence_(sequence) {}
@@ -52,16 +52,17 @@ index::SearchResult Delta::search(Target target, MatrixView queries, std::size_t
                                   const index::RowSet* allowed,
                                   std::span<const float> at_least) const {
   std::vector<index::VectorBlock> blocks;
-  blocks.reserve(blocks_.size());
-  for (std::size_t first = 0; first < rows_; first += kBlockRows) {
-    const Block& block = *blocks_[first / kBlockRows];
-    const Matrix& vectors = target == Target::kImage ? block.images : block.captions;
-    const Codes* codes = blocks.size() < codes_.size() ? codes_[blocks.size()].get() : nullptr;
-    blocks.push_back({vectors.data(), std::min(kBlockRows, rows_ - first),
-                      codes == nullptr           ? nullptr
-                      : target == Target::kImage ? &codes->images
-                                                 : &codes->captions});
-  }
+  blocks.reserve(codes_.size() + part_codes_.size() + 1);
+  std::size_t first = 0;
+  const auto add = [&](std::size_t count, const Codes* codes) {
+    const index::CodeTable* table = nullptr;
+    if (codes != nullptr) table = target == Target::kImage ? &codes->images : &codes->captions;
+    blocks.push_back({vector(target, first).data(), count, table});
+    first += count;
+  };
+  for (const auto& codes : codes_) add(kBlockRows, codes.get());
+  for (const auto& codes : part_codes_) add(kPartRows, codes.get());
+  if (first < rows_) add(rows_ - first, nullptr);
   if (allowed == nullptr) return index::scan_blocks(queries, blocks, alive_, k, at_least);
   index::RowSet live(rows_);
   allowed->for_each(0, rows_, [&](std::size_t row) {
@@ -111,9 +112,6 @@ void DeltaEdit::append(const storage::Update& update) {
   if (place == 0) {
     // Also where an edit that was never finished has begun this block.
     delta_.blocks_.resize(row / Delta::kBlockRows);
-    if (row > 0) {
-      delta_.codes_.push_back(std::make_shared<const Delta::Codes>(*delta_.blocks_.back()));
-    }
     delta_.blocks_.push_back(std::make_shared<Delta::Block>(delta_.dimension_));
     index::RowSet alive(delta_.blocks_.size() * Delta::kBlockRows);
     delta_.alive_.for_each(0, row, [&](std::size_t live) { alive.insert(live); });
@@ -127,6 +125,19 @@ void DeltaEdit::append(const storage::Update& update) {
   delta_.alive_.insert(row);
   ++delta_.rows_;
   ++delta_.live_rows_;
+  encode_what_is_full();
+}
+
+void DeltaEdit::encode_what_is_full() {
+  const Delta::Block& block = *delta_.blocks_.back();
+  const std::size_t filled = delta_.rows_ % Delta::kBlockRows;  // 0: all of it
+  if (filled == 0) {
+    delta_.part_codes_.clear();
+    delta_.codes_.push_back(std::make_shared<const Delta::Codes>(block, 0, Delta::kBlockRows));
+  } else if (filled % Delta::kPartRows == 0) {
+    delta_.part_codes_.push_back(
+        std::make_shared<const Delta::Codes>(block, filled - Delta::kPartRows, Delta::kPartRows));
+  }
 }
 
 }  // namespace vitrine::engine

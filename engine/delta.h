@@ -61,6 +61,10 @@ class Delta {
   friend class DeltaEdit;
 
   static constexpr std::size_t kBlockRows = 1024;
+  /// As many rows of a block that is not full get codes together. A search reads fewer vectors the
+  /// smaller it is, and goes through more tables of codes, each of which costs it half a
+  /// microsecond.
+  static constexpr std::size_t kPartRows = 128;
   static constexpr std::size_t kShards = 256;
 
   /// Filled from the front, each row once; who knows of a row only reads it.
@@ -70,9 +74,9 @@ class Delta {
     Matrix captions;
     std::vector<storage::Product> products;
   };
-  /// Of a full block, which is scanned by them.
+  /// Of rows [first, first + count) of a block, which are scanned by them.
   struct Codes {
-    explicit Codes(const Block& block);
+    Codes(const Block& block, std::size_t first, std::size_t count);
     index::CodeTable images;
     index::CodeTable captions;
   };
@@ -89,7 +93,8 @@ class Delta {
   std::size_t live_rows_ = 0;
   std::size_t tombstones_ = 0;
   std::vector<std::shared_ptr<Block>> blocks_;
-  std::vector<std::shared_ptr<const Codes>> codes_;           // of all blocks but the last
+  std::vector<std::shared_ptr<const Codes>> codes_;           // of the full blocks
+  std::vector<std::shared_ptr<const Codes>> part_codes_;      // of the full parts of another one
   std::array<std::shared_ptr<const Shard>, kShards> shards_;  // null: empty
   index::RowSet alive_;                                       // [blocks * kBlockRows]
   std::shared_ptr<const index::RowSet> live_base_;            // null: all
@@ -114,6 +119,8 @@ class DeltaEdit {
  private:
   Delta::Shard& own_shard(std::string_view id);
   void append(const storage::Update& update);
+  /// After a row was added.
+  void encode_what_is_full();
 
   Delta delta_;
   // What of delta_ this edit has made itself and may therefore change.
