@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/filter/generation_attributes.h"
+#include "engine/generation_search.h"
 #include "engine/report_json.h"
 #include "storage/database.h"
 #include "storage/generation_store.h"
@@ -235,18 +236,7 @@ std::string Catalog::read_source_image(const std::string& image) const {
 index::SearchResult Catalog::search(Target target, MatrixView queries, int k,
                                     const index::SearchOptions& options,
                                     const index::RowSet* delta_allowed) const {
-  index::SearchOptions base_options = options;
-  index::RowSet both;
-  if (const index::RowSet* live = delta_.live_base()) {
-    if (options.allowed == nullptr) {
-      base_options.allowed = live;
-    } else {
-      both = *options.allowed;
-      both &= *live;
-      base_options.allowed = &both;
-    }
-  }
-  index::SearchResult base = index(target).search(queries, k, base_options);
+  index::SearchResult base = search_generation(index(target), delta_, queries, k, options);
   if (delta_.live_rows() == 0) return base;
   std::vector<float> worst(base.queries);  // where k of the generation score more, none is a hit
   for (std::size_t query = 0; query < base.queries; ++query) {
