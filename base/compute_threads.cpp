@@ -3,9 +3,11 @@
 #include <omp.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <thread>
 
@@ -33,6 +35,13 @@ void set_priority_of_this_thread(BackgroundPriority priority) {
   }
 }
 
+/// Processor time of the calling thread.
+std::chrono::nanoseconds computed_by_this_thread() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
 }  // namespace
 
 int available_cores() {
@@ -53,6 +62,18 @@ FewerComputeThreads::FewerComputeThreads(int most) : before_(omp_get_max_threads
 }
 
 FewerComputeThreads::~FewerComputeThreads() { omp_set_num_threads(before_); }
+
+void give_way() {
+  constexpr std::chrono::microseconds kTurn{500};
+  constexpr std::chrono::microseconds kRest{50};
+  // A thread has its priority before it works.
+  thread_local const bool idle = sched_getscheduler(gettid()) == SCHED_IDLE;
+  if (!idle) return;
+  thread_local std::chrono::nanoseconds turn_began = computed_by_this_thread();
+  if (computed_by_this_thread() - turn_began < kTurn) return;
+  std::this_thread::sleep_for(kRest);
+  turn_began = computed_by_this_thread();
+}
 
 void run_in_background(BackgroundPriority priority, int threads,
                        const std::function<void()>& work) {

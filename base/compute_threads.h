@@ -34,6 +34,13 @@ enum class BackgroundPriority {
 /// priority. It should hold no lock for long that others wait for.
 void run_in_background(BackgroundPriority priority, int threads, const std::function<void()>& work);
 
+/// For work that may be long and in the background, to call between any two small pieces of it. A
+/// thread of priority kIdle that has computed for half a millisecond sleeps for a moment; any other
+/// goes on at once. Being preempted is not enough: a core that has nothing to run takes over a
+/// thread that waits for another core at once, one that has an idle thread to run does so at a tick
+/// of Linux's clock, up to 4 ms later.
+void give_way();
+
 /// Cores this process may run on, at least 1.
 int available_cores();
 

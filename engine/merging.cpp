@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/compute_threads.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/matrix.h"
@@ -23,8 +24,9 @@
 namespace vitrine::engine {
 namespace {
 
-/// Products that are read and stored together.
-constexpr std::size_t kBatch = 1024;
+/// Products that are read and stored together: about a millisecond's work, for it gives way between
+/// two batches.
+constexpr std::size_t kBatch = 128;
 
 class Merge {
  public:
@@ -84,6 +86,7 @@ class Merge {
       }
       database_.put_products(catalog_.name(), generation_, products);
       meter_.update(begin + part.size(), 0);
+      give_way();
     }
     for (std::size_t row = 0; row < catalog_.base_rows(); ++row) {
       if (!catalog_.is_live(row)) content.update(fmt::format("-{}", row));
@@ -124,6 +127,7 @@ class Merge {
     Matrix vectors(rows_.size(), catalog_.dimension());
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       std::ranges::copy(catalog_.vector(target, rows_[i]), vectors.row(i).begin());
+      give_way();
     }
     check_cancelled();
     index::build_index(vectors, request_.index)->save(folder_ / file);

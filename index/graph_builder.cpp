@@ -6,6 +6,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/compute_threads.h"
 #include "index/beam.h"
 #include "index/kernels/code_dot.h"
 #include "index/kernels/inner_product.h"
@@ -143,7 +144,10 @@ class Builder {
       Walker walker(*this);
       const std::size_t first = 1 + task * kNodesATask;
       const std::size_t last = std::min(nodes, first + kNodesATask);
-      for (std::size_t i = first; i < last; ++i) walker.link(order[i]);
+      for (std::size_t i = first; i < last; ++i) {
+        walker.link(order[i]);
+        give_way();
+      }
       if (on_progress) on_progress(linked += last - first);
     };
     link_task(0);  // with nobody else: there is hardly anything to be found yet

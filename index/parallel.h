@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <exception>
 
+#include "base/compute_threads.h"
+
 namespace vitrine::index {
 
 /// Threads worth starting for so many multiply-adds: at most the calling thread's OpenMP threads,
@@ -23,12 +25,16 @@ inline int threads_for_codes(std::size_t comparisons, std::size_t dimension) {
   return threads_for(comparisons * (dimension + 64) / 2);
 }
 
-/// Calls body(i) for each i in [0, count) on so many threads. After one call throws no further
-/// ones start, and its exception reaches the caller: none may leave an OpenMP region.
+/// Calls body(i) for each i in [0, count) on so many threads, which give way in between. After one
+/// call throws no further ones start, and its exception reaches the caller: none may leave an
+/// OpenMP region.
 template <class Body>
 void parallel_for(std::size_t count, int threads, const Body& body) {
   if (threads <= 1 || count <= 1) {
-    for (std::size_t i = 0; i < count; ++i) body(i);
+    for (std::size_t i = 0; i < count; ++i) {
+      body(i);
+      give_way();
+    }
     return;
   }
   std::exception_ptr failure;
@@ -38,6 +44,7 @@ void parallel_for(std::size_t count, int threads, const Body& body) {
     if (failed.load(std::memory_order_relaxed)) continue;
     try {
       body(i);
+      give_way();
     } catch (...) {
       if (!failed.exchange(true)) failure = std::current_exception();
     }

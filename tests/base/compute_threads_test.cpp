@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,6 +45,32 @@ TEST(RunInBackground, GivesTheWorkAndItsThreadsTheirPriority) {
   });
   EXPECT_EQ(policy_of_this_thread(), policy);
   EXPECT_EQ(niceness_of_this_thread(), niceness);
+}
+
+/// How often the calling thread has slept or waited.
+long waits_of_this_thread() {
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
+}
+
+/// Processor time of the calling thread, in seconds.
+double computed_by_this_thread() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+TEST(GiveWay, MakesIdleWorkSleepAndNoOther) {
+  const auto compute = [] {
+    const long before = waits_of_this_thread();
+    const double began = computed_by_this_thread();
+    while (computed_by_this_thread() - began < 0.02) give_way();
+    return waits_of_this_thread() - before;
+  };
+  run_in_background(BackgroundPriority::kIdle, 1, [&] { EXPECT_GE(compute(), 10); });
+  run_in_background(BackgroundPriority::kLow, 1, [&] { EXPECT_EQ(compute(), 0); });
+  EXPECT_EQ(compute(), 0);
 }
 
 TEST(RunInBackground, ThrowsWhatTheWorkThrows) {
