@@ -9,9 +9,9 @@
 namespace vitrine::engine {
 namespace {
 
-/// Of fewer live rows, asking for the dead ones too takes longer than telling the index which are
-/// alive: both take as long where half of 10,000 rows in hnsw are.
-constexpr double kLeastShare = 0.5;
+/// Where fewer rows are alive, telling the index which ones takes no longer than asking for the
+/// dead, too: of 10,000 in hnsw it then compares all, which finds more.
+constexpr double kLeastShare = 0.6;
 /// Were tombstones spread at random, this many standard deviations more of them than are to be
 /// expected would hardly ever be met.
 constexpr double kDeviations = 4;
