@@ -9,6 +9,7 @@
 #include "base/compute_threads.h"
 #include "index/beam.h"
 #include "index/kernels/code_dot.h"
+#include "index/kernels/hit_keys.h"
 #include "index/kernels/inner_product.h"
 #include "index/large_array.h"
 #include "index/parallel.h"
@@ -249,9 +250,11 @@ class Builder {
           builder_.pairs_.prefetch(link);
           return false;
         });
+        const std::size_t count = links_.size();
+        links_.resize(hit_keys_room(count));
         scores_.resize(links_.size());
-        query_.compare_roughly(links_.data(), links_.size(), scores_.data());
-        for (std::size_t i = 0; i < links_.size(); ++i) beam_.offer({scores_[i], links_[i]});
+        query_.compare_roughly(links_.data(), count, scores_.data());
+        beam_.offer(scores_.data(), links_.data(), count);
       }
       // The walk goes by half the codes; among its best, all of them decide.
       links_.clear();
