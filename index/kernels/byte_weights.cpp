@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "index/kernels/lanes.h"
 #include "index/rounding.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace vitrine::index {
 namespace {
@@ -50,12 +47,6 @@ ByteWeightsLoss split_portable(const float* elements, ByteWeights& weights) {
 
 constexpr std::size_t kLanes = 8;
 constexpr std::size_t kVectors = kByteRow / kLanes;
-
-VITRINE_AVX2 inline float sum_avx2(__m256 lanes) {
-  __m128 sums = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
-  sums = _mm_add_ps(sums, _mm_movehl_ps(sums, sums));
-  return _mm_cvtss_f32(_mm_add_ss(sums, _mm_movehdup_ps(sums)));
-}
 
 VITRINE_AVX2 inline float largest_avx2(__m256 lanes) {
   __m128 largest = _mm_max_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
@@ -117,9 +108,9 @@ VITRINE_AVX2 ByteWeightsLoss split_avx2(const float* elements, ByteWeights& weig
   store_bytes_avx2(lows, weights.low.data());
   weights.high_sum = sum_avx2(high_sums);
   weights.low_sum = sum_avx2(low_sums);
-  loss.square = sum_avx2(squares);
-  loss.lost_square = sum_avx2(lost_squares);
-  loss.rough_lost_square = sum_avx2(rough_lost_squares);
+  loss.square = sum_of_lanes(squares);
+  loss.lost_square = sum_of_lanes(lost_squares);
+  loss.rough_lost_square = sum_of_lanes(rough_lost_squares);
   return loss;
 }
 #endif

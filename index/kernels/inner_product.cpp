@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "index/kernels/lanes.h"
 
 namespace vitrine::index {
 namespace {
@@ -43,13 +41,6 @@ void dot_portable(const float* query, const float* const* rows, std::size_t dim,
 #if defined(__x86_64__)
 #define VITRINE_AVX2 __attribute__((target("avx2,fma")))
 #define VITRINE_AVX512 __attribute__((target("avx512f")))
-
-__attribute__((target("avx2"))) inline float sum_of_lanes(__m256 lanes) {
-  __m128 sums = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
-  sums = _mm_add_ps(sums, _mm_movehl_ps(sums, sums));
-  sums = _mm_add_ss(sums, _mm_movehdup_ps(sums));
-  return _mm_cvtss_f32(sums);
-}
 
 template <std::size_t kRows>
 VITRINE_AVX2 void dot_avx2(const float* query, const float* const* rows, std::size_t dim,
