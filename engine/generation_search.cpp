@@ -79,7 +79,8 @@ index::SearchResult search_generation(const index::VectorIndex& index, const Del
     filtered.allowed = &both;
     return index.search(queries, k, filtered);
   }
-  if (k >= 1) {  // else the index says what is wrong
+  options.validate();  // before another effort stands in the place of a wrong one
+  if (k >= 1) {        // else the index says what is wrong
     auto found =
         search_past_tombstones(index, delta, queries, static_cast<std::size_t>(k), options);
     if (found) return std::move(*found);

@@ -1,6 +1,5 @@
 #include "index/kernels/hit_keys.h"
 
-#include <algorithm>
 #include <array>
 #include <vector>
 

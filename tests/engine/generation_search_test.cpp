@@ -151,6 +151,16 @@ TEST_P(GenerationSearch, RefusesWhatTheIndexRefuses) {
                Error);
 }
 
+TEST_P(GenerationSearch, NamesTheEffortThatWasAskedFor) {
+  const Delta delta = without([](std::size_t row) { return row % 10 == 0; });
+  index::SearchOptions options;
+  options.ef_search = -9;
+  const Thrown thrown =
+      thrown_by([&] { search_generation(*index_, delta, query(0), kHits, options); });
+  EXPECT_EQ(thrown.code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(thrown.message.find("-9"), std::string::npos) << thrown.message;
+}
+
 INSTANTIATE_TEST_SUITE_P(Kinds, GenerationSearch, testing::ValuesIn(index::index_kinds()),
                          [](const auto& kind) { return kind.param; });
 
