@@ -50,7 +50,7 @@ struct Kernels {
                    std::size_t b_stride, int cols, int k, float* c, std::size_t c_stride,
                    const float* next, int next_lines);
   /// c[p][rows, kPanelColumns] = a[rows, k] panel p, for consecutive panels; k is a multiple of 32
-  /// and panel_count * rows <= kBlockRows. Element (i, j) of a panel is at (i / 2) * 2 *
+  /// for any number of rows. Element (i, j) of a panel is at (i / 2) * 2 *
   /// kPanelColumns + 2 * j + i % 2. Sums are float32. next, next_lines: as
   /// above.
   void (*multiply_bf16)(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
@@ -94,12 +94,21 @@ struct Kernels {
 
   /// row = softmax(row[0, count)), zeros from there to padded.
   void (*softmax)(float* row, int count, int padded);
+  /// The same for a row whose columns lie in panels, panel_stride apart, as multiply_bf16 leaves
+  /// them; rounded, to padded numbers one after the other. padded is a multiple of kPanelColumns.
+  /// What was in the row is lost.
+  void (*softmax_bf16)(float* row, std::size_t panel_stride, int count, int padded, BFloat16* out);
 
   void (*to_bf16)(const float* values, std::size_t n, BFloat16* out);
   void (*from_bf16)(const BFloat16* values, std::size_t n, float* out);
   /// Two rows of a panel become one of pairs: out[(i * kPanelColumns + j) * 2 + h] =
   /// panel[(2 * i + h) * kPanelColumns + j] for i < pairs, h < 2.
   void (*interleave_bf16)(const float* panel, int pairs, BFloat16* out);
+  /// The panels of multiply_bf16 for a product with rows [count][depth] that lie anywhere: with
+  /// their transposed, which has `count` columns, and with themselves. Both dimensions are filled
+  /// up with zeros to multiples of kPanelColumns, the depth of a product too.
+  void (*pack_transposed_bf16)(const BFloat16* const* rows, int count, int depth, BFloat16* panels);
+  void (*pack_bf16)(const BFloat16* const* rows, int count, int depth, BFloat16* panels);
   /// out[j * out_stride + i] = values[i * stride + j] for i < rows, j < cols.
   void (*transpose)(const float* values, std::size_t stride, int rows, int cols, float* out,
                     std::size_t out_stride);

@@ -1,21 +1,18 @@
-#include <immintrin.h>
-
-#include <cstring>
-
-#include "encoder/cpu/kernel_tables.h"
+#define VITRINE_LANES 16
+#define VITRINE_ROWS 12
+#include "encoder/cpu/kernels_impl.h"
 
 namespace vitrine::encoder::cpu {
 namespace {
 
-constexpr int kMaxRows = 12;
 /// Where each line of a panel is used once, what is fetched is this far ahead of what is
 /// multiplied: far enough for memory to be in time, near enough to be still in the cache.
 constexpr std::ptrdiff_t kAheadBytes = 8192;
 
 /// kUsedOnce: a panel's lines are not needed again.
 template <int kRows, bool kUsedOnce>
-void multiply_rows(const BFloat16* a, std::size_t a_stride, const BFloat16* panel, int k,
-                   float* c) {
+void multiply_pairs_of_rows(const BFloat16* a, std::size_t a_stride, const BFloat16* panel, int k,
+                            float* c) {
   __m512 left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) left[r] = right[r] = _mm512_setzero_ps();
@@ -48,13 +45,16 @@ void multiply_rows(const BFloat16* a, std::size_t a_stride, const BFloat16* pane
 using MultiplyRows = void (*)(const BFloat16*, std::size_t, const BFloat16*, int, float*);
 template <bool kUsedOnce>
 constexpr MultiplyRows kMultiplyRows[kMaxRows] = {
-    multiply_rows<1, kUsedOnce>,  multiply_rows<2, kUsedOnce>,  multiply_rows<3, kUsedOnce>,
-    multiply_rows<4, kUsedOnce>,  multiply_rows<5, kUsedOnce>,  multiply_rows<6, kUsedOnce>,
-    multiply_rows<7, kUsedOnce>,  multiply_rows<8, kUsedOnce>,  multiply_rows<9, kUsedOnce>,
-    multiply_rows<10, kUsedOnce>, multiply_rows<11, kUsedOnce>, multiply_rows<12, kUsedOnce>};
+    multiply_pairs_of_rows<1, kUsedOnce>,  multiply_pairs_of_rows<2, kUsedOnce>,
+    multiply_pairs_of_rows<3, kUsedOnce>,  multiply_pairs_of_rows<4, kUsedOnce>,
+    multiply_pairs_of_rows<5, kUsedOnce>,  multiply_pairs_of_rows<6, kUsedOnce>,
+    multiply_pairs_of_rows<7, kUsedOnce>,  multiply_pairs_of_rows<8, kUsedOnce>,
+    multiply_pairs_of_rows<9, kUsedOnce>,  multiply_pairs_of_rows<10, kUsedOnce>,
+    multiply_pairs_of_rows<11, kUsedOnce>, multiply_pairs_of_rows<12, kUsedOnce>};
 
-void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
-                   int panel_count, int k, float* c, const BFloat16* /*next*/, int /*next_lines*/) {
+void multiply_bf16_natively(const BFloat16* a, std::size_t a_stride, int rows,
+                            const BFloat16* panels, int panel_count, int k, float* c,
+                            const BFloat16* /*next*/, int /*next_lines*/) {
   const int blocks = (rows + kMaxRows - 1) / kMaxRows;
   const auto& multiply = blocks == 1 ? kMultiplyRows<true> : kMultiplyRows<false>;
   for (int p = 0; p < panel_count; ++p) {
@@ -73,8 +73,9 @@ void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFlo
 
 const Kernels& avx512_bf16_kernels() {
   static const Kernels table = [] {
-    Kernels kernels = avx512_vnni_kernels();
-    kernels.multiply_bf16 = multiply_bf16;
+    Kernels kernels = kGenericKernels;  // which round to bfloat16 in one instruction here
+    kernels.multiply_bf16 = multiply_bf16_natively;
+    kernels.multiply_int8 = avx512_vnni_kernels().multiply_int8;
     return kernels;
   }();
   return table;

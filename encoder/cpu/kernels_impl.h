@@ -10,6 +10,7 @@
 #endif
 
 #include <cstring>
+#include <utility>  // std::integer_sequence
 
 #include "encoder/cpu/kernel_tables.h"
 
@@ -40,6 +41,15 @@ VITRINE_INLINE Vector load(const float* p) {
 }
 VITRINE_INLINE void store(float* p, Vector v) { std::memcpy(p, &v, sizeof(v)); }
 
+template <int... kAt>
+VITRINE_INLINE Integers count_up(std::integer_sequence<int, kAt...>) {
+  return Integers{kAt...};
+}
+/// 0, 1, 2 ... in the lanes.
+VITRINE_INLINE Integers lane_numbers() {
+  return count_up(std::make_integer_sequence<int, kLanes>());
+}
+
 VITRINE_INLINE Integers load_integers(const void* p) {
   Integers v;
   std::memcpy(&v, p, sizeof(v));
@@ -51,10 +61,14 @@ VITRINE_INLINE Vector as_float(Integers v) { return reinterpret_cast<Vector>(v);
 
 /// Rounds to nearest, ties to even; a NaN stays one.
 VITRINE_INLINE Halves to_halves(Vector v) {
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<Halves>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(v)));
+#else
   const Bits b = reinterpret_cast<Bits>(v);
   const Bits rounded = b + 0x7fff + ((b >> 16) & 1);
   const Bits kept = v == v ? rounded : (b | 0x400000);
   return __builtin_convertvector(kept >> 16, Halves);
+#endif
 }
 VITRINE_INLINE Vector from_halves(Halves h) {
   return as_float(__builtin_convertvector(h, Integers) << 16);
@@ -143,7 +157,23 @@ VITRINE_INLINE Vector erf(Vector x) {
   return x * p / q;
 }
 
-VITRINE_INLINE Vector quick_gelu(Vector x) { return x / (1.0F + exp(x * -1.702F)); }
+/// 1 / x to two units in the last place, for x from 1 to 2^126: a division takes as long as ten
+/// other instructions.
+VITRINE_INLINE Vector reciprocal(Vector x) {
+#if defined(__AVX512F__)
+  const auto guess =
+      reinterpret_cast<Vector>(_mm512_maskz_rcp14_ps(0xffff, reinterpret_cast<__m512>(x)));
+#elif defined(__AVX2__)
+  const auto guess = reinterpret_cast<Vector>(_mm256_rcp_ps(reinterpret_cast<__m256>(x)));
+#else
+  return 1.0F / x;
+#endif
+#if defined(__AVX2__)
+  return guess + guess * (1.0F - x * guess);  // Newton's step
+#endif
+}
+
+VITRINE_INLINE Vector quick_gelu(Vector x) { return x * reciprocal(1.0F + exp(x * -1.702F)); }
 VITRINE_INLINE Vector gelu(Vector x) { return x * 0.5F * (1.0F + erf(x * 0.707106781186547524F)); }
 
 // Products.
@@ -593,6 +623,39 @@ void softmax(float* row, int count, int padded) {
       [&](int at, int rest) { store_some(row + at, load_some(row + at, rest) * factor, rest); });
 }
 
+void softmax_bf16(float* row, std::size_t panel_stride, int count, int padded, BFloat16* out) {
+  // Calls work(values, columns) for the vectors of the row; columns: how many of them count.
+  const auto for_each = [&](const auto& work) __attribute__((always_inline)) {
+    float* panel = row;
+    for (int first = 0; first < padded; first += kPanelColumns) {
+      for (int i = 0; i < kPanelColumns; i += kLanes) {
+        const int rest = count - first - i;
+        work(panel + i, rest < kLanes ? (rest > 0 ? rest : 0) : kLanes);
+      }
+      panel += panel_stride;
+    }
+  };
+  const Vector unseen = broadcast(-1e30F);  // what exp() turns into zeros
+  const auto seen = [&](const float* values, int columns) __attribute__((always_inline)) {
+    return columns == kLanes ? load(values) : lane_numbers() < columns ? load(values) : unseen;
+  };
+  Vector largest = unseen;
+  for_each([&](float* values, int columns)
+               __attribute__((always_inline)) { largest = max(largest, seen(values, columns)); });
+  const float max = max_of_lanes(largest);
+  Vector sum{};
+  for_each([&](float* values, int columns) __attribute__((always_inline)) {
+    const Vector e = exp(seen(values, columns) - max);
+    store(values, e);
+    sum += e;
+  });
+  const float factor = 1.0F / sum_of_lanes(sum);
+  for_each([&](const float* values, int) __attribute__((always_inline)) {
+    store(out, load(values) * factor);
+    out += kLanes;
+  });
+}
+
 void to_bf16(const float* values, std::size_t n, BFloat16* out) {
   std::size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(out + i, load(values + i));
@@ -625,6 +688,87 @@ void interleave_bf16(const float* panel, int pairs, BFloat16* out) {
   }
 }
 
+/// Lanes of two vectors in turn, from the lower (kFirst 0) or the upper half (kLanes / 2) of both.
+template <int kFirst, int... kAt>
+VITRINE_INLINE Integers interleave(Integers a, Integers b, std::integer_sequence<int, kAt...>) {
+  return __builtin_shufflevector(a, b, (kFirst + kAt / 2 + kAt % 2 * kLanes)...);
+}
+
+/// Of kLanes x kLanes numbers: each perfect shuffle of the vectors brings one bit of a number's row
+/// among those of its lane.
+VITRINE_INLINE void transpose_square(Integers (&rows)[kLanes]) {
+  constexpr auto kAll = std::make_integer_sequence<int, kLanes>();
+#pragma GCC unroll 4
+  for (int bit = 1; bit < kLanes; bit *= 2) {
+    Integers shuffled[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes / 2; ++i) {
+      shuffled[2 * i] = interleave<0>(rows[i], rows[i + kLanes / 2], kAll);
+      shuffled[2 * i + 1] = interleave<kLanes / 2>(rows[i], rows[i + kLanes / 2], kAll);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) rows[i] = shuffled[i];
+  }
+}
+
+VITRINE_INLINE int round_to_panels(int n) {
+  return (n + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
+}
+
+void pack_transposed_bf16(const BFloat16* const* rows, int count, int depth, BFloat16* panels) {
+  const int padded_depth = round_to_panels(depth);
+  for (int first = 0; first < round_to_panels(count); first += kLanes) {
+    // Where this vector of columns begins in its panel.
+    BFloat16* out =
+        panels + static_cast<std::ptrdiff_t>(first / kPanelColumns) * padded_depth * kPanelColumns +
+        std::ptrdiff_t{2} * (first % kPanelColumns);
+    for (int at = 0; at < padded_depth; at += 2 * kLanes) {
+      Integers pairs[kLanes];
+#pragma GCC unroll 16
+      for (int r = 0; r < kLanes; ++r) {
+        pairs[r] = Integers{};
+        const int rest = depth - at;
+        if (first + r < count && rest > 0) {
+          const BFloat16* row = rows[first + r] + at;
+          if (rest >= 2 * kLanes) {
+            pairs[r] = load_integers(row);
+          } else {
+            std::memcpy(&pairs[r], row, static_cast<std::size_t>(rest) * sizeof(*row));
+          }
+        }
+      }
+      transpose_square(pairs);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        std::memcpy(out, &pairs[i], sizeof(pairs[i]));
+        out += std::ptrdiff_t{2} * kPanelColumns;
+      }
+    }
+  }
+}
+
+void pack_bf16(const BFloat16* const* rows, int count, int depth, BFloat16* panels) {
+  for (int panel = 0; panel < depth; panel += kPanelColumns) {
+    for (int row = 0; row < round_to_panels(count); row += 2) {
+      for (int i = 0; i < kPanelColumns; i += kLanes) {
+        const int rest = depth - panel - i;
+        const auto half = [&](int r) __attribute__((always_inline)) {
+          Halves values{};
+          if (r < count && rest >= kLanes) {
+            std::memcpy(&values, rows[r] + panel + i, sizeof(values));
+          } else if (r < count && rest > 0) {
+            std::memcpy(&values, rows[r] + panel + i, static_cast<std::size_t>(rest) * 2);
+          }
+          return __builtin_convertvector(values, Integers);
+        };
+        const Integers pairs = half(row) | half(row + 1) << 16;
+        std::memcpy(panels, &pairs, sizeof(pairs));
+        panels += std::ptrdiff_t{2} * kLanes;
+      }
+    }
+  }
+}
+
 void transpose(const float* values, std::size_t stride, int rows, int cols, float* out,
                std::size_t out_stride) {
   constexpr int kTile = 16;  // a tile's lines, read and written, stay in the nearest cache
@@ -654,9 +798,12 @@ constexpr Kernels kGenericKernels = {
     activate<BFloat16>,
     accumulate,
     softmax,
+    softmax_bf16,
     to_bf16,
     from_bf16,
     interleave_bf16,
+    pack_transposed_bf16,
+    pack_bf16,
     transpose,
 };
 

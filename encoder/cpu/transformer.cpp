@@ -7,21 +7,11 @@
 namespace vitrine::encoder::cpu {
 namespace {
 
-/// Queries of one head that are worked on together.
-constexpr int kQueryRows = kBlockRows;
+/// Queries of one head that are worked on together, at most.
+constexpr int kQueryRows = 64;
 
 template <typename Linear>
 constexpr bool kQuantized = std::is_same_v<Linear, QuantizedLinear>;
-
-void convert(const Kernels& /*kernels*/, const float* values, int n, float* out) {
-  std::memcpy(out, values, static_cast<std::size_t>(n) * sizeof(float));
-}
-void convert(const Kernels& kernels, const BFloat16* values, int n, float* out) {
-  kernels.from_bf16(values, static_cast<std::size_t>(n), out);
-}
-void convert(const Kernels& kernels, const float* values, int n, BFloat16* out) {
-  kernels.to_bf16(values, static_cast<std::size_t>(n), out);
-}
 
 auto add_bias(const Kernels& kernels, const float* /*out*/) { return kernels.add_bias; }
 auto add_bias(const Kernels& kernels, const BFloat16* /*out*/) { return kernels.add_bias_bf16; }
@@ -40,14 +30,25 @@ std::size_t at(int row, std::size_t stride) { return static_cast<std::size_t>(ro
 
 int padded(int n) { return round_up(n, kPanelColumns); }
 
-/// Floats that attention over sequences of up to `length` rows works in, a thread.
-std::size_t scratch_size(int length, int depth) {
+/// What attention over sequences of up to `length` rows works in, a thread.
+template <typename Value>
+struct ScratchSize {
+  std::size_t floats = 0;
+  std::size_t panels = 0;
+};
+template <typename Value>
+ScratchSize<Value> scratch_size(int length, int depth) {
   const auto keys = static_cast<std::size_t>(padded(length));
   const auto columns = static_cast<std::size_t>(padded(depth));
-  return columns * keys          // keys, transposed
-         + keys * columns        // values
-         + kQueryRows * columns  // queries, then the result
-         + kQueryRows * keys;    // scores
+  if constexpr (std::is_same_v<Value, float>) {
+    return {.floats = columns * keys          // keys, transposed
+                      + keys * columns        // values
+                      + kQueryRows * columns  // queries, then the result
+                      + kQueryRows * keys};   // scores
+  } else {
+    return {.floats = kQueryRows * std::max(keys, columns),     // scores, then the result
+            .panels = 2 * keys * columns + kQueryRows * keys};  // keys, values; probabilities
+  }
 }
 
 }  // namespace
@@ -67,8 +68,13 @@ Transformer<Linear>::Workspace::Workspace(const TowerConfig& config, int rows, i
   attended_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(width)));
   wide_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(static_cast<int>(config.mlp_width))));
   // A sequence of all rows may have kStartRow before them.
-  const std::size_t scratch = std::max(scratch_size(rows + 1, depth), row_stride<float>(width));
-  for (int i = 0; i < threads; ++i) scratch_.emplace_back(scratch);
+  const auto size = scratch_size<Value>(rows + 1, depth);
+  for (int i = 0; i < threads; ++i) {
+    scratch_.push_back(
+        {.floats = AlignedBuffer<float>(std::max(size.floats, row_stride<float>(width))),
+         .panels = AlignedBuffer<Value>(size.panels),
+         .rows = {}});
+  }
 }
 
 template <typename Linear>
@@ -91,7 +97,7 @@ void Transformer<Linear>::normalise(const Share& share, const NormWeights& norm,
   for (int row = begin; row < end; ++row) {
     const float* x = workspace.hidden() + at(row, hidden_stride());
     if constexpr (kQuantized<Linear>) {
-      float* normed = workspace.scratch_[static_cast<std::size_t>(share.rank)].data();
+      float* normed = workspace.scratch_[static_cast<std::size_t>(share.rank)].floats.data();
       layer_norm(kernels_, x, norm, eps, width_, normed);
       linear.write_row(kernels_, normed, row, workspace.quantized_);
     } else {
@@ -154,39 +160,49 @@ void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
 }
 
 template <typename Linear>
-void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, int head,
-                                      int first_query_row, int queries, Workspace& workspace,
-                                      float* scratch) const {
+void Transformer<Linear>::find_rows(std::size_t b, const Sequence& sequence, std::size_t column,
+                                    const Workspace& workspace,
+                                    std::vector<const Value*>& rows) const {
+  const Value* first = workspace.query_key_value_.data() + column;
   const std::size_t stride = row_stride<Value>(3 * padded_width_);
+  rows.clear();
+  for (const int row : sequence.keys) {
+    rows.push_back(row == kStartRow ? start_[b].data() + column : first + at(row, stride));
+  }
+}
+
+template <typename Linear>
+void Transformer<Linear>::attend_head(
+    std::size_t b, const Sequence& sequence, int head, int first_query_row, int queries,
+    Workspace& workspace,
+    typename Workspace::Scratch& scratch) const requires std::is_same_v<Value, float> {
+  const std::size_t stride = row_stride<float>(3 * padded_width_);
+  const std::size_t out_stride = row_stride<float>(width_);
   const auto column = static_cast<std::size_t>(head * depth_);
+  const auto part = static_cast<std::size_t>(padded_width_);  // of queries, keys and values each
   const int length = static_cast<int>(sequence.keys.size());
   const auto keys = static_cast<std::size_t>(padded(length));
   const auto columns = static_cast<std::size_t>(padded(depth_));
 
-  float* keys_transposed = scratch;                  // [depth, keys]
+  float* keys_transposed = scratch.floats.data();    // [depth, keys]
   float* values = keys_transposed + columns * keys;  // [length, columns]
   float* query = values + keys * columns;            // [queries, columns]
   float* scores = query + kQueryRows * columns;      // [queries, keys]
 
-  const Value* rows = workspace.query_key_value_.data();
-  // part: 1 for keys, 2 for values.
-  const auto gather = [&](int part) {
-    float* out = values;
-    for (const int row : sequence.keys) {
-      const Value* source = row == kStartRow ? start_[b].data() : rows + at(row, stride);
-      convert(kernels_, source + at(part, static_cast<std::size_t>(padded_width_)) + column, depth_,
-              out);
-      out += columns;
+  const auto gather = [&](std::size_t first_column) {
+    find_rows(b, sequence, first_column, workspace, scratch.rows);
+    for (int i = 0; i < length; ++i) {
+      std::copy_n(scratch.rows[static_cast<std::size_t>(i)], depth_, values + at(i, columns));
     }
   };
-  gather(1);
+  gather(part + column);
   kernels_.transpose(values, columns, length, depth_, keys_transposed, keys);
-  gather(2);
+  gather(2 * part + column);
   for (int first = 0; first < queries; first += kQueryRows) {
     const int count = std::min(kQueryRows, queries - first);
+    const float* rows = workspace.query_key_value_.data() + at(first_query_row + first, stride);
     for (int i = 0; i < count; ++i) {
-      convert(kernels_, rows + at(first_query_row + first + i, stride) + column, depth_,
-              query + at(i, columns));
+      std::copy_n(rows + at(i, stride) + column, depth_, query + at(i, columns));
     }
     kernels_.multiply(query, columns, count, keys_transposed, keys, static_cast<int>(keys), depth_,
                       scores, keys, nullptr, 0);
@@ -196,10 +212,57 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
     }
     kernels_.multiply(scores, keys, count, values, columns, static_cast<int>(columns), length,
                       query, columns, nullptr, 0);
+    float* out = workspace.attended_.data() + at(first_query_row + first, out_stride) + column;
     for (int i = 0; i < count; ++i) {
-      convert(kernels_, query + at(i, columns), depth_,
-              workspace.attended_.data() +
-                  at(first_query_row + first + i, row_stride<Value>(width_)) + column);
+      std::copy_n(query + at(i, columns), depth_, out + at(i, out_stride));
+    }
+  }
+}
+
+template <typename Linear>
+void Transformer<Linear>::attend_head(
+    std::size_t b, const Sequence& sequence, int head, int first_query_row, int queries,
+    Workspace& workspace,
+    typename Workspace::Scratch& scratch) const requires std::is_same_v<Value, BFloat16> {
+  static constexpr float kNoBias[kPanelColumns] = {};
+  const std::size_t stride = row_stride<BFloat16>(3 * padded_width_);
+  const std::size_t out_stride = row_stride<BFloat16>(width_);
+  const auto column = static_cast<std::size_t>(head * depth_);
+  const auto part = static_cast<std::size_t>(padded_width_);  // of queries, keys and values each
+  const int length = static_cast<int>(sequence.keys.size());
+  const int keys = padded(length);
+  const int columns = padded(depth_);
+
+  BFloat16* key_panels = scratch.panels.data();
+  BFloat16* value_panels = key_panels + at(keys, static_cast<std::size_t>(columns));
+  BFloat16* probabilities = value_panels + at(keys, static_cast<std::size_t>(columns));
+  float* sums = scratch.floats.data();
+
+  find_rows(b, sequence, part + column, workspace, scratch.rows);
+  kernels_.pack_transposed_bf16(scratch.rows.data(), length, depth_, key_panels);
+  find_rows(b, sequence, 2 * part + column, workspace, scratch.rows);
+  kernels_.pack_bf16(scratch.rows.data(), length, depth_, value_panels);
+  for (int first = 0; first < queries; first += kQueryRows) {
+    const int count = std::min(kQueryRows, queries - first);
+    const std::size_t panel_stride = at(count, kPanelColumns);
+    const auto probability_stride = static_cast<std::size_t>(keys);
+    const BFloat16* query =
+        workspace.query_key_value_.data() + at(first_query_row + first, stride) + column;
+    // What lies behind a query's columns meets zeros of the panels.
+    kernels_.multiply_bf16(query, stride, count, key_panels, keys / kPanelColumns, columns, sums,
+                           nullptr, 0);
+    for (int i = 0; i < count; ++i) {
+      const int seen = causal_ ? length - queries + first + i + 1 : length;
+      kernels_.softmax_bf16(sums + at(i, kPanelColumns), panel_stride, seen, keys,
+                            probabilities + at(i, probability_stride));
+    }
+    kernels_.multiply_bf16(probabilities, probability_stride, count, value_panels,
+                           columns / kPanelColumns, keys, sums, nullptr, 0);
+    BFloat16* out = workspace.attended_.data() + at(first_query_row + first, out_stride) + column;
+    for (int panel = 0; panel < depth_; panel += kPanelColumns) {
+      kernels_.add_bias_bf16(sums + static_cast<std::size_t>(panel / kPanelColumns) * panel_stride,
+                             kNoBias, count, std::min(kPanelColumns, depth_ - panel), out + panel,
+                             out_stride);
     }
   }
 }
@@ -209,7 +272,7 @@ void Transformer<Linear>::attend(std::size_t b, const Share& share,
                                  std::span<const Sequence> sequences, Workspace& workspace) const {
   const int heads = static_cast<int>(config_.heads);
   const bool pooled_only = b + 1 == blocks_.size();
-  float* scratch = workspace.scratch_[static_cast<std::size_t>(share.rank)].data();
+  auto& scratch = workspace.scratch_[static_cast<std::size_t>(share.rank)];
   const auto [begin, end] = share.of(static_cast<int>(sequences.size()) * heads);
   for (int i = begin; i < end; ++i) {
     const Sequence& sequence = sequences[static_cast<std::size_t>(i / heads)];

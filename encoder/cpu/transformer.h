@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -66,12 +67,18 @@ class Transformer {
     friend class Transformer;
     int rows_ = 0;
     AlignedBuffer<float> hidden_;
-    AlignedBuffer<Value> normed_;                // [rows, width]; none where rows are quantized
-    QuantizedRows quantized_;                    // the rows of the product at hand
-    AlignedBuffer<Value> query_key_value_;       // [rows, 3 * padded width]
-    AlignedBuffer<Value> attended_;              // [rows, width]
-    AlignedBuffer<Value> wide_;                  // [rows, mlp_width]
-    std::vector<AlignedBuffer<float>> scratch_;  // of attention, a thread
+    AlignedBuffer<Value> normed_;           // [rows, width]; none where rows are quantized
+    QuantizedRows quantized_;               // the rows of the product at hand
+    AlignedBuffer<Value> query_key_value_;  // [rows, 3 * padded width]
+    AlignedBuffer<Value> attended_;         // [rows, width]
+    AlignedBuffer<Value> wide_;             // [rows, mlp_width]
+    /// What one thread has for itself.
+    struct Scratch {
+      AlignedBuffer<float> floats;
+      AlignedBuffer<Value> panels;     // of keys, of values, and rows of probabilities
+      std::vector<const Value*> rows;  // of keys or of values
+    };
+    std::vector<Scratch> scratch_;
   };
 
   /// causal: a row attends to itself and what is before it only.
@@ -98,9 +105,17 @@ class Transformer {
                  Workspace& workspace) const;
   void attend(std::size_t b, const Share& share, std::span<const Sequence> sequences,
               Workspace& workspace) const;
+  /// Those of the values from `column` on that the sequence's rows attend to.
+  void find_rows(std::size_t b, const Sequence& sequence, std::size_t column,
+                 const Workspace& workspace, std::vector<const Value*>& rows) const;
   /// queries: rows from first_query_row on, which stand at the last positions of the sequence's.
   void attend_head(std::size_t b, const Sequence& sequence, int head, int first_query_row,
-                   int queries, Workspace& workspace, float* scratch) const;
+                   int queries, Workspace& workspace, typename Workspace::Scratch& scratch)
+      const requires std::is_same_v<Value, float>;
+  /// The same with probabilities in bfloat16, as queries, keys and values are.
+  void attend_head(std::size_t b, const Sequence& sequence, int head, int first_query_row,
+                   int queries, Workspace& workspace, typename Workspace::Scratch& scratch)
+      const requires std::is_same_v<Value, BFloat16>;
   /// LayerNorm of rows of the residual stream, as `linear` reads them.
   void normalise(const Share& share, const NormWeights& norm, const Linear& linear, int rows,
                  Workspace& workspace) const;
