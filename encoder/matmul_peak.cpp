@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <type_traits>
 #include <vector>
 
 #include "base/thread_team.h"
@@ -44,16 +45,16 @@ template <typename Value>
 double measure_packed(int threads, double milliseconds) {
   const cpu::Kernels& set = cpu::kernels(cpu::supported_kernel_sets().back());
   const cpu::PackedLinear<Value> linear(set, Matrix(kOutputs, kInputs), {});
-  const cpu::AlignedBuffer<Value> rows(kRows * cpu::row_stride<Value>(kInputs));
+  const cpu::ProductRows<Value> rows(kRows, kInputs, set.tiles && !std::is_same_v<Value, float>);
   return measure(threads, milliseconds,
-                 [&] { linear.multiply(set, rows.data(), kRows, 0, linear.panels(), kDrop); });
+                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), kDrop); });
 }
 
 double measure_quantized(int threads, double milliseconds) {
   const cpu::Kernels& set = cpu::kernels(cpu::supported_kernel_sets().back());
   const std::vector<float> bias(kOutputs);
   const cpu::QuantizedLinear linear(set, Matrix(kOutputs, kInputs), bias, {});
-  const cpu::QuantizedRows rows(kRows, kInputs);
+  const cpu::QuantizedRows rows(kRows, kInputs, set.tiles);
   return measure(threads, milliseconds,
                  [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), kDrop); });
 }

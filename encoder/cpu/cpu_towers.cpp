@@ -161,7 +161,7 @@ class Tower {
         transformer_(kernels, config, causal, std::move(blocks)),
         final_norm_(std::move(final_norm)),
         projection_(std::move(projection)),
-        input_stride_(input_columns > 0 ? row_stride<Value>(input_columns) : 0) {}
+        input_columns_(input_columns) {}
 
   using Workspace = typename Transformer<Linear>::Workspace;
 
@@ -170,19 +170,19 @@ class Tower {
 
   /// What kStartRow stands for from now on. hidden: [width], the first block's input.
   void learn_start(std::span<const float> hidden) {
-    Workspace workspace(config_, 1, 1);
+    Workspace workspace(kernels_, config_, 1, 1);
     std::ranges::copy(hidden, workspace.hidden());
     transformer_.learn_start(workspace);
   }
 
   /// Takes a batch through the tower; returns the embeddings of its sequences. embed(share, chunk,
   /// input, hidden) writes the first block's input of the chunk's rows to hidden, at
-  /// hidden_stride(); input is room for [rows, input_columns].
+  /// hidden_stride(); input is room for [rows, input_columns], as products read it.
   template <typename Embed>
   Matrix run(ThreadTeam& team, const BatchPlan& plan, const Embed& embed) {
     Matrix embeddings(plan.sequences(), static_cast<std::size_t>(projection_.outputs()));
     for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
-      embed(share, chunk, lane.input.data(), lane.workspace.hidden());
+      embed(share, chunk, lane.input, lane.workspace.hidden());
       share.barrier();
       transformer_.run(share, chunk.sequences, lane.workspace);
       project(share, static_cast<int>(chunk.sequences.size()), lane,
@@ -199,18 +199,18 @@ class Tower {
     for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
       const int count = static_cast<int>(chunk.sequences.size());
       const auto [begin, end] = share.of(input.panels());
-      input.multiply(kernels_, lane.input.data(), chunk.rows - count, begin, end, drop);
+      input.multiply(kernels_, lane.input, chunk.rows - count, begin, end, drop);
       transformer_.multiply_only(share, chunk.rows, lane.workspace);
       const auto [first, last] = share.of(projection_.panels());
-      projection_.multiply(kernels_, lane.pooled.data(), count, first, last, drop);
+      projection_.multiply(kernels_, lane.pooled, count, first, last, drop);
     });
   }
 
  private:
   struct Lane {
     Workspace workspace;
-    AlignedBuffer<float> pooled;  // [rows, width]
-    AlignedBuffer<Value> input;   // [rows, input_columns]
+    ProductRows<float> pooled;  // [rows, width]
+    ProductRows<Value> input;   // [rows, input_columns]
   };
 
   /// Calls work(share, chunk, lane) on the team's threads, until all chunks are done.
@@ -235,33 +235,33 @@ class Tower {
     }
   }
 
+  bool tiles() const { return kernels_.tiles && !std::is_same_v<Value, float>; }
+
   void reserve(int lanes, int rows, int threads) {
     lanes_.resize(std::max(lanes_.size(), static_cast<std::size_t>(lanes)));
     for (int i = 0; i < lanes; ++i) {
       Lane& lane = lanes_[static_cast<std::size_t>(i)];
       if (lane.workspace.rows() >= rows) continue;
       lane = {};  // what is too small goes before what is large enough comes
-      lane = {Workspace(config_, rows, threads),
-              AlignedBuffer<float>(static_cast<std::size_t>(rows) * row_stride<float>(width())),
-              AlignedBuffer<Value>(static_cast<std::size_t>(rows) * input_stride_)};
+      lane = {Workspace(kernels_, config_, rows, threads), {rows, width(), false}, {}};
+      if (input_columns_ > 0) lane.input = {rows, input_columns_, tiles()};
     }
   }
 
   /// embeddings: [rows, outputs], contiguous.
   void project(const Share& share, int rows, Lane& lane, float* embeddings) const {
-    const std::size_t stride = row_stride<float>(width());
     const auto [begin, end] = share.of(rows);
     for (int row = begin; row < end; ++row) {
       kernels_.layer_norm(lane.workspace.hidden() + static_cast<std::size_t>(row) * hidden_stride(),
                           final_norm_.scale.data(), final_norm_.shift.data(),
                           static_cast<float>(config_.layer_norm_eps), width(),
-                          lane.pooled.data() + static_cast<std::size_t>(row) * stride);
+                          lane.pooled.at(row, 0));
     }
     share.barrier();
     const auto [first, last] = share.of(projection_.panels());
     const auto outputs = static_cast<std::size_t>(projection_.outputs());
     projection_.multiply(
-        kernels_, lane.pooled.data(), rows, first, last,
+        kernels_, lane.pooled, rows, first, last,
         [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
           kernels_.add_bias(sums, bias, count, columns,
                             embeddings + static_cast<std::size_t>(row) * outputs + column, outputs);
@@ -273,7 +273,7 @@ class Tower {
   Transformer<Linear> transformer_;
   const NormWeights final_norm_;
   const PackedLinear<float> projection_;
-  const std::size_t input_stride_;
+  const int input_columns_;
   std::vector<Lane> lanes_;  // what one group of threads that work together has for itself
 };
 
@@ -335,16 +335,17 @@ class CpuTowers : public ClipTowers {
 
   Matrix encode_images(std::span<const Image> images) override {
     const int tokens = image_tokens();
-    const std::size_t stride = row_stride<Value>(patch_embedding_.inputs());
     return vision_.run(
         team_, plan_images(images.size(), tokens, team_.size()),
-        [&](const Share& share, const Chunk& chunk, Value* patches, float* hidden) {
+        [&](const Share& share, const Chunk& chunk, ProductRows<Value>& patches, float* hidden) {
           const int count = static_cast<int>(chunk.sequences.size());
           const int rows = count * (tokens - 1);
           const auto [begin, end] = share.of(rows);
+          std::vector<Value> values(static_cast<std::size_t>(patch_embedding_.inputs()));
           for (int row = begin; row < end; ++row) {
             write_patch(images[chunk.first_sequence + static_cast<std::size_t>(row / (tokens - 1))],
-                        row % (tokens - 1), patches + static_cast<std::size_t>(row) * stride);
+                        row % (tokens - 1), values.data());
+            patches.write(row, values);
           }
           share.barrier();
           const auto hidden_row = [&](int row) {
@@ -384,13 +385,14 @@ class CpuTowers : public ClipTowers {
     }
     const TextPlan plan = plan_texts(pooled, start_id_, team_.size());
     const Matrix distinct =
-        text_.run(team_, plan, [&](const Share& share, const Chunk& chunk, Value*, float* hidden) {
-          const auto [begin, end] = share.of(chunk.rows);
-          for (int row = begin; row < end; ++row) {
-            write_token(plan.tokens[static_cast<std::size_t>(chunk.first_row + row)],
-                        hidden + static_cast<std::size_t>(row) * text_.hidden_stride());
-          }
-        });
+        text_.run(team_, plan,
+                  [&](const Share& share, const Chunk& chunk, ProductRows<Value>&, float* hidden) {
+                    const auto [begin, end] = share.of(chunk.rows);
+                    for (int row = begin; row < end; ++row) {
+                      write_token(plan.tokens[static_cast<std::size_t>(chunk.first_row + row)],
+                                  hidden + static_cast<std::size_t>(row) * text_.hidden_stride());
+                    }
+                  });
     Matrix embeddings(texts.size(), distinct.cols());
     for (std::size_t i = 0; i < texts.size(); ++i) {
       std::ranges::copy(distinct.row(plan.sequence[i]), embeddings.row(i).begin());

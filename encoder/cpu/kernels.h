@@ -15,12 +15,29 @@ using BFloat16 = std::uint16_t;
 /// Columns of a product that are computed together, whatever the instruction set. The right-hand
 /// side of a product is stored as panels of this many columns.
 inline constexpr int kPanelColumns = 32;
-/// Rows of sums that one multiply call makes, at most.
-inline constexpr int kBlockRows = 48;
+/// Rows that a tile register holds.
+inline constexpr int kTileRows = 16;
+/// Values of a cache line, which is a row of a tile.
+template <typename Value>
+inline constexpr int kLineValues = 64 / static_cast<int>(sizeof(Value));
 /// The depth of an 8-bit product is a multiple of the unit and, so that sums of 32 bits are exact,
 /// at most the limit: 255 * 127 * kMaxInt8Depth < 2^31.
 inline constexpr int kInt8DepthUnit = 64;
 inline constexpr int kMaxInt8Depth = 66304;
+
+/// Where the left-hand side of a product lies. All in values, from the first value of the first of
+/// kTileRows rows on.
+struct RowLayout {
+  std::size_t row_stride = 0;    ///< to the next of kTileRows rows
+  std::size_t line_stride = 0;   ///< to a row's next line
+  std::size_t group_stride = 0;  ///< to the next kTileRows rows
+};
+/// Rows one after the other.
+template <typename Value>
+constexpr RowLayout row_major(std::size_t stride) {
+  return {
+      .row_stride = stride, .line_stride = kLineValues<Value>, .group_stride = kTileRows * stride};
+}
 
 /// What the 8-bit numbers of a row mean: value = scale * (number - zero). zero is in [0, 255].
 struct RowQuantization {
@@ -49,22 +66,29 @@ struct Kernels {
   void (*multiply)(const float* a, std::size_t a_stride, int rows, const float* b,
                    std::size_t b_stride, int cols, int k, float* c, std::size_t c_stride,
                    const float* next, int next_lines);
-  /// c[p][rows, kPanelColumns] = a[rows, k] panel p, for consecutive panels; k is a multiple of 32
-  /// for any number of rows. Element (i, j) of a panel is at (i / 2) * 2 *
-  /// kPanelColumns + 2 * j + i % 2. Sums are float32. next, next_lines: as
-  /// above.
-  void (*multiply_bf16)(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
-                        int panel_count, int k, float* c, const BFloat16* next, int next_lines);
+  /// c[p][rows, kPanelColumns] = a[rows, k] panel p, for consecutive panels; k is a multiple of 32.
+  /// Element (i, j) of a panel is at (i / 2) * 2 * kPanelColumns + 2 * j + i % 2. Sums are float32.
+  /// next, next_lines: as above. a: in any layout where `tiles` is set, else rows one after the
+  /// other.
+  void (*multiply_bf16)(const BFloat16* a, const RowLayout& layout, int rows,
+                        const BFloat16* panels, int panel_count, int k, float* c,
+                        const BFloat16* next, int next_lines);
 
   /// The same of 8-bit numbers, those of a from 0 to 255, with exact sums; k is a multiple of
   /// kInt8DepthUnit, and element (i, j) of a panel at (i / 4) * 4 * kPanelColumns + 4 * j + i % 4.
-  void (*multiply_int8)(const std::uint8_t* a, std::size_t a_stride, int rows,
+  void (*multiply_int8)(const std::uint8_t* a, const RowLayout& layout, int rows,
                         const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
                         const std::int8_t* next, int next_lines);
+  /// multiply_bf16() and multiply_int8() are fastest with rows in tiles, and with as many rows a
+  /// call as they can be given.
+  bool tiles;
 
-  /// Rounds n values to 8 bits, in steps that just cover them and zero.
-  RowQuantization (*quantize)(const float* values, int n, std::uint8_t* out);
-  RowQuantization (*quantize_bf16)(const BFloat16* values, int n, std::uint8_t* out);
+  /// Rounds n values to 8 bits, in steps that just cover them and zero. out: lines of 64 at
+  /// line_stride.
+  RowQuantization (*quantize)(const float* values, int n, std::uint8_t* out,
+                              std::size_t line_stride);
+  RowQuantization (*quantize_bf16)(const BFloat16* values, int n, std::uint8_t* out,
+                                   std::size_t line_stride);
   /// values += quantization.scale * scales * (sums - quantization.zero * column_sums) for a block
   /// of rows at kPanelColumns, each with a quantization of its own: what a product of 8-bit numbers
   /// stands for. column_sums: of the columns of its right-hand side.
@@ -75,8 +99,9 @@ struct Kernels {
   /// out = (x - mean) / sqrt(variance + eps) * scale + shift over n values; out may be x.
   void (*layer_norm)(const float* x, const float* scale, const float* shift, float eps, int n,
                      float* out);
+  /// Rounded, to lines of 32 at line_stride.
   void (*layer_norm_bf16)(const float* x, const float* scale, const float* shift, float eps, int n,
-                          BFloat16* out);
+                          BFloat16* out, std::size_t line_stride);
 
   // The epilogues of a linear layer, on n <= kPanelColumns columns of a block of sums without bias:
   // rows at kPanelColumns. out: rows at out_stride.

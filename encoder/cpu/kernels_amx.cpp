@@ -7,9 +7,7 @@
 namespace vitrine::encoder::cpu {
 namespace {
 
-constexpr int kTileRows = 16;
 constexpr int kTileBytes = 64;  // of one tile row: the depth of one product
-
 /// What the tile registers hold, as LDTILECFG reads it (Intel SDM, palette 1).
 struct alignas(64) TileConfig {
   std::uint8_t palette = 1;
@@ -19,27 +17,29 @@ struct alignas(64) TileConfig {
   std::uint8_t rows[16] = {};
 };
 
+// The intrinsic function tells GCC 12 of eight of the bytes only.
+void load(const TileConfig& config) { asm volatile("ldtilecfg %0" : : "m"(config)); }
+
 // Tiles 0 to 3: sums of the upper left, upper right, lower left and lower right 16 x 16 block; 4
 // and 5: rows of a, upper and lower; 6 and 7: the panel, left and right.
-void configure(int upper_rows, int lower_rows) {
+void configure(int lower_rows) {
   TileConfig config;
-  const int rows[8] = {upper_rows, upper_rows, lower_rows, lower_rows,
-                       upper_rows, lower_rows, kTileRows,  kTileRows};
   for (int tile = 0; tile < 8; ++tile) {
-    config.row_bytes[tile] = rows[tile] > 0 ? 64 : 0;
-    config.rows[tile] = static_cast<std::uint8_t>(rows[tile]);
+    const bool lower = tile == 2 || tile == 3 || tile == 5;
+    config.row_bytes[tile] = kTileBytes;
+    config.rows[tile] = static_cast<std::uint8_t>(lower ? lower_rows : kTileRows);
   }
-  _tile_loadconfig(&config);
+  load(config);
 }
 
 /// For multiply_few_rows(), which has another use for the tiles.
 void configure_few_rows(int rows) {
   TileConfig config;
   for (int tile = 0; tile < 8; ++tile) {
-    config.row_bytes[tile] = 64;
+    config.row_bytes[tile] = kTileBytes;
     config.rows[tile] = static_cast<std::uint8_t>(tile < 7 ? rows : kTileRows);
   }
-  _tile_loadconfig(&config);
+  load(config);
 }
 
 // In bytes, panels of both types have one layout.
@@ -60,44 +60,65 @@ constexpr std::size_t kSumBytes = kPanelColumns * 4;  // of a row
 // The functions below are the same for bfloat16, whose sums are float, and for 8-bit numbers, whose
 // sums are std::int32_t.
 
-/// depth: bytes of a row of a. A tile is loaded anew as soon as the last product that reads it is
-/// under way, so that loads and products overlap even where a core's queues are shared by two
-/// threads.
+/// The left-hand side: a RowLayout in bytes.
+struct Rows {
+  const std::uint8_t* first;
+  std::size_t row_stride;
+  std::size_t line_stride;
+  std::size_t group_stride;
+
+  Rows from(int group) const {
+    Rows rows = *this;
+    rows.first += static_cast<std::size_t>(group) * group_stride;
+    return rows;
+  }
+};
+
+/// What will be needed next, fetched while products are made of something else.
+struct Ahead {
+  const std::uint8_t* line;
+  int lines;
+};
+
+/// c = 17 to 32 rows of a times the panel. depth: bytes of a row of a. A tile is loaded anew as
+/// soon as the last product that reads it is under way, so that loads and products overlap even
+/// where a core's queues are shared by two threads.
 template <typename Sum>
-void multiply_two_tiles(const std::uint8_t* a, std::size_t a_stride, int upper_rows,
-                        const std::uint8_t* panel, int depth, Sum* c, const std::uint8_t* next,
-                        int next_lines) {
-  const int lines_a_step = (next_lines * kTileBytes + depth - 1) / depth;
-  const std::uint8_t* lower = a + static_cast<std::size_t>(upper_rows) * a_stride;
+void multiply_two_tiles(const Rows& a, const std::uint8_t* panel, int depth, Sum* c, Ahead next) {
+  const int lines_a_step = (next.lines * kTileBytes + depth - 1) / depth;
+  const std::uint8_t* upper = a.first;
+  const std::uint8_t* lower = a.first + a.group_stride;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  _tile_loadd(4, a, a_stride);
+  _tile_loadd(4, upper, a.row_stride);
   _tile_loadd(6, panel, kPanelRowBytes);
   _tile_loadd(7, panel + kTileBytes, kPanelRowBytes);
-  _tile_loadd(5, lower, a_stride);
+  _tile_loadd(5, lower, a.row_stride);
   for (int i = kTileBytes; i < depth; i += kTileBytes) {
-    for (int line = 0; line < lines_a_step; ++line, next += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
+    for (int line = 0; line < lines_a_step; ++line, next.line += kTileBytes) {
+      _mm_prefetch(reinterpret_cast<const char*>(next.line), _MM_HINT_T1);
     }
     panel += kTilePanelBytes;
+    upper += a.line_stride;
+    lower += a.line_stride;
     VITRINE_ADD_PRODUCT(0, 4, 6);
     VITRINE_ADD_PRODUCT(1, 4, 7);
-    _tile_loadd(4, a + i, a_stride);
+    _tile_loadd(4, upper, a.row_stride);
     VITRINE_ADD_PRODUCT(2, 5, 6);
     _tile_loadd(6, panel, kPanelRowBytes);
     VITRINE_ADD_PRODUCT(3, 5, 7);
-    _tile_loadd(5, lower + i, a_stride);
+    _tile_loadd(5, lower, a.row_stride);
     _tile_loadd(7, panel + kTileBytes, kPanelRowBytes);
   }
   VITRINE_ADD_PRODUCT(0, 4, 6);
   VITRINE_ADD_PRODUCT(1, 4, 7);
   VITRINE_ADD_PRODUCT(2, 5, 6);
   VITRINE_ADD_PRODUCT(3, 5, 7);
-  Sum* lower_c = c + static_cast<std::size_t>(upper_rows) * kPanelColumns;
   _tile_stored(0, c, kSumBytes);
   _tile_stored(1, c + 16, kSumBytes);
+  Sum* lower_c = c + std::ptrdiff_t{kTileRows} * kPanelColumns;
   _tile_stored(2, lower_c, kSumBytes);
   _tile_stored(3, lower_c + 16, kSumBytes);
 }
@@ -106,8 +127,8 @@ void multiply_two_tiles(const std::uint8_t* a, std::size_t a_stride, int upper_r
 /// memory, which the hardware prefetches deeper than one. Tiles 0 to 5 are sums, 6 the rows of a, 7
 /// the panel. c_size: sums of a panel.
 template <typename Sum, int kPanels>
-void multiply_few_rows(const std::uint8_t* a, std::size_t a_stride, const std::uint8_t* panels,
-                       std::size_t panel_bytes, int depth, Sum* c, std::size_t c_size) {
+void multiply_few_rows(Rows a, const std::uint8_t* panels, std::size_t panel_bytes, int depth,
+                       Sum* c, std::size_t c_size) {
   constexpr std::size_t kAhead = 2 * kTilePanelBytes;
   _tile_zero(0);
   _tile_zero(1);
@@ -127,7 +148,8 @@ void multiply_few_rows(const std::uint8_t* a, std::size_t a_stride, const std::u
         _mm_prefetch(reinterpret_cast<const char*>(third + line), _MM_HINT_T0);
       }
     }
-    _tile_loadd(6, a + i, a_stride);
+    _tile_loadd(6, a.first, a.row_stride);
+    a.first += a.line_stride;
     _tile_loadd(7, panels, kPanelRowBytes);
     VITRINE_ADD_PRODUCT(0, 6, 7);
     _tile_loadd(7, panels + kTileBytes, kPanelRowBytes);
@@ -158,54 +180,84 @@ void multiply_few_rows(const std::uint8_t* a, std::size_t a_stride, const std::u
   }
 }
 
+/// At most 16 rows, and any number of panels.
 template <typename Sum>
-void multiply(const std::uint8_t* a, std::size_t a_stride, int rows, const std::uint8_t* panels,
-              int panel_count, int depth, Sum* c, const std::uint8_t* next, int next_lines) {
+void multiply_few_rows(const Rows& a, int rows, const std::uint8_t* panels, int panel_count,
+                       int depth, Sum* c) {
   const std::size_t panel_bytes = static_cast<std::size_t>(depth) * kPanelColumns;
   const std::size_t c_size = static_cast<std::size_t>(rows) * kPanelColumns;
-  if (rows <= kTileRows) configure_few_rows(rows);
-  for (int p = 0; p < panel_count;) {
-    const std::uint8_t* panel = panels + static_cast<std::size_t>(p) * panel_bytes;
-    Sum* sums = c + static_cast<std::size_t>(p) * c_size;
-    if (rows <= kTileRows) {
-      const int count = panel_count - p < 3 ? panel_count - p : 3;
-      const auto few_rows = count == 1   ? multiply_few_rows<Sum, 1>
-                            : count == 2 ? multiply_few_rows<Sum, 2>
-                                         : multiply_few_rows<Sum, 3>;
-      few_rows(a, a_stride, panel, panel_bytes, depth, sums, c_size);
-      p += count;
+  configure_few_rows(rows);
+  for (int p = 0; p < panel_count; p += 3) {
+    const int count = panel_count - p < 3 ? panel_count - p : 3;
+    const auto multiply = count == 1   ? multiply_few_rows<Sum, 1>
+                          : count == 2 ? multiply_few_rows<Sum, 2>
+                                       : multiply_few_rows<Sum, 3>;
+    multiply(a, panels, panel_bytes, depth, c, c_size);
+    panels += 3 * panel_bytes;
+    c += 3 * c_size;
+  }
+}
+
+/// One panel and more than 16 rows: pairs of tiles, then what is left of them.
+template <typename Sum>
+void multiply_panel(const Rows& a, int rows, const std::uint8_t* panel, int depth, Sum* c,
+                    Ahead next) {
+  constexpr int kPairRows = 2 * kTileRows;
+  if (rows >= kPairRows) configure(kTileRows);
+  for (int row = 0; row < rows; row += kPairRows) {
+    const Rows pair = a.from(row / kTileRows);
+    const int count = rows - row < kPairRows ? rows - row : kPairRows;
+    Sum* sums = c + static_cast<std::ptrdiff_t>(row) * kPanelColumns;
+    if (count <= kTileRows) {
+      multiply_few_rows<Sum>(pair, count, panel, 1, depth, sums);
       continue;
     }
-    const int blocks = (rows + 2 * kTileRows - 1) / (2 * kTileRows);
-    for (int block = 0; block < blocks; ++block) {
-      const int row = rows * block / blocks;
-      const int count = rows * (block + 1) / blocks - row;
-      const int upper = (count + 1) / 2;
-      configure(upper, count - upper);
-      const int first_line = next_lines * block / blocks;
-      multiply_two_tiles<Sum>(a + static_cast<std::size_t>(row) * a_stride, a_stride, upper, panel,
-                              depth, sums + static_cast<std::size_t>(row) * kPanelColumns,
-                              next + static_cast<std::ptrdiff_t>(first_line) * 64,
-                              next_lines * (block + 1) / blocks - first_line);
+    if (count < kPairRows) configure(count - kTileRows);
+    const int first_line = next.lines * row / rows;
+    multiply_two_tiles<Sum>(pair, panel, depth, sums,
+                            {next.line + static_cast<std::ptrdiff_t>(first_line) * kTileBytes,
+                             next.lines * (row + count) / rows - first_line});
+  }
+}
+
+template <typename Sum>
+void multiply(const Rows& a, int rows, const std::uint8_t* panels, int panel_count, int depth,
+              Sum* c, Ahead next) {
+  if (rows <= kTileRows) {
+    multiply_few_rows<Sum>(a, rows, panels, panel_count, depth, c);
+  } else {
+    for (int p = 0; p < panel_count; ++p) {
+      const int first_line = next.lines * p / panel_count;
+      multiply_panel<Sum>(a, rows, panels, depth, c,
+                          {next.line + static_cast<std::ptrdiff_t>(first_line) * kTileBytes,
+                           next.lines * (p + 1) / panel_count - first_line});
+      panels += static_cast<std::size_t>(depth) * kPanelColumns;
+      c += static_cast<std::ptrdiff_t>(rows) * kPanelColumns;
     }
-    ++p;
   }
   _tile_release();  // so that a switch of threads need not save the tiles
 }
 
-const std::uint8_t* bytes(const void* values) { return static_cast<const std::uint8_t*>(values); }
-
-void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
-                   int panel_count, int k, float* c, const BFloat16* next, int next_lines) {
-  multiply<float>(bytes(a), a_stride * sizeof(BFloat16), rows, bytes(panels), panel_count,
-                  k * static_cast<int>(sizeof(BFloat16)), c, bytes(next), next_lines);
+template <typename Value>
+Rows in_bytes(const Value* a, const RowLayout& layout) {
+  constexpr std::size_t kSize = sizeof(Value);
+  return {reinterpret_cast<const std::uint8_t*>(a), layout.row_stride * kSize,
+          layout.line_stride * kSize, layout.group_stride * kSize};
 }
 
-void multiply_int8(const std::uint8_t* a, std::size_t a_stride, int rows, const std::int8_t* panels,
-                   int panel_count, int k, std::int32_t* c, const std::int8_t* next,
-                   int next_lines) {
-  multiply<std::int32_t>(a, a_stride, rows, bytes(panels), panel_count, k, c, bytes(next),
-                         next_lines);
+const std::uint8_t* bytes(const void* values) { return static_cast<const std::uint8_t*>(values); }
+
+void multiply_bf16(const BFloat16* a, const RowLayout& layout, int rows, const BFloat16* panels,
+                   int panel_count, int k, float* c, const BFloat16* next, int next_lines) {
+  multiply<float>(in_bytes(a, layout), rows, bytes(panels), panel_count,
+                  k * static_cast<int>(sizeof(BFloat16)), c, {bytes(next), next_lines});
+}
+
+void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
+                   const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
+                   const std::int8_t* next, int next_lines) {
+  multiply<std::int32_t>(in_bytes(a, layout), rows, bytes(panels), panel_count, k, c,
+                         {bytes(next), next_lines});
 }
 
 }  // namespace
@@ -215,6 +267,7 @@ const Kernels& amx_kernels() {
     Kernels kernels = avx512_bf16_kernels();
     kernels.multiply_bf16 = multiply_bf16;
     kernels.multiply_int8 = multiply_int8;
+    kernels.tiles = true;
     return kernels;
   }();
   return table;

@@ -52,7 +52,7 @@ constexpr MultiplyRows kMultiplyRows[kMaxRows] = {
     multiply_pairs_of_rows<9, kUsedOnce>,  multiply_pairs_of_rows<10, kUsedOnce>,
     multiply_pairs_of_rows<11, kUsedOnce>, multiply_pairs_of_rows<12, kUsedOnce>};
 
-void multiply_bf16_natively(const BFloat16* a, std::size_t a_stride, int rows,
+void multiply_bf16_natively(const BFloat16* a, const RowLayout& layout, int rows,
                             const BFloat16* panels, int panel_count, int k, float* c,
                             const BFloat16* /*next*/, int /*next_lines*/) {
   const int blocks = (rows + kMaxRows - 1) / kMaxRows;
@@ -61,7 +61,8 @@ void multiply_bf16_natively(const BFloat16* a, std::size_t a_stride, int rows,
     for (int block = 0; block < blocks; ++block) {
       const int first = rows * block / blocks;
       const int count = rows * (block + 1) / blocks - first;
-      multiply[count - 1](a + static_cast<std::size_t>(first) * a_stride, a_stride, panels, k,
+      multiply[count - 1](a + static_cast<std::size_t>(first) * layout.row_stride,
+                          layout.row_stride, panels, k,
                           c + static_cast<std::size_t>(first) * kPanelColumns);
     }
     panels += static_cast<std::size_t>(k) * kPanelColumns;

@@ -44,15 +44,16 @@ constexpr MultiplyRows kMultiplyRows[kMaxRows] = {
     multiply_rows<5>, multiply_rows<6>,  multiply_rows<7>,  multiply_rows<8>,
     multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
 
-void multiply_int8(const std::uint8_t* a, std::size_t a_stride, int rows, const std::int8_t* panels,
-                   int panel_count, int k, std::int32_t* c, const std::int8_t* /*next*/,
-                   int /*next_lines*/) {
+void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
+                   const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
+                   const std::int8_t* /*next*/, int /*next_lines*/) {
   const int blocks = (rows + kMaxRows - 1) / kMaxRows;
   for (int p = 0; p < panel_count; ++p) {
     for (int block = 0; block < blocks; ++block) {
       const int first = rows * block / blocks;
       const int count = rows * (block + 1) / blocks - first;
-      kMultiplyRows[count - 1](a + static_cast<std::size_t>(first) * a_stride, a_stride, panels, k,
+      kMultiplyRows[count - 1](a + static_cast<std::size_t>(first) * layout.row_stride,
+                               layout.row_stride, panels, k,
                                c + static_cast<std::size_t>(first) * kPanelColumns);
     }
     panels += static_cast<std::size_t>(k) * kPanelColumns;

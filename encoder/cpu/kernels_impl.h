@@ -429,22 +429,29 @@ struct MultiplyWideBody {
   }
 };
 
-void multiply_bf16(const BFloat16* a, std::size_t a_stride, int rows, const BFloat16* panels,
+void multiply_bf16(const BFloat16* a, const RowLayout& layout, int rows, const BFloat16* panels,
                    int panel_count, int k, float* c, const BFloat16* /*next*/, int /*next_lines*/) {
   std::memset(c, 0, static_cast<std::size_t>(panel_count * rows) * kPanelColumns * sizeof(*c));
-  in_row_blocks(rows, MultiplyWideBody<BFloat16, float, BFloat16, float>{a, a_stride, rows, panels,
-                                                                         panel_count, k, c});
+  in_row_blocks(rows, MultiplyWideBody<BFloat16, float, BFloat16, float>{
+                          a, layout.row_stride, rows, panels, panel_count, k, c});
 }
 
-void multiply_int8(const std::uint8_t* a, std::size_t a_stride, int rows, const std::int8_t* panels,
-                   int panel_count, int k, std::int32_t* c, const std::int8_t* /*next*/,
-                   int /*next_lines*/) {
+void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
+                   const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
+                   const std::int8_t* /*next*/, int /*next_lines*/) {
   std::memset(c, 0, static_cast<std::size_t>(panel_count * rows) * kPanelColumns * sizeof(*c));
   in_row_blocks(rows, MultiplyWideBody<std::uint8_t, std::int16_t, std::int8_t, std::int32_t>{
-                          a, a_stride, rows, panels, panel_count, k, c});
+                          a, layout.row_stride, rows, panels, panel_count, k, c});
 }
 
 // Rows of values.
+
+/// Value i of lines at line_stride.
+template <typename Value>
+VITRINE_INLINE Value* in_lines(Value* lines, int i, std::size_t line_stride) {
+  constexpr int kLine = kLineValues<Value>;
+  return lines + static_cast<std::size_t>(i / kLine) * line_stride + i % kLine;
+}
 
 /// Calls work(i, count) for every vector of n values; count is kLanes but for the last.
 template <typename Full, typename Rest>
@@ -454,9 +461,10 @@ VITRINE_INLINE void for_each_vector(int n, const Full& full, const Rest& rest) {
   if (i < n) rest(i, n - i);
 }
 
+/// out(i): where value i belongs, and those behind it that a vector holds.
 template <typename Out>
-void layer_norm(const float* x, const float* scale, const float* shift, float eps, int n,
-                Out* out) {
+VITRINE_INLINE void normalise_row(const float* x, const float* scale, const float* shift, float eps,
+                                  int n, const Out& out) {
   Vector sum{};
   for_each_vector(
       n, [&](int i) { sum += load(x + i); },
@@ -481,14 +489,27 @@ void layer_norm(const float* x, const float* scale, const float* shift, float ep
   for_each_vector(
       n,
       [&](int i) {
-        store(out + i, (load(x + i) - mean) * factor * load(scale + i) + load(shift + i));
+        store(out(i), (load(x + i) - mean) * factor * load(scale + i) + load(shift + i));
       },
       [&](int i, int count) {
-        store_some(out + i,
+        store_some(out(i),
                    (load_some(x + i, count) - mean) * factor * load_some(scale + i, count) +
                        load_some(shift + i, count),
                    count);
       });
+}
+
+void layer_norm(const float* x, const float* scale, const float* shift, float eps, int n,
+                float* out) {
+  normalise_row(
+      x, scale, shift, eps, n, [out](int i) __attribute__((always_inline)) { return out + i; });
+}
+
+void layer_norm_bf16(const float* x, const float* scale, const float* shift, float eps, int n,
+                     BFloat16* out, std::size_t line_stride) {
+  normalise_row(
+      x, scale, shift, eps,
+      n, [=](int i) __attribute__((always_inline)) { return in_lines(out, i, line_stride); });
 }
 
 /// out = function(sums + bias, out), a block of rows.
@@ -545,7 +566,7 @@ VITRINE_INLINE void store_bytes(std::uint8_t* p, Integers values) {
 }
 
 template <typename Value>
-RowQuantization quantize(const Value* values, int n, std::uint8_t* out) {
+RowQuantization quantize(const Value* values, int n, std::uint8_t* out, std::size_t line_stride) {
   Vector low{}, high{};
   Vector unfit{};  // becomes NaN where a value is not finite
   const auto look_at = [&](Vector v) __attribute__((always_inline)) {
@@ -568,11 +589,11 @@ RowQuantization quantize(const Value* values, int n, std::uint8_t* out) {
     return bits(min(max(shifted, Vector{}), broadcast(kLargest)) + shifter) & 255;
   };
   for_each_vector(
-      n, [&](int i) { store_bytes(out + i, number(load(values + i))); },
+      n, [&](int i) { store_bytes(in_lines(out, i, line_stride), number(load(values + i))); },
       [&](int i, int count) {
         std::uint8_t bytes[kLanes];
         store_bytes(bytes, number(load_some(values + i, count)));
-        std::memcpy(out + i, bytes, static_cast<std::size_t>(count));
+        std::memcpy(in_lines(out, i, line_stride), bytes, static_cast<std::size_t>(count));
       });
   return {range / kLargest + sum_of_lanes(unfit), zero};
 }
@@ -784,27 +805,11 @@ void transpose(const float* values, std::size_t stride, int rows, int cols, floa
 }
 
 constexpr Kernels kGenericKernels = {
-    multiply,
-    multiply_bf16,
-    multiply_int8,
-    quantize<float>,
-    quantize<BFloat16>,
-    add_dequantized,
-    layer_norm<float>,
-    layer_norm<BFloat16>,
-    add_bias<float>,
-    add_bias<BFloat16>,
-    activate<float>,
-    activate<BFloat16>,
-    accumulate,
-    softmax,
-    softmax_bf16,
-    to_bf16,
-    from_bf16,
-    interleave_bf16,
-    pack_transposed_bf16,
-    pack_bf16,
-    transpose,
+    multiply,           multiply_bf16,   multiply_int8,      false,           quantize<float>,
+    quantize<BFloat16>, add_dequantized, layer_norm,         layer_norm_bf16, add_bias<float>,
+    add_bias<BFloat16>, activate<float>, activate<BFloat16>, accumulate,      softmax,
+    softmax_bf16,       to_bf16,         from_bf16,          interleave_bf16, pack_transposed_bf16,
+    pack_bf16,          transpose,
 };
 
 }  // namespace

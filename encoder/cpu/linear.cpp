@@ -34,26 +34,28 @@ PackedLinear<T>::PackedLinear(const Kernels& kernels, MatrixView weights,
 }
 
 template <>
-void PackedLinear<float>::multiply_block(const Kernels& kernels, const float* x, std::size_t stride,
-                                         int rows, const float* panels, int panel_count,
-                                         const float* next, int next_lines, float* sums) const {
+void PackedLinear<float>::multiply_block(const Kernels& kernels, const float* x,
+                                         const RowLayout& layout, int rows, const float* panels,
+                                         int panel_count, const float* next, int next_lines,
+                                         float* sums) const {
   for (int p = 0; p < panel_count; ++p) {
     const int first_line = next_lines * p / panel_count;
     const int last_line = next_lines * (p + 1) / panel_count;
-    kernels.multiply(x, stride, rows, panels + static_cast<std::size_t>(p) * panel_size(),
-                     kPanelColumns, kPanelColumns, inputs_,
-                     sums + static_cast<std::ptrdiff_t>(p) * rows * kPanelColumns, kPanelColumns,
-                     next + static_cast<std::ptrdiff_t>(first_line) * kLine,
-                     last_line - first_line);
+    kernels.multiply(
+        x, layout.row_stride, rows, panels + static_cast<std::size_t>(p) * panel_size(),
+        kPanelColumns, kPanelColumns, inputs_,
+        sums + static_cast<std::ptrdiff_t>(p) * rows * kPanelColumns, kPanelColumns,
+        next + static_cast<std::ptrdiff_t>(first_line) * kLine, last_line - first_line);
   }
 }
 
 template <>
 void PackedLinear<BFloat16>::multiply_block(const Kernels& kernels, const BFloat16* x,
-                                            std::size_t stride, int rows, const BFloat16* panels,
-                                            int panel_count, const BFloat16* next, int next_lines,
+                                            const RowLayout& layout, int rows,
+                                            const BFloat16* panels, int panel_count,
+                                            const BFloat16* next, int next_lines,
                                             float* sums) const {
-  kernels.multiply_bf16(x, stride, rows, panels, panel_count, round_up(inputs_, kDepthUnit), sums,
+  kernels.multiply_bf16(x, layout, rows, panels, panel_count, round_up(inputs_, kDepthUnit), sums,
                         next, next_lines);
 }
 

@@ -3,25 +3,20 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "base/matrix.h"
 #include "encoder/cpu/aligned_buffer.h"
 #include "encoder/cpu/kernels.h"
+#include "encoder/cpu/product_rows.h"
 
 namespace vitrine::encoder::cpu {
 
-/// The smallest multiple of `unit` that is not below `n`.
-constexpr int round_up(int n, int unit) { return (n + unit - 1) / unit * unit; }
-
-/// Distance, in values, between rows of `n` values: room for the depth a product works in, and an
-/// odd number of cache lines, so that the rows of a block do not share a cache set.
-template <typename Value>
-constexpr std::size_t row_stride(int n) {
-  constexpr int kLine = 64 / sizeof(Value);
-  const int lines = round_up(n, 2 * kLine) / kLine;
-  return static_cast<std::size_t>(lines + 1) * kLine;
-}
+/// Rows of sums that are made before what follows a product takes them; tiles are configured once
+/// for all of them.
+inline constexpr int kBlockRows = 48;
+inline constexpr int kTiledBlockRows = 256;
 
 /// A linear layer, y = W x + b, whose weights lie in the order in which a product reads them.
 /// T: float, or BFloat16 for weights and inputs of half the size; sums are float32. Immutable.
@@ -41,25 +36,25 @@ class PackedLinear {
 
   /// Computes panels [first_panel, last_panel) of rows [0, rows) of the inputs. finish(row, count,
   /// column, columns, sums, bias) takes outputs of `count` rows, from `row` and `column` on: sums
-  /// without bias, rows at kPanelColumns; bias. x: rows at row_stride<Value>(inputs()), zeros
-  /// between inputs() and the next multiple of 32.
+  /// without bias, rows at kPanelColumns; bias. x: zeros between inputs() and the next multiple of
+  /// 32.
   template <typename Finish>
-  void multiply(const Kernels& kernels, const Value* x, int rows, int first_panel, int last_panel,
-                const Finish& finish) const {
-    const std::size_t stride = row_stride<Value>(inputs_);
-    alignas(64) float sums[kBlockRows * kPanelColumns];
+  void multiply(const Kernels& kernels, const ProductRows<Value>& x, int rows, int first_panel,
+                int last_panel, const Finish& finish) const {
+    alignas(64) float sums[kTiledBlockRows * kPanelColumns];
+    const int block_rows = this->block_rows(kernels);
     // With few rows, several panels at a time: see multiply_few_rows() of kernels_amx.cpp.
     const int most_panels = std::max(1, kBlockRows / std::max(rows, 16));
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
       const Value* weights = weights_.data() + static_cast<std::size_t>(panel) * panel_size();
-      for (int row = 0; row < rows; row += block_rows()) {
-        const int block = std::min(block_rows(), rows - row);
+      for (int row = 0; row < rows; row += block_rows) {
+        const int block = std::min(block_rows, rows - row);
         // Each block of rows fetches its part of what the panels after these hold.
         const int first_line = panel_lines() * row / rows;
         const int last_line = panel_lines() * (row + block) / rows;
         multiply_block(
-            kernels, x + static_cast<std::size_t>(row) * stride, stride, block, weights, panels,
+            kernels, x.row(row), x.layout(), block, weights, panels,
             weights + static_cast<std::size_t>(panels) * panel_size() + first_line * kLine,
             last_line - first_line, sums);
         for (int p = 0; p < panels; ++p) {
@@ -72,15 +67,18 @@ class PackedLinear {
   }
 
  private:
-  static constexpr int kLine = 64 / sizeof(Value);  // values of a cache line
-  static constexpr int kDepthUnit = 32;             // inputs are filled up to a multiple of it
+  static constexpr int kLine = kLineValues<Value>;
+  static constexpr int kDepthUnit = 32;  // inputs are filled up to a multiple of it
 
-  static constexpr int block_rows();
+  static int block_rows(const Kernels& kernels) {
+    if constexpr (std::is_same_v<Value, float>) return kBlockRows;
+    return kernels.tiles ? kTiledBlockRows : 32;
+  }
   std::size_t panel_size() const {
     return static_cast<std::size_t>(round_up(inputs_, kDepthUnit)) * kPanelColumns;
   }
   int panel_lines() const { return static_cast<int>(panel_size()) / kLine; }
-  void multiply_block(const Kernels& kernels, const Value* x, std::size_t stride, int rows,
+  void multiply_block(const Kernels& kernels, const Value* x, const RowLayout& layout, int rows,
                       const Value* panels, int panel_count, const Value* next, int next_lines,
                       float* sums) const;
 
@@ -89,14 +87,5 @@ class PackedLinear {
   AlignedBuffer<Value> weights_;  // [panels][panel_size()]
   std::vector<float> bias_;       // [panels * kPanelColumns]
 };
-
-template <>
-constexpr int PackedLinear<float>::block_rows() {
-  return kBlockRows;
-}
-template <>
-constexpr int PackedLinear<BFloat16>::block_rows() {
-  return 32;
-}
 
 }  // namespace vitrine::encoder::cpu

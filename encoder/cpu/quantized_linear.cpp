@@ -32,12 +32,8 @@ BFloat16 take(const Kernels& /*kernels*/, BFloat16& value) {
   return taken;
 }
 
-RowQuantization quantize(const Kernels& kernels, const float* values, int n, std::uint8_t* out) {
-  return kernels.quantize(values, n, out);
-}
-RowQuantization quantize(const Kernels& kernels, const BFloat16* values, int n, std::uint8_t* out) {
-  return kernels.quantize_bf16(values, n, out);
-}
+auto quantize(const Kernels& kernels, const float* /*values*/) { return kernels.quantize; }
+auto quantize(const Kernels& kernels, const BFloat16* /*values*/) { return kernels.quantize_bf16; }
 
 }  // namespace
 
@@ -80,16 +76,15 @@ std::vector<int> outlier_columns(const ColumnSpread& inputs) {
   return columns;
 }
 
-QuantizedRows::QuantizedRows(int rows, int inputs)
-    : stride_(row_stride<std::uint8_t>(inputs)),
-      numbers_(static_cast<std::size_t>(rows) * stride_),
+QuantizedRows::QuantizedRows(int rows, int inputs, bool tiles)
+    : numbers_(rows, inputs, tiles),
       outliers_(static_cast<std::size_t>(rows) * kMaxOutliers),
       quantization_(static_cast<std::size_t>(rows)) {}
 
 void QuantizedRows::copy_row(int from, int to) {
   const auto source = static_cast<std::size_t>(from);
   const auto target = static_cast<std::size_t>(to);
-  std::memcpy(numbers_.data() + target * stride_, numbers_.data() + source * stride_, stride_);
+  numbers_.copy_row(from, to);
   std::copy_n(outliers_.data() + source * kMaxOutliers, kMaxOutliers,
               outliers_.data() + target * kMaxOutliers);
   quantization_[target] = quantization_[source];
@@ -162,8 +157,8 @@ void QuantizedLinear::write(const Kernels& kernels, T* values, int row, Quantize
   for (std::size_t i = 0; i < outliers_.size(); ++i) {
     outliers[i] = take(kernels, values[outliers_[i]]);
   }
-  rows.quantization_[index] =
-      quantize(kernels, values, inputs_, rows.numbers_.data() + index * rows.stride_);
+  rows.quantization_[index] = quantize(kernels, values)(values, inputs_, rows.numbers_.at(row, 0),
+                                                        rows.numbers_.layout().line_stride);
 }
 
 void QuantizedLinear::write_row(const Kernels& kernels, float* values, int row,
@@ -186,14 +181,14 @@ void QuantizedLinear::multiply_block(const Kernels& kernels, const QuantizedRows
   const int lines = static_cast<int>(panel_size()) / 64;
   const int first_line = lines * row / rows;
   kernels.multiply_int8(
-      x.numbers_.data() + first * x.stride_, x.stride_, block, weights, panels, depth(), sums,
+      x.numbers_.row(row), x.numbers_.layout(), block, weights, panels, depth(), sums,
       weights + static_cast<std::size_t>(panels) * panel_size() + std::ptrdiff_t{64} * first_line,
       lines * (row + block) / rows - first_line);
   if (outliers_.empty()) {
     std::fill_n(values, panels * block * kPanelColumns, 0.0F);
   } else {
     kernels.multiply_bf16(
-        x.outliers_.data() + first * kMaxOutliers, kMaxOutliers, block,
+        x.outliers_.data() + first * kMaxOutliers, row_major<BFloat16>(kMaxOutliers), block,
         outlier_weights_.data() + first_panel * (std::size_t{kMaxOutliers} * kPanelColumns), panels,
         kMaxOutliers, values, nullptr, 0);
   }

@@ -33,15 +33,15 @@ std::vector<int> outlier_columns(const ColumnSpread& inputs);
 class QuantizedRows {
  public:
   QuantizedRows() = default;
-  QuantizedRows(int rows, int inputs);
+  /// inputs: of a row, at most. tiles: as Kernels::tiles.
+  QuantizedRows(int rows, int inputs, bool tiles);
 
   void copy_row(int from, int to);
 
  private:
   friend class QuantizedLinear;
-  std::size_t stride_ = 0;
-  AlignedBuffer<std::uint8_t> numbers_;  // [rows, inputs] at stride_
-  AlignedBuffer<BFloat16> outliers_;     // [rows, kMaxOutliers]
+  ProductRows<std::uint8_t> numbers_;  // [rows, inputs]
+  AlignedBuffer<BFloat16> outliers_;   // [rows, kMaxOutliers]
   std::vector<RowQuantization> quantization_;
 };
 
@@ -71,13 +71,14 @@ class QuantizedLinear {
   template <typename Finish>
   void multiply(const Kernels& kernels, const QuantizedRows& x, int rows, int first_panel,
                 int last_panel, const Finish& finish) const {
-    alignas(64) std::int32_t sums[kBlockRows * kPanelColumns];
-    alignas(64) float values[kBlockRows * kPanelColumns];
+    alignas(64) std::int32_t sums[kTiledBlockRows * kPanelColumns];
+    alignas(64) float values[kTiledBlockRows * kPanelColumns];
+    const int block_rows = kernels.tiles ? kTiledBlockRows : kBlockRows;
     const int most_panels = std::max(1, kBlockRows / std::max(rows, 16));
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
-      for (int row = 0; row < rows; row += kBlockRows) {
-        const int block = std::min(kBlockRows, rows - row);
+      for (int row = 0; row < rows; row += block_rows) {
+        const int block = std::min(block_rows, rows - row);
         multiply_block(kernels, x, row, block, rows, panel, panels, sums, values);
         for (int p = 0; p < panels; ++p) {
           const int column = (panel + p) * kPanelColumns;

@@ -18,12 +18,12 @@ auto add_bias(const Kernels& kernels, const BFloat16* /*out*/) { return kernels.
 auto activate(const Kernels& kernels, const float* /*out*/) { return kernels.activate; }
 auto activate(const Kernels& kernels, const BFloat16* /*out*/) { return kernels.activate_bf16; }
 void layer_norm(const Kernels& k, const float* x, const NormWeights& norm, float eps, int n,
-                float* out) {
+                float* out, std::size_t /*line_stride*/) {
   k.layer_norm(x, norm.scale.data(), norm.shift.data(), eps, n, out);
 }
 void layer_norm(const Kernels& k, const float* x, const NormWeights& norm, float eps, int n,
-                BFloat16* out) {
-  k.layer_norm_bf16(x, norm.scale.data(), norm.shift.data(), eps, n, out);
+                BFloat16* out, std::size_t line_stride) {
+  k.layer_norm_bf16(x, norm.scale.data(), norm.shift.data(), eps, n, out, line_stride);
 }
 
 std::size_t at(int row, std::size_t stride) { return static_cast<std::size_t>(row) * stride; }
@@ -54,19 +54,24 @@ ScratchSize<Value> scratch_size(int length, int depth) {
 }  // namespace
 
 template <typename Linear>
-Transformer<Linear>::Workspace::Workspace(const TowerConfig& config, int rows, int threads)
+Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerConfig& config,
+                                          int rows, int threads)
     : rows_(rows) {
   const auto width = static_cast<int>(config.width);
   const int depth = width / static_cast<int>(config.heads);
   hidden_ = AlignedBuffer<float>(at(rows, row_stride<float>(width)));
+  const auto mlp_width = static_cast<int>(config.mlp_width);
+  // Rows that are quantized are read one after the other before.
+  const bool tiles = kernels.tiles && std::is_same_v<Linear, PackedLinear<BFloat16>>;
   if constexpr (kQuantized<Linear>) {
-    quantized_ = QuantizedRows(rows, static_cast<int>(std::max(config.width, config.mlp_width)));
+    quantized_ = QuantizedRows(rows, std::max(width, mlp_width), kernels.tiles);
   } else {
-    normed_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(width)));
+    normed_ = ProductRows<Value>(rows, width, tiles);
   }
   query_key_value_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(3 * padded(width))));
-  attended_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(width)));
-  wide_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(static_cast<int>(config.mlp_width))));
+  // Attention writes panels of a head's columns, which must not lie across lines.
+  attended_ = ProductRows<Value>(rows, width, tiles && depth % kPanelColumns == 0);
+  wide_ = ProductRows<Value>(rows, mlp_width, tiles);
   // A sequence of all rows may have kStartRow before them.
   const auto size = scratch_size<Value>(rows + 1, depth);
   for (int i = 0; i < threads; ++i) {
@@ -98,11 +103,11 @@ void Transformer<Linear>::normalise(const Share& share, const NormWeights& norm,
     const float* x = workspace.hidden() + at(row, hidden_stride());
     if constexpr (kQuantized<Linear>) {
       float* normed = workspace.scratch_[static_cast<std::size_t>(share.rank)].floats.data();
-      layer_norm(kernels_, x, norm, eps, width_, normed);
+      kernels_.layer_norm(x, norm.scale.data(), norm.shift.data(), eps, width_, normed);
       linear.write_row(kernels_, normed, row, workspace.quantized_);
     } else {
-      layer_norm(kernels_, x, norm, eps, width_,
-                 workspace.normed_.data() + at(row, row_stride<Value>(width_)));
+      layer_norm(kernels_, x, norm, eps, width_, workspace.normed_.at(row, 0),
+                 workspace.normed_.layout().line_stride);
     }
   }
   share.barrier();
@@ -110,14 +115,13 @@ void Transformer<Linear>::normalise(const Share& share, const NormWeights& norm,
 
 template <typename Linear>
 void Transformer<Linear>::prepare(const Share& share, const Linear& linear,
-                                  AlignedBuffer<Value>& values, int rows,
+                                  ProductRows<Value>& values, int rows,
                                   Workspace& workspace) const {
   share.barrier();
   if constexpr (kQuantized<Linear>) {
     const auto [begin, end] = share.of(rows);
     for (int row = begin; row < end; ++row) {
-      linear.write_row(kernels_, values.data() + at(row, row_stride<Value>(linear.inputs())), row,
-                       workspace.quantized_);
+      linear.write_row(kernels_, values.at(row, 0), row, workspace.quantized_);
     }
     share.barrier();
   }
@@ -126,7 +130,7 @@ void Transformer<Linear>::prepare(const Share& share, const Linear& linear,
 template <typename Linear>
 template <typename Finish>
 void Transformer<Linear>::multiply(const Share& share, const Linear& linear,
-                                   const AlignedBuffer<Value>& values, int rows, int first_panel,
+                                   const ProductRows<Value>& values, int rows, int first_panel,
                                    int last_panel, const Workspace& workspace,
                                    const Finish& finish) const {
   const auto [begin, end] = share.of(last_panel - first_panel);
@@ -134,7 +138,7 @@ void Transformer<Linear>::multiply(const Share& share, const Linear& linear,
     linear.multiply(kernels_, workspace.quantized_, rows, first_panel + begin, first_panel + end,
                     finish);
   } else {
-    linear.multiply(kernels_, values.data(), rows, first_panel + begin, first_panel + end, finish);
+    linear.multiply(kernels_, values, rows, first_panel + begin, first_panel + end, finish);
   }
 }
 
@@ -150,9 +154,7 @@ void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
       if constexpr (kQuantized<Linear>) {
         workspace.quantized_.copy_row(from, to);
       } else {
-        const std::size_t stride = row_stride<Value>(width_);
-        Value* normed = workspace.normed_.data();
-        std::copy_n(normed + at(from, stride), width_, normed + at(to, stride));
+        workspace.normed_.copy_row(from, to);
       }
     }
     ++to;
@@ -177,7 +179,6 @@ void Transformer<Linear>::attend_head(
     Workspace& workspace,
     typename Workspace::Scratch& scratch) const requires std::is_same_v<Value, float> {
   const std::size_t stride = row_stride<float>(3 * padded_width_);
-  const std::size_t out_stride = row_stride<float>(width_);
   const auto column = static_cast<std::size_t>(head * depth_);
   const auto part = static_cast<std::size_t>(padded_width_);  // of queries, keys and values each
   const int length = static_cast<int>(sequence.keys.size());
@@ -212,9 +213,9 @@ void Transformer<Linear>::attend_head(
     }
     kernels_.multiply(scores, keys, count, values, columns, static_cast<int>(columns), length,
                       query, columns, nullptr, 0);
-    float* out = workspace.attended_.data() + at(first_query_row + first, out_stride) + column;
     for (int i = 0; i < count; ++i) {
-      std::copy_n(query + at(i, columns), depth_, out + at(i, out_stride));
+      std::copy_n(query + at(i, columns), depth_,
+                  workspace.attended_.at(first_query_row + first + i, static_cast<int>(column)));
     }
   }
 }
@@ -226,7 +227,6 @@ void Transformer<Linear>::attend_head(
     typename Workspace::Scratch& scratch) const requires std::is_same_v<Value, BFloat16> {
   static constexpr float kNoBias[kPanelColumns] = {};
   const std::size_t stride = row_stride<BFloat16>(3 * padded_width_);
-  const std::size_t out_stride = row_stride<BFloat16>(width_);
   const auto column = static_cast<std::size_t>(head * depth_);
   const auto part = static_cast<std::size_t>(padded_width_);  // of queries, keys and values each
   const int length = static_cast<int>(sequence.keys.size());
@@ -249,20 +249,24 @@ void Transformer<Linear>::attend_head(
     const BFloat16* query =
         workspace.query_key_value_.data() + at(first_query_row + first, stride) + column;
     // What lies behind a query's columns meets zeros of the panels.
-    kernels_.multiply_bf16(query, stride, count, key_panels, keys / kPanelColumns, columns, sums,
-                           nullptr, 0);
+    kernels_.multiply_bf16(query, row_major<BFloat16>(stride), count, key_panels,
+                           keys / kPanelColumns, columns, sums, nullptr, 0);
     for (int i = 0; i < count; ++i) {
       const int seen = causal_ ? length - queries + first + i + 1 : length;
       kernels_.softmax_bf16(sums + at(i, kPanelColumns), panel_stride, seen, keys,
                             probabilities + at(i, probability_stride));
     }
-    kernels_.multiply_bf16(probabilities, probability_stride, count, value_panels,
-                           columns / kPanelColumns, keys, sums, nullptr, 0);
-    BFloat16* out = workspace.attended_.data() + at(first_query_row + first, out_stride) + column;
+    kernels_.multiply_bf16(probabilities, row_major<BFloat16>(probability_stride), count,
+                           value_panels, columns / kPanelColumns, keys, sums, nullptr, 0);
     for (int panel = 0; panel < depth_; panel += kPanelColumns) {
-      kernels_.add_bias_bf16(sums + static_cast<std::size_t>(panel / kPanelColumns) * panel_stride,
-                             kNoBias, count, std::min(kPanelColumns, depth_ - panel), out + panel,
-                             out_stride);
+      const float* rows = sums + static_cast<std::size_t>(panel / kPanelColumns) * panel_stride;
+      workspace.attended_.for_each_run(
+          first_query_row + first, count, static_cast<int>(column) + panel,
+          [&](int row, int run, BFloat16* out) {
+            kernels_.add_bias_bf16(rows + at(row, kPanelColumns), kNoBias, run,
+                                   std::min(kPanelColumns, depth_ - panel), out,
+                                   workspace.attended_.layout().row_stride);
+          });
     }
   }
 }
@@ -312,10 +316,9 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
   const int rows = last ? static_cast<int>(sequences.size()) : all_rows;
   const std::size_t hidden_stride = this->hidden_stride();
   const std::size_t qkv_stride = row_stride<Value>(3 * padded_width_);
-  const std::size_t wide_stride = row_stride<Value>(static_cast<int>(config_.mlp_width));
   float* hidden = workspace.hidden_.data();
   Value* query_key_value = workspace.query_key_value_.data();
-  Value* wide = workspace.wide_.data();
+  ProductRows<Value>& wide = workspace.wide_;
 
   const auto store_query_key_value = [&](int row, int count, int column, int columns,
                                          const float* sums, const float* bias) {
@@ -329,8 +332,10 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
   };
   const auto activate_into_wide = [&](int row, int count, int column, int columns,
                                       const float* sums, const float* bias) {
-    activate(kernels_, wide)(sums, bias, config_.activation, count, columns,
-                             wide + at(row, wide_stride) + column, wide_stride);
+    wide.for_each_run(row, count, column, [&](int first, int run, Value* out) {
+      activate(kernels_, out)(sums + at(first, kPanelColumns), bias, config_.activation, run,
+                              columns, out, wide.layout().row_stride);
+    });
   };
 
   normalise(share, block.norm1, block.query_key_value, all_rows, workspace);
@@ -370,7 +375,7 @@ template <typename Linear>
 void Transformer<Linear>::multiply_only(const Share& share, int rows,
                                         const Workspace& workspace) const {
   const auto drop = [](int, int, int, int, const float*, const float*) {};
-  const auto multiply_all = [&](const Linear& linear, const AlignedBuffer<Value>& values) {
+  const auto multiply_all = [&](const Linear& linear, const ProductRows<Value>& values) {
     multiply(share, linear, values, rows, 0, linear.panels(), workspace, drop);
   };
   for (const BlockWeights<Linear>& block : blocks_) {

@@ -57,7 +57,7 @@ class Transformer {
   class Workspace {
    public:
     Workspace() = default;
-    Workspace(const TowerConfig& config, int rows, int threads);
+    Workspace(const Kernels& kernels, const TowerConfig& config, int rows, int threads);
 
     /// The residual stream, float32: the input of a run. [rows, width] at hidden_stride.
     float* hidden() { return hidden_.data(); }
@@ -66,12 +66,12 @@ class Transformer {
    private:
     friend class Transformer;
     int rows_ = 0;
-    AlignedBuffer<float> hidden_;
-    AlignedBuffer<Value> normed_;           // [rows, width]; none where rows are quantized
+    AlignedBuffer<float> hidden_;           // [rows, width]
+    ProductRows<Value> normed_;             // [rows, width]; none where rows are quantized
     QuantizedRows quantized_;               // the rows of the product at hand
     AlignedBuffer<Value> query_key_value_;  // [rows, 3 * padded width]
-    AlignedBuffer<Value> attended_;         // [rows, width]
-    AlignedBuffer<Value> wide_;             // [rows, mlp_width]
+    ProductRows<Value> attended_;           // [rows, width]
+    ProductRows<Value> wide_;               // [rows, mlp_width]
     /// What one thread has for itself.
     struct Scratch {
       AlignedBuffer<float> floats;
@@ -120,11 +120,11 @@ class Transformer {
   void normalise(const Share& share, const NormWeights& norm, const Linear& linear, int rows,
                  Workspace& workspace) const;
   /// Makes `values` what `linear` reads; afterwards all threads may.
-  void prepare(const Share& share, const Linear& linear, AlignedBuffer<Value>& values, int rows,
+  void prepare(const Share& share, const Linear& linear, ProductRows<Value>& values, int rows,
                Workspace& workspace) const;
   /// The share's panels [first + begin, first + end) of linear. values: what prepare() was given.
   template <typename Finish>
-  void multiply(const Share& share, const Linear& linear, const AlignedBuffer<Value>& values,
+  void multiply(const Share& share, const Linear& linear, const ProductRows<Value>& values,
                 int rows, int first_panel, int last_panel, const Workspace& workspace,
                 const Finish& finish) const;
   /// Of each sequence only the pooled row counts from now on: it moves to the top.

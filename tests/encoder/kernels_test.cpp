@@ -6,7 +6,10 @@
 #include <bit>
 #include <cmath>
 #include <random>
+#include <span>
 #include <tuple>
+
+#include "encoder/cpu/product_rows.h"
 
 namespace vitrine::encoder::cpu {
 namespace {
@@ -21,6 +24,16 @@ std::vector<float> random_floats(std::size_t n, float scale = 1.0F) {
   std::vector<float> values(n);
   for (float& value : values) value = normal(random);
   return values;
+}
+
+template <typename Value>
+ProductRows<Value> product_rows(const std::vector<Value>& values, int rows, std::size_t columns,
+                                bool tiles) {
+  ProductRows<Value> out(rows, static_cast<int>(columns), tiles);
+  for (int row = 0; row < rows; ++row) {
+    out.write(row, std::span(values).subspan(static_cast<std::size_t>(row) * columns, columns));
+  }
+  return out;
 }
 
 /// Every set that this CPU has; each is compared with float64, so that all agree with each other.
@@ -65,6 +78,8 @@ TEST_P(Kernel, MultipliesBFloat16AndWritesNothingElse) {
                                                  {32, 1, 96},
                                                  {33, 1, 96},
                                                  {48, 1, 96},
+                                                 {50, 2, 64},
+                                                 {133, 1, 160},
                                                  {20, 2, 1056}}) {
     const auto row_count = static_cast<std::size_t>(rows);
     const auto inputs = static_cast<std::size_t>(depth);
@@ -80,8 +95,15 @@ TEST_P(Kernel, MultipliesBFloat16AndWritesNothingElse) {
     }
     const std::size_t sums = static_cast<std::size_t>(panel_count) * row_count * kPanelColumns;
     std::vector<float> c(sums + 16, 77.0F);
-    k().multiply_bf16(a.data(), inputs, rows, panels.data(), panel_count, depth, c.data(),
+    const ProductRows<BFloat16> x = product_rows(a, rows, inputs, k().tiles);
+    k().multiply_bf16(x.row(0), x.layout(), rows, panels.data(), panel_count, depth, c.data(),
                       panels.data(), 5);
+    if (k().tiles) {
+      std::vector<float> of_rows(sums);
+      k().multiply_bf16(a.data(), row_major<BFloat16>(inputs), rows, panels.data(), panel_count,
+                        depth, of_rows.data(), panels.data(), 5);
+      EXPECT_TRUE(std::ranges::equal(of_rows, std::span(c).first(sums))) << rows << " rows";
+    }
     for (std::size_t p = 0; p < static_cast<std::size_t>(panel_count); ++p) {
       for (std::size_t r = 0; r < row_count; ++r) {
         for (std::size_t col = 0; col < kPanelColumns; ++col) {
@@ -111,6 +133,7 @@ TEST_P(Kernel, MultipliesBytesExactlyAndWritesNothingElse) {
                                                  {32, 1, 64},
                                                  {33, 1, 64},
                                                  {48, 1, 128},
+                                                 {133, 1, 128},
                                                  {20, 2, 1088},
                                                  {1, 1, kMaxInt8Depth}}) {
     const auto row_count = static_cast<std::size_t>(rows);
@@ -126,7 +149,8 @@ TEST_P(Kernel, MultipliesBytesExactlyAndWritesNothingElse) {
     }
     const std::size_t sums = static_cast<std::size_t>(panel_count) * row_count * kPanelColumns;
     std::vector<std::int32_t> c(sums + 16, 77);
-    k().multiply_int8(a.data(), stride, rows, panels.data(), panel_count, depth, c.data(),
+    const ProductRows<std::uint8_t> x = product_rows(a, rows, stride, k().tiles);
+    k().multiply_int8(x.row(0), x.layout(), rows, panels.data(), panel_count, depth, c.data(),
                       panels.data(), 5);
     for (std::size_t p = 0; p < static_cast<std::size_t>(panel_count); ++p) {
       for (std::size_t r = 0; r < row_count; ++r) {
@@ -170,19 +194,49 @@ TEST_P(Kernel, RoundsARowToTheNearestOf256Steps) {
         }
         EXPECT_EQ(numbers.back(), 99);
       };
-      expect_near(k().quantize(values.data(), n, numbers.data()),
+      expect_near(k().quantize(values.data(), n, numbers.data(), 64),
                   [&](std::size_t i) { return values[i]; });
-      expect_near(k().quantize_bf16(halves.data(), n, numbers.data()),
+      expect_near(k().quantize_bf16(halves.data(), n, numbers.data(), 64),
                   [&](std::size_t i) { return from_bf16(halves[i]); });
     }
   }
+}
+
+TEST_P(Kernel, WritesLinesWhereTheyBelong) {
+  constexpr int kColumns = 150;
+  const std::vector<float> x = random_floats(kColumns);
+  const std::vector<float> scale = random_floats(kColumns);
+  std::vector<BFloat16> halves(kColumns);
+  k().to_bf16(x.data(), halves.size(), halves.data());
+  const auto expect_the_same = [](const auto& in_a_row, const auto& in_lines, int line,
+                                  std::size_t line_stride) {
+    std::size_t written = 0;
+    for (std::size_t i = 0; i < in_a_row.size(); ++i) {
+      const auto size = static_cast<std::size_t>(line);
+      EXPECT_EQ(in_a_row[i], in_lines[i / size * line_stride + i % size]) << i;
+    }
+    for (const auto value : in_lines) written += value != 9 ? 1 : 0;
+    EXPECT_LE(written, in_a_row.size());
+  };
+  std::vector<BFloat16> row(kColumns), lines(1000, 9);
+  k().layer_norm_bf16(x.data(), scale.data(), scale.data(), 1e-5F, kColumns, row.data(), 32);
+  k().layer_norm_bf16(x.data(), scale.data(), scale.data(), 1e-5F, kColumns, lines.data(), 200);
+  expect_the_same(row, lines, 32, 200);
+  std::vector<std::uint8_t> numbers(kColumns), number_lines(1000, 9);
+  k().quantize(x.data(), kColumns, numbers.data(), 64);
+  k().quantize(x.data(), kColumns, number_lines.data(), 300);
+  expect_the_same(numbers, number_lines, 64, 300);
+  number_lines.assign(1000, 9);
+  k().quantize_bf16(halves.data(), kColumns, numbers.data(), 64);
+  k().quantize_bf16(halves.data(), kColumns, number_lines.data(), 300);
+  expect_the_same(numbers, number_lines, 64, 300);
 }
 
 TEST_P(Kernel, RoundsToHalfAStepWhereZeroIsAStepAnyway) {
   std::vector<float> values(256);
   std::vector<std::uint8_t> numbers(256);
   for (int i = 0; i < 256; ++i) values[static_cast<std::size_t>(i)] = static_cast<float>(i - 100);
-  const RowQuantization row = k().quantize(values.data(), 256, numbers.data());
+  const RowQuantization row = k().quantize(values.data(), 256, numbers.data(), 64);
   EXPECT_FLOAT_EQ(row.scale, 1);
   EXPECT_EQ(row.zero, 100);
   for (int i = 0; i < 256; ++i) EXPECT_EQ(numbers[static_cast<std::size_t>(i)], i);
@@ -195,13 +249,13 @@ TEST_P(Kernel, ARowThatIsNotFiniteStaysSo) {
       values[at] = bad;
       if (bad == 3.4e38F) values[(at + 1) % 21] = -bad;  // the range between them is not finite
       std::vector<std::uint8_t> numbers(21);
-      const RowQuantization row = k().quantize(values.data(), 21, numbers.data());
+      const RowQuantization row = k().quantize(values.data(), 21, numbers.data(), 64);
       EXPECT_FALSE(std::isfinite(row.scale)) << bad << " at " << at;
     }
   }
   const std::vector<float> nothing(21, 0.0F);
   std::vector<std::uint8_t> numbers(21);
-  const RowQuantization row = k().quantize(nothing.data(), 21, numbers.data());
+  const RowQuantization row = k().quantize(nothing.data(), 21, numbers.data(), 64);
   EXPECT_EQ(row.scale, 0);
 }
 
@@ -313,6 +367,66 @@ TEST_P(Kernel, TakesTheSoftmaxOfWhatIsSeenAndNoMore) {
       const bool seen = i < static_cast<std::size_t>(count);
       EXPECT_NEAR(row[i], seen ? std::exp(double{scores[i]} - largest) / sum : 0.0, 1e-6) << count;
     }
+  }
+}
+
+TEST_P(Kernel, TakesTheSoftmaxOfColumnsInPanels) {
+  constexpr std::size_t kPanelStride = 3 * kPanelColumns;
+  for (const int count : {1, 3, 16, 31, 32, 33, 50, 64, 90}) {
+    std::vector<float> panels = random_floats(3 * kPanelStride, 5);
+    const auto score = [before = panels](int i) {
+      return double{before[static_cast<std::size_t>(i / kPanelColumns) * kPanelStride +
+                           static_cast<std::size_t>(i % kPanelColumns)]};
+    };
+    std::vector<BFloat16> out(97, 9);
+    k().softmax_bf16(panels.data(), kPanelStride, count, 96, out.data());
+    double largest = score(0), sum = 0;
+    for (int i = 1; i < count; ++i) largest = std::max(largest, score(i));
+    for (int i = 0; i < count; ++i) sum += std::exp(score(i) - largest);
+    for (int i = 0; i < 96; ++i) {
+      const double wanted = i < count ? std::exp(score(i) - largest) / sum : 0;
+      EXPECT_NEAR(from_bf16(out[static_cast<std::size_t>(i)]), wanted, wanted * 0x1p-8 + 1e-7)
+          << i << " of " << count;
+    }
+    EXPECT_EQ(out.back(), 9);
+  }
+}
+
+TEST_P(Kernel, PacksRowsThatLieAnywhere) {
+  for (const auto& [count, depth] :
+       {std::pair{1, 2}, {16, 32}, {17, 64}, {50, 64}, {40, 21}, {33, 100}}) {
+    std::vector<std::vector<BFloat16>> rows(static_cast<std::size_t>(count));
+    std::vector<const BFloat16*> pointers;
+    for (std::vector<BFloat16>& row : rows) {
+      const std::vector<float> values = random_floats(static_cast<std::size_t>(depth));
+      row.resize(values.size());
+      k().to_bf16(values.data(), row.size(), row.data());
+      pointers.push_back(row.data());
+    }
+    const auto padded_count = static_cast<std::size_t>(round_up(count, kPanelColumns));
+    const auto padded_depth = static_cast<std::size_t>(round_up(depth, kPanelColumns));
+    const auto value = [&rows = rows](std::size_t row, std::size_t column) {
+      return row < rows.size() && column < rows[row].size() ? rows[row][column] : BFloat16{0};
+    };
+    // Where element (i, j) of panels of so deep a product is.
+    const auto element = [](std::size_t i, std::size_t j, std::size_t product_depth) {
+      return j / kPanelColumns * product_depth * kPanelColumns + i / 2 * 2 * kPanelColumns +
+             j % kPanelColumns * 2 + i % 2;
+    };
+    std::vector<BFloat16> transposed(padded_count * padded_depth + 1, 9);
+    k().pack_transposed_bf16(pointers.data(), count, depth, transposed.data());
+    std::vector<BFloat16> packed(padded_count * padded_depth + 1, 9);
+    k().pack_bf16(pointers.data(), count, depth, packed.data());
+    for (std::size_t row = 0; row < padded_count; ++row) {
+      for (std::size_t column = 0; column < padded_depth; ++column) {
+        ASSERT_EQ(transposed[element(column, row, padded_depth)], value(row, column))
+            << row << ", " << column << " of " << count << " x " << depth;
+        ASSERT_EQ(packed[element(row, column, padded_count)], value(row, column))
+            << row << ", " << column << " of " << count << " x " << depth;
+      }
+    }
+    EXPECT_EQ(transposed.back(), 9);
+    EXPECT_EQ(packed.back(), 9);
   }
 }
 
