@@ -55,11 +55,5 @@ TEST_P(Rows, OfARunLieTheSameDistanceApart) {
   EXPECT_EQ(runs, GetParam() ? 4 : 1);  // 13 to 15, 16 to 31, 32 to 47, 48 to 52
 }
 
-TEST_P(Rows, OfATileAreItsLines) {
-  ProductRows<float> rows(16, 16, GetParam());
-  EXPECT_EQ(rows.at(1, 0) - rows.at(0, 0), static_cast<std::ptrdiff_t>(rows.layout().row_stride));
-  if (GetParam()) EXPECT_EQ(rows.layout().row_stride, 16);
-}
-
 }  // namespace
 }  // namespace vitrine::encoder::cpu
