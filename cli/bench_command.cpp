@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -149,6 +150,20 @@ std::vector<encoder::Image> noise(std::size_t count, int size) {
   return images;
 }
 
+/// Different queries of eight words, each of which is one token of CLIP's vocabulary: what texts
+/// have in common is encoded once, and so little of these is as of people's queries.
+std::vector<std::string> queries(std::size_t count) {
+  constexpr std::array<const char*, 16> kWords = {
+      "red",   "blue",  "cotton", "summer", "dress",  "shirt", "striped", "long",
+      "short", "black", "white",  "wool",   "jacket", "with",  "floral",  "vintage"};
+  std::mt19937 random(2);
+  std::vector<std::string> texts(count, "a");
+  for (std::string& text : texts) {
+    for (int word = 1; word < 8; ++word) text += fmt::format(" {}", kWords[random() % 16]);
+  }
+  return texts;
+}
+
 int run(const Settings& settings, const Options& bench) {
   const config::Config config = settings.load();
   set_up_quiet_log(config.log);
@@ -174,11 +189,11 @@ int run(const Settings& settings, const Options& bench) {
               measure(*encoder, bench.seconds, n, [&] { encoder->encode_prepared(batch); }),
               info.image_flops * static_cast<double>(n));
   }
-  const std::string query = "a red striped summer dress with long sleeves";
-  const std::vector<std::string> queries(max_batch, query);
+  const std::vector<std::string> texts = queries(max_batch);
+  const std::size_t tokens = encoder->tokenize(texts[0]).ids.size();
   for (const std::size_t n : sizes) {
-    const std::span<const std::string> batch(queries.data(), n);
-    print_row(n == 1 ? "1 text of 10 tokens" : fmt::format("{} texts of 10 tokens", n), n,
+    const std::span<const std::string> batch(texts.data(), n);
+    print_row(fmt::format("{} text{} of {} tokens", n, n == 1 ? "" : "s", tokens), n,
               measure(*encoder, bench.seconds, 0, [&] { encoder->encode_texts(batch); }), 0);
   }
   fmt::print(

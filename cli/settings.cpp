@@ -33,6 +33,7 @@ Settings::Settings(CLI::App& subcommand) : subcommand_(subcommand) {
   add_flag("--data-dir", "storage.data_dir", "Folder of everything the program writes");
   add_flag("--model", "encoder.model", "Checkpoint folder in Hugging Face's layout");
   add_flag("--precision", "encoder.precision", "auto, float32, bfloat16 or int8");
+  add_flag("--kernels", "encoder.kernels", "Instruction set; auto: the best of the CPU");
   add_flag("--threads", "encoder.threads", "Cores one encoding uses; 0: all of them");
   add_flag("--apply-exif-orientation", "encoder.apply_exif_orientation",
            "Turn pictures upright, as their EXIF orientation says");
@@ -90,6 +91,7 @@ encoder::EncoderOptions encoder_options(const config::Config& config) {
   options.image.apply_exif_orientation = config.encoder.apply_exif_orientation;
   options.image.alpha_background = config.encoder.alpha_background;
   options.precision = encoder::parse_precision(config.encoder.precision);
+  options.kernels = config.encoder.kernels;
   options.device = encoder::parse_device(config.encoder.device);
   return options;
 }

@@ -52,6 +52,8 @@ void EncoderConfig::validate() const {
   require_between("encoder.threads", threads, 0, 1024);
   require_between("encoder.max_batch", max_batch, 1, 1024);
   require_one_of("encoder.precision", precision, {"auto", "float32", "bfloat16", "int8"});
+  require_one_of("encoder.kernels", kernels,
+                 {"auto", "portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx"});
   require_one_of("encoder.device", device, {"auto", "cpu", "cuda"});
   require_between("encoder.max_waiting", max_waiting, 1, 1000000);
   require_between("encoder.query_cache_mb", query_cache_mb, 0, 65536);

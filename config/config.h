@@ -25,6 +25,9 @@ struct EncoderConfig {
   int max_batch = 32;
   /// Arithmetic of the encoder on a CPU: "auto", "float32", "bfloat16" or "int8".
   std::string precision = "auto";
+  /// Instruction set of the encoder on a CPU: "auto" (the best it has), "portable", "avx2",
+  /// "avx512", "avx512_vnni", "avx512_bf16" or "amx".
+  std::string kernels = "auto";
   /// "auto", "cpu" or "cuda".
   std::string device = "auto";
   /// Texts and images of queries that may wait for the encoder; beyond it the answer is 503. Valid:

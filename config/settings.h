@@ -12,6 +12,7 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("encoder.threads", config.encoder.threads);
   visit("encoder.max_batch", config.encoder.max_batch);
   visit("encoder.precision", config.encoder.precision);
+  visit("encoder.kernels", config.encoder.kernels);
   visit("encoder.device", config.encoder.device);
   visit("encoder.max_waiting", config.encoder.max_waiting);
   visit("encoder.query_cache_mb", config.encoder.query_cache_mb);

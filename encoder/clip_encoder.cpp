@@ -23,6 +23,7 @@ namespace {
 /// Where the towers run, and in which precision.
 struct Place {
   bool on_cuda = false;
+  cpu::KernelSet kernels = cpu::KernelSet::kPortable;
   Precision precision = Precision::kFloat32;
 };
 
@@ -31,7 +32,8 @@ Place choose_place(const EncoderOptions& options) {
   place.on_cuda = options.device == Device::kCuda ||
                   (options.device == Device::kAuto && options.precision == Precision::kAuto &&
                    cuda_available());
-  const bool fast_bfloat16 = cpu::supported_kernel_sets().back() >= cpu::KernelSet::kAvx512Bf16;
+  place.kernels = cpu::find_kernel_set(options.kernels);
+  const bool fast_bfloat16 = place.kernels >= cpu::KernelSet::kAvx512Bf16;
   place.precision = options.precision != Precision::kAuto ? options.precision
                     : fast_bfloat16                       ? Precision::kBFloat16
                                                           : Precision::kFloat32;
@@ -79,8 +81,7 @@ class ClipEncoder : public Encoder {
       towers_ = place_.on_cuda
                     ? make_cuda_towers(config_, processor_, weights)
                     : cpu::make_cpu_towers(config_, processor_, read_weight, tokenizer_.start_id(),
-                                           place_.precision, cpu::supported_kernel_sets().back(),
-                                           threads_);
+                                           place_.precision, place_.kernels, threads_);
     } catch (const std::bad_alloc&) {
       throw resource_exhausted("no memory for the weights of " + options_.model);
     } catch (const std::system_error& error) {
@@ -144,7 +145,7 @@ class ClipEncoder : public Encoder {
     info.parameters = parameters_;
     info.precision = place_.on_cuda ? "float16" : to_string(place_.precision);
     info.device = place_.on_cuda ? "cuda" : "cpu";
-    if (!place_.on_cuda) info.kernels = to_string(cpu::supported_kernel_sets().back());
+    if (!place_.on_cuda) info.kernels = to_string(place_.kernels);
     info.threads = threads_;
     info.image_flops = image_flops(config_);
     return info;

@@ -25,6 +25,9 @@ struct EncoderOptions {
   int max_batch = 32;
   /// Of the arithmetic on a CPU; on a CUDA device it is half precision.
   Precision precision = Precision::kAuto;
+  /// Instruction set on a CPU: "auto" for the best it has, or one of those that info() names, which
+  /// the CPU must have.
+  std::string kernels = "auto";
   Device device = Device::kAuto;
   /// How whoever decodes images for this encoder does it; part of the fingerprint.
   ImageOptions image = {};

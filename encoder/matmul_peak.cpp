@@ -42,16 +42,14 @@ double measure(int threads, double milliseconds, const Multiply& multiply) {
 constexpr auto kDrop = [](int, int, int, int, const float*, const float*) {};
 
 template <typename Value>
-double measure_packed(int threads, double milliseconds) {
-  const cpu::Kernels& set = cpu::kernels(cpu::supported_kernel_sets().back());
+double measure_packed(const cpu::Kernels& set, int threads, double milliseconds) {
   const cpu::PackedLinear<Value> linear(set, Matrix(kOutputs, kInputs), {});
   const cpu::ProductRows<Value> rows(kRows, kInputs, set.tiles && !std::is_same_v<Value, float>);
   return measure(threads, milliseconds,
                  [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), kDrop); });
 }
 
-double measure_quantized(int threads, double milliseconds) {
-  const cpu::Kernels& set = cpu::kernels(cpu::supported_kernel_sets().back());
+double measure_quantized(const cpu::Kernels& set, int threads, double milliseconds) {
   const std::vector<float> bias(kOutputs);
   const cpu::QuantizedLinear linear(set, Matrix(kOutputs, kInputs), bias, {});
   const cpu::QuantizedRows rows(kRows, kInputs, set.tiles);
@@ -62,14 +60,16 @@ double measure_quantized(int threads, double milliseconds) {
 }  // namespace
 
 double measure_matmul_peak(const EncoderInfo& info, double milliseconds) {
+  if (info.kernels.empty()) return 0;
+  const cpu::Kernels& set = cpu::kernels(cpu::find_kernel_set(info.kernels));
   if (info.precision == to_string(Precision::kInt8)) {
-    return measure_quantized(info.threads, milliseconds);
+    return measure_quantized(set, info.threads, milliseconds);
   }
   if (info.precision == to_string(Precision::kBFloat16)) {
-    return measure_packed<cpu::BFloat16>(info.threads, milliseconds);
+    return measure_packed<cpu::BFloat16>(set, info.threads, milliseconds);
   }
   if (info.precision == to_string(Precision::kFloat32)) {
-    return measure_packed<float>(info.threads, milliseconds);
+    return measure_packed<float>(set, info.threads, milliseconds);
   }
   return 0;
 }

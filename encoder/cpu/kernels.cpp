@@ -1,5 +1,9 @@
 #include "encoder/cpu/kernels.h"
 
+#include <fmt/format.h>
+
+#include <string>
+
 #include "base/error.h"
 #include "base/instruction_set.h"
 #include "encoder/cpu/kernel_tables.h"
@@ -76,6 +80,17 @@ std::string_view to_string(KernelSet set) {
 const std::vector<KernelSet>& supported_kernel_sets() {
   static const std::vector<KernelSet> sets = find_kernel_sets();
   return sets;
+}
+
+KernelSet find_kernel_set(std::string_view name) {
+  const std::vector<KernelSet>& sets = supported_kernel_sets();
+  if (name == "auto") return sets.back();
+  std::string valid = "auto";
+  for (const KernelSet set : sets) {
+    if (name == to_string(set)) return set;
+    valid += fmt::format(", {}", to_string(set));
+  }
+  throw invalid_argument(fmt::format("encoder kernels are \"{}\"; this CPU has: {}", name, valid));
 }
 
 const Kernels& kernels(KernelSet set) {

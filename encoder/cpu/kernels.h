@@ -57,6 +57,8 @@ enum class KernelSet {
 std::string_view to_string(KernelSet set);
 /// What this CPU and its operating system can run, slowest first; never empty.
 const std::vector<KernelSet>& supported_kernel_sets();
+/// The supported set of that name; "auto" is the last. Throws InvalidArgument that lists them.
+KernelSet find_kernel_set(std::string_view name);
 
 /// The arithmetic of the transformer for one set of kernels. All functions are pure, safe to call
 /// from many threads, and accept unaligned pointers; strides are in elements.

@@ -106,6 +106,8 @@ TEST_F(ConfigFile, BadValuesNameTheKeyAndTheValidRange) {
   EXPECT_THAT(refusal("[server]\nport = 99999999999\n"), HasSubstr("server.port is 99999999999"));
   EXPECT_THAT(refusal("[index]\nkind = \"tree\"\n"),
               AllOf(HasSubstr("index.kind is \"tree\""), HasSubstr("flat, ivf, ivf_pq, hnsw")));
+  EXPECT_THAT(refusal("[encoder]\nkernels = \"sse9\"\n"),
+              AllOf(HasSubstr("encoder.kernels is \"sse9\""), HasSubstr("avx512_bf16, amx")));
   EXPECT_THAT(refusal("[index]\ndevice = \"gpu\"\n"),
               AllOf(HasSubstr("index.device is \"gpu\""), HasSubstr("auto, cpu, cuda")));
   EXPECT_THAT(refusal("[server]\naccess_log = 1\n"),

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "encoder/cpu/kernels.h"
 #include "encoder/image_decoder.h"
 #include "encoder/safetensors.h"
 #include "tests/encoder/fixtures.h"
@@ -166,6 +167,36 @@ TEST_F(EncoderTest, DescribesItself) {
   EXPECT_EQ(info.vocab_size, 49408);
   EXPECT_GT(info.parameters, 1'000'000);
   EXPECT_EQ(encoder->fingerprint().size(), 64U);
+}
+
+TEST_F(EncoderTest, RunsOnTheInstructionSetThatIsAskedFor) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  const std::vector<std::string> texts = {"a red dress", "blue jeans"};
+  const Matrix expected = load_encoder(options())->encode_texts(texts);
+  for (const cpu::KernelSet set : cpu::supported_kernel_sets()) {
+    EncoderOptions asked = options();
+    asked.kernels = to_string(set);
+    const auto encoder = load_encoder(asked);
+    EXPECT_EQ(encoder->info().kernels, asked.kernels);
+    const Matrix actual = encoder->encode_texts(texts);
+    for (std::size_t i = 0; i < expected.rows() * expected.cols(); ++i) {
+      EXPECT_NEAR(actual.data()[i], expected.data()[i], 1e-5F) << asked.kernels;
+    }
+  }
+  EncoderOptions portable = options();
+  portable.precision = Precision::kAuto;
+  portable.kernels = "portable";
+  EXPECT_EQ(load_encoder(portable)->info().precision, "float32");
+  EncoderOptions unknown = options();
+  unknown.kernels = "sse9";
+  try {
+    load_encoder(unknown);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_THAT(error.what(), HasSubstr("\"sse9\"; this CPU has: auto, portable"));
+  }
 }
 
 TEST_F(EncoderTest, FingerprintChangesWithEveryFile) {

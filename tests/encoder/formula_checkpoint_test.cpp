@@ -45,7 +45,10 @@ TEST(FormulaCheckpoint, OfFullSizeAgreesWithTheReference) {
 
   for (const auto& [precision, cosine] :
        {std::pair{Precision::kBFloat16, kBFloat16Cosine}, {Precision::kInt8, kInt8Cosine}}) {
-    const auto rounded = load_encoder({folder.path().string(), 0, 8, precision, Device::kCpu});
+    const auto rounded = load_encoder({.model = folder.path().string(),
+                                       .max_batch = 8,
+                                       .precision = precision,
+                                       .device = Device::kCpu});
     expect_cosine(rounded->encode_images(images), image_embeddings, cosine, "images");
     expect_cosine(rounded->encode_texts(texts), text_embeddings, cosine, "texts");
   }

@@ -25,7 +25,10 @@ constexpr float kProbabilityLimit = 2e-5F;
 
 /// The arithmetic that the reference has.
 inline EncoderOptions float32_on_cpu(const std::filesystem::path& checkpoint, int max_batch = 32) {
-  return {checkpoint.string(), 0, max_batch, Precision::kFloat32, Device::kCpu};
+  return {.model = checkpoint.string(),
+          .max_batch = max_batch,
+          .precision = Precision::kFloat32,
+          .device = Device::kCpu};
 }
 
 inline void expect_near(const Matrix& actual, const SafetensorsFile& golden,

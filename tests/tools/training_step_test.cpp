@@ -72,8 +72,10 @@ TEST_F(TrainingStep, WritesACheckpointThatLoadsAgain) {
   const encoder::ClipConfig read = encoder::parse_clip_config(out.path() / "config.json");
   EXPECT_EQ(encoder::expected_weights(read), encoder::expected_weights(config_));
   EXPECT_EQ(read.text.eos_token_id, config_.text.eos_token_id);
-  const auto loaded = encoder::load_encoder(
-      {out.path().string(), 1, 8, encoder::Precision::kFloat32, encoder::Device::kCpu});
+  const auto loaded = encoder::load_encoder({.model = out.path().string(),
+                                             .threads = 1,
+                                             .precision = encoder::Precision::kFloat32,
+                                             .device = encoder::Device::kCpu});
   EXPECT_EQ(loaded->dimension(), 16);
 }
 
