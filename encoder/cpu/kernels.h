@@ -91,12 +91,13 @@ struct Kernels {
                               std::size_t line_stride);
   RowQuantization (*quantize_bf16)(const BFloat16* values, int n, std::uint8_t* out,
                                    std::size_t line_stride);
-  /// values += quantization.scale * scales * (sums - quantization.zero * column_sums) for a block
-  /// of rows at kPanelColumns, each with a quantization of its own: what a product of 8-bit numbers
-  /// stands for. column_sums: of the columns of its right-hand side.
-  void (*add_dequantized)(const std::int32_t* sums, const std::int32_t* column_sums,
-                          const float* scales, const RowQuantization* quantization, int rows,
-                          float* values);
+  /// values = quantization.scale * scales * (sums - quantization.zero * column_sums) + offsets for
+  /// a block of rows at kPanelColumns, each with a quantization of its own: what a product of 8-bit
+  /// numbers stands for. column_sums: of the columns of its right-hand side. offsets: one for each
+  /// of the values, or null for none. values may be where sums are.
+  void (*dequantize)(const std::int32_t* sums, const std::int32_t* column_sums, const float* scales,
+                     const RowQuantization* quantization, int rows, const float* offsets,
+                     float* values);
 
   /// out = (x - mean) / sqrt(variance + eps) * scale + shift over n values; out may be x.
   void (*layer_norm)(const float* x, const float* scale, const float* shift, float eps, int n,

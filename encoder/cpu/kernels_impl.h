@@ -645,19 +645,32 @@ RowQuantization quantize(const Value* values, int n, std::uint8_t* out, std::siz
   return {range / kLargest + sum_of_lanes(unfit), zero};
 }
 
-void add_dequantized(const std::int32_t* sums, const std::int32_t* column_sums, const float* scales,
-                     const RowQuantization* quantization, int rows, float* values) {
+template <bool kOffsets>
+VITRINE_INLINE void dequantize_rows(const std::int32_t* sums, const std::int32_t* column_sums,
+                                    const float* scales, const RowQuantization* quantization,
+                                    int rows, const float* offsets, float* values) {
   for (int row = 0; row < rows; ++row) {
     for (int i = 0; i < kPanelColumns; i += kLanes) {
-      Integers sum, column_sum;
-      std::memcpy(&sum, sums + i, sizeof(sum));
-      std::memcpy(&column_sum, column_sums + i, sizeof(column_sum));
-      const Vector exact =
-          __builtin_convertvector(sum - column_sum * quantization[row].zero, Vector);
-      store(values + i, load(values + i) + exact * quantization[row].scale * load(scales + i));
+      const Integers exact =
+          load_integers(sums + i) - load_integers(column_sums + i) * quantization[row].zero;
+      Vector value =
+          __builtin_convertvector(exact, Vector) * quantization[row].scale * load(scales + i);
+      if constexpr (kOffsets) value += load(offsets + i);
+      store(values + i, value);
     }
     sums += kPanelColumns;
     values += kPanelColumns;
+    if constexpr (kOffsets) offsets += kPanelColumns;
+  }
+}
+
+void dequantize(const std::int32_t* sums, const std::int32_t* column_sums, const float* scales,
+                const RowQuantization* quantization, int rows, const float* offsets,
+                float* values) {
+  if (offsets == nullptr) {
+    dequantize_rows<false>(sums, column_sums, scales, quantization, rows, offsets, values);
+  } else {
+    dequantize_rows<true>(sums, column_sums, scales, quantization, rows, offsets, values);
   }
 }
 
@@ -852,11 +865,28 @@ void transpose(const float* values, std::size_t stride, int rows, int cols, floa
 }
 
 constexpr Kernels kGenericKernels = {
-    multiply,           multiply_bf16,   multiply_int8,      false,           quantize<float>,
-    quantize<BFloat16>, add_dequantized, layer_norm,         layer_norm_bf16, add_bias<float>,
-    add_bias<BFloat16>, activate<float>, activate<BFloat16>, accumulate,      softmax,
-    softmax_bf16,       to_bf16,         from_bf16,          interleave_bf16, pack_transposed_bf16,
-    pack_bf16,          transpose,
+    .multiply = multiply,
+    .multiply_bf16 = multiply_bf16,
+    .multiply_int8 = multiply_int8,
+    .tiles = false,
+    .quantize = quantize<float>,
+    .quantize_bf16 = quantize<BFloat16>,
+    .dequantize = dequantize,
+    .layer_norm = layer_norm,
+    .layer_norm_bf16 = layer_norm_bf16,
+    .add_bias = add_bias<float>,
+    .add_bias_bf16 = add_bias<BFloat16>,
+    .activate = activate<float>,
+    .activate_bf16 = activate<BFloat16>,
+    .accumulate = accumulate,
+    .softmax = softmax,
+    .softmax_bf16 = softmax_bf16,
+    .to_bf16 = to_bf16,
+    .from_bf16 = from_bf16,
+    .interleave_bf16 = interleave_bf16,
+    .pack_transposed_bf16 = pack_transposed_bf16,
+    .pack_bf16 = pack_bf16,
+    .transpose = transpose,
 };
 
 }  // namespace

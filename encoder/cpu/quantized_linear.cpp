@@ -171,9 +171,11 @@ void QuantizedLinear::write_row(const Kernels& kernels, BFloat16* values, int ro
   write(kernels, values, row, rows);
 }
 
-void QuantizedLinear::multiply_block(const Kernels& kernels, const QuantizedRows& x, int row,
-                                     int block, int rows, int panel, int panels, std::int32_t* sums,
-                                     float* values) const {
+const float* QuantizedLinear::multiply_block(const Kernels& kernels, const QuantizedRows& x,
+                                             int row, int block, int rows, int panel, int panels,
+                                             std::byte* sums, float* outliers) const {
+  auto* exact = reinterpret_cast<std::int32_t*>(sums);
+  auto* values = reinterpret_cast<float*>(sums);
   const auto first = static_cast<std::size_t>(row);
   const auto first_panel = static_cast<std::size_t>(panel);
   const std::int8_t* weights = weights_.data() + first_panel * panel_size();
@@ -181,23 +183,23 @@ void QuantizedLinear::multiply_block(const Kernels& kernels, const QuantizedRows
   const int lines = static_cast<int>(panel_size()) / 64;
   const int first_line = lines * row / rows;
   kernels.multiply_int8(
-      x.numbers_.row(row), x.numbers_.layout(), block, weights, panels, depth(), sums,
+      x.numbers_.row(row), x.numbers_.layout(), block, weights, panels, depth(), exact,
       weights + static_cast<std::size_t>(panels) * panel_size() + std::ptrdiff_t{64} * first_line,
       lines * (row + block) / rows - first_line);
-  if (outliers_.empty()) {
-    std::fill_n(values, panels * block * kPanelColumns, 0.0F);
-  } else {
+  if (!outliers_.empty()) {
     kernels.multiply_bf16(
         x.outliers_.data() + first * kMaxOutliers, row_major<BFloat16>(kMaxOutliers), block,
         outlier_weights_.data() + first_panel * (std::size_t{kMaxOutliers} * kPanelColumns), panels,
-        kMaxOutliers, values, nullptr, 0);
+        kMaxOutliers, outliers, nullptr, 0);
   }
   for (int p = 0; p < panels; ++p) {
     const auto column = (first_panel + static_cast<std::size_t>(p)) * kPanelColumns;
-    kernels.add_dequantized(sums + p * block * kPanelColumns, column_sums_.data() + column,
-                            scales_.data() + column, x.quantization_.data() + first, block,
-                            values + p * block * kPanelColumns);
+    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(p) * block * kPanelColumns;
+    kernels.dequantize(exact + at, column_sums_.data() + column, scales_.data() + column,
+                       x.quantization_.data() + first, block,
+                       outliers_.empty() ? nullptr : outliers + at, values + at);
   }
+  return values;
 }
 
 }  // namespace vitrine::encoder::cpu

@@ -71,15 +71,17 @@ class QuantizedLinear {
   template <typename Finish>
   void multiply(const Kernels& kernels, const QuantizedRows& x, int rows, int first_panel,
                 int last_panel, const Finish& finish) const {
-    alignas(64) std::int32_t sums[kTiledBlockRows * kPanelColumns];
-    alignas(64) float values[kTiledBlockRows * kPanelColumns];
+    // Sums, which become values where they are; then, where there are outliers, their products.
+    alignas(64) std::byte sums[kTiledBlockRows * kPanelColumns * sizeof(float)];
+    alignas(64) float outliers[kTiledBlockRows * kPanelColumns];
     const int block_rows = kernels.tiles ? kTiledBlockRows : kBlockRows;
     const int most_panels = std::max(1, kBlockRows / std::max(rows, 16));
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
       for (int row = 0; row < rows; row += block_rows) {
         const int block = std::min(block_rows, rows - row);
-        multiply_block(kernels, x, row, block, rows, panel, panels, sums, values);
+        const float* values =
+            multiply_block(kernels, x, row, block, rows, panel, panels, sums, outliers);
         for (int p = 0; p < panels; ++p) {
           const int column = (panel + p) * kPanelColumns;
           finish(row, block, column, std::min(kPanelColumns, outputs_ - column),
@@ -92,9 +94,10 @@ class QuantizedLinear {
  private:
   int depth() const { return round_up(inputs_, kInt8DepthUnit); }
   std::size_t panel_size() const { return static_cast<std::size_t>(depth()) * kPanelColumns; }
-  /// values: what rows [row, row + block) of all rows give in the panels.
-  void multiply_block(const Kernels& kernels, const QuantizedRows& x, int row, int block, int rows,
-                      int panel, int panels, std::int32_t* sums, float* values) const;
+  /// Returns what rows [row, row + block) of all rows give in the panels, which is in `sums`.
+  const float* multiply_block(const Kernels& kernels, const QuantizedRows& x, int row, int block,
+                              int rows, int panel, int panels, std::byte* sums,
+                              float* outliers) const;
   template <typename T>
   void write(const Kernels& kernels, T* values, int row, QuantizedRows& rows) const;
 

@@ -259,7 +259,7 @@ TEST_P(Kernel, ARowThatIsNotFiniteStaysSo) {
   EXPECT_EQ(row.scale, 0);
 }
 
-TEST_P(Kernel, AddsWhatSumsOfBytesStandFor) {
+TEST_P(Kernel, TellsWhatSumsOfBytesStandFor) {
   constexpr std::size_t kRows = 3;
   std::mt19937 random(4);
   std::vector<std::int32_t> sums(kRows * kPanelColumns), column_sums(kPanelColumns);
@@ -267,17 +267,21 @@ TEST_P(Kernel, AddsWhatSumsOfBytesStandFor) {
     sum = static_cast<std::int32_t>(random() % 20'000'000) - 10'000'000;
   for (std::int32_t& sum : column_sums) sum = static_cast<std::int32_t>(random() % 60'000) - 30'000;
   const std::vector<float> scales = random_floats(kPanelColumns);
-  const std::vector<float> before = random_floats(sums.size());
+  const std::vector<float> offsets = random_floats(sums.size());
   const RowQuantization rows[kRows] = {{0.25F, 201}, {3.0F, 0}, {0.001F, 255}};
-  std::vector<float> values = before;
-  k().add_dequantized(sums.data(), column_sums.data(), scales.data(), rows, kRows, values.data());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const RowQuantization& row = rows[i / kPanelColumns];
-    const std::size_t column = i % kPanelColumns;
-    const double expected =
-        before[i] + double{row.scale} * scales[column] *
-                        static_cast<double>(sums[i] - std::int64_t{row.zero} * column_sums[column]);
-    EXPECT_NEAR(values[i], expected, 1e-6 * std::abs(expected) + 1e-6);
+  for (const bool with_offsets : {true, false}) {
+    std::vector<float> values(sums.size(), NAN);
+    k().dequantize(sums.data(), column_sums.data(), scales.data(), rows, kRows,
+                   with_offsets ? offsets.data() : nullptr, values.data());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const RowQuantization& row = rows[i / kPanelColumns];
+      const std::size_t column = i % kPanelColumns;
+      const double expected =
+          (with_offsets ? offsets[i] : 0) +
+          double{row.scale} * scales[column] *
+              static_cast<double>(sums[i] - std::int64_t{row.zero} * column_sums[column]);
+      EXPECT_NEAR(values[i], expected, 1e-6 * std::abs(expected) + 1e-6);
+    }
   }
 }
 
