@@ -9,13 +9,28 @@ namespace {
 
 constexpr int kMaxRows = 12;
 
+/// Memory that will be needed next: so many lines, one after the other.
+struct Ahead {
+  const char* line;
+  int lines;
+};
+
+/// Of the depth of a product, between two fetches of what is needed next.
+constexpr int kChunk = 32;
+
 template <int kRows>
 void multiply_rows(const std::uint8_t* a, std::size_t a_stride, const std::int8_t* panel, int k,
-                   std::int32_t* c) {
+                   std::int32_t* c, Ahead next) {
   __m512i left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) left[r] = right[r] = _mm512_setzero_si512();
+  const int lines_a_chunk = (next.lines * kChunk + k - 1) / k;
   for (int i = 0; i < k; i += 4) {
+    if (i % kChunk == 0) {
+      for (int line = 0; line < lines_a_chunk; ++line, next.line += 64) {
+        _mm_prefetch(next.line, _MM_HINT_T1);
+      }
+    }
     const __m512i panel_left = _mm512_loadu_si512(panel);
     const __m512i panel_right = _mm512_loadu_si512(panel + 2 * kPanelColumns);
 #pragma GCC unroll 16
@@ -38,7 +53,7 @@ void multiply_rows(const std::uint8_t* a, std::size_t a_stride, const std::int8_
 }
 
 using MultiplyRows = void (*)(const std::uint8_t*, std::size_t, const std::int8_t*, int,
-                              std::int32_t*);
+                              std::int32_t*, Ahead);
 constexpr MultiplyRows kMultiplyRows[kMaxRows] = {
     multiply_rows<1>, multiply_rows<2>,  multiply_rows<3>,  multiply_rows<4>,
     multiply_rows<5>, multiply_rows<6>,  multiply_rows<7>,  multiply_rows<8>,
@@ -46,15 +61,20 @@ constexpr MultiplyRows kMultiplyRows[kMaxRows] = {
 
 void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
                    const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
-                   const std::int8_t* /*next*/, int /*next_lines*/) {
+                   const std::int8_t* next, int next_lines) {
   const int blocks = (rows + kMaxRows - 1) / kMaxRows;
+  const int calls = panel_count * blocks;
   for (int p = 0; p < panel_count; ++p) {
     for (int block = 0; block < blocks; ++block) {
       const int first = rows * block / blocks;
       const int count = rows * (block + 1) / blocks - first;
-      kMultiplyRows[count - 1](a + static_cast<std::size_t>(first) * layout.row_stride,
-                               layout.row_stride, panels, k,
-                               c + static_cast<std::size_t>(first) * kPanelColumns);
+      const int call = p * blocks + block;
+      const int first_line = next_lines * call / calls;
+      kMultiplyRows[count - 1](
+          a + static_cast<std::size_t>(first) * layout.row_stride, layout.row_stride, panels, k,
+          c + static_cast<std::size_t>(first) * kPanelColumns,
+          {reinterpret_cast<const char*>(next) + std::ptrdiff_t{64} * first_line,
+           next_lines * (call + 1) / calls - first_line});
     }
     panels += static_cast<std::size_t>(k) * kPanelColumns;
     c += static_cast<std::size_t>(rows) * kPanelColumns;
