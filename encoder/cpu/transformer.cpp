@@ -30,14 +30,13 @@ std::size_t at(int row, std::size_t stride) { return static_cast<std::size_t>(ro
 
 int padded(int n) { return round_up(n, kPanelColumns); }
 
-/// What attention over sequences of up to `length` rows works in, a thread.
-template <typename Value>
 struct ScratchSize {
   std::size_t floats = 0;
   std::size_t panels = 0;
 };
+/// What attention over sequences of up to `length` rows works in, a thread.
 template <typename Value>
-ScratchSize<Value> scratch_size(int length, int depth) {
+ScratchSize scratch_size(int length, int depth) {
   const auto keys = static_cast<std::size_t>(padded(length));
   const auto columns = static_cast<std::size_t>(padded(depth));
   if constexpr (std::is_same_v<Value, float>) {
@@ -73,7 +72,7 @@ Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerCon
   attended_ = ProductRows<Value>(rows, width, tiles && depth % kPanelColumns == 0);
   wide_ = ProductRows<Value>(rows, mlp_width, tiles);
   // A sequence of all rows may have kStartRow before them.
-  const auto size = scratch_size<Value>(rows + 1, depth);
+  const ScratchSize size = scratch_size<Value>(rows + 1, depth);
   for (int i = 0; i < threads; ++i) {
     scratch_.push_back(
         {.floats = AlignedBuffer<float>(std::max(size.floats, row_stride<float>(width))),
