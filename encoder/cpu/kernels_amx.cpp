@@ -82,10 +82,12 @@ struct Ahead {
 
 /// c = 17 to 32 rows of a times the panel. depth: bytes of a row of a. A tile is loaded anew as
 /// soon as the last product that reads it is under way, so that loads and products overlap even
-/// where a core's queues are shared by two threads.
-template <typename Sum>
+/// where a core's queues are shared by two threads. What is needed next is fetched from several
+/// places at once, for the hardware then fetches ahead at each of them.
+template <typename Sum, int kStreams>
 void multiply_two_tiles(const Rows& a, const std::uint8_t* panel, int depth, Sum* c, Ahead next) {
-  const int lines_a_step = (next.lines * kTileBytes + depth - 1) / depth;
+  const int lines_a_stream = next.lines / kStreams;
+  const int lines_a_step = (lines_a_stream * kTileBytes + depth - 1) / depth;
   const std::uint8_t* upper = a.first;
   const std::uint8_t* lower = a.first + a.group_stride;
   _tile_zero(0);
@@ -98,7 +100,10 @@ void multiply_two_tiles(const Rows& a, const std::uint8_t* panel, int depth, Sum
   _tile_loadd(5, lower, a.row_stride);
   for (int i = kTileBytes; i < depth; i += kTileBytes) {
     for (int line = 0; line < lines_a_step; ++line, next.line += kTileBytes) {
-      _mm_prefetch(reinterpret_cast<const char*>(next.line), _MM_HINT_T1);
+      for (int stream = 0; stream < kStreams; ++stream) {
+        const std::ptrdiff_t first = std::ptrdiff_t{stream} * lines_a_stream * kTileBytes;
+        _mm_prefetch(reinterpret_cast<const char*>(next.line + first), _MM_HINT_T1);
+      }
     }
     panel += kTilePanelBytes;
     upper += a.line_stride;
@@ -203,6 +208,7 @@ template <typename Sum>
 void multiply_panel(const Rows& a, int rows, const std::uint8_t* panel, int depth, Sum* c,
                     Ahead next) {
   constexpr int kPairRows = 2 * kTileRows;
+  constexpr int kFewRows = 100;
   if (rows >= kPairRows) configure(kTileRows);
   for (int row = 0; row < rows; row += kPairRows) {
     const Rows pair = a.from(row / kTileRows);
@@ -214,9 +220,11 @@ void multiply_panel(const Rows& a, int rows, const std::uint8_t* panel, int dept
     }
     if (count < kPairRows) configure(count - kTileRows);
     const int first_line = next.lines * row / rows;
-    multiply_two_tiles<Sum>(pair, panel, depth, sums,
-                            {next.line + static_cast<std::ptrdiff_t>(first_line) * kTileBytes,
-                             next.lines * (row + count) / rows - first_line});
+    // The fewer the rows, the more memory is waited for.
+    const auto multiply = rows > kFewRows ? multiply_two_tiles<Sum, 2> : multiply_two_tiles<Sum, 3>;
+    multiply(pair, panel, depth, sums,
+             {next.line + static_cast<std::ptrdiff_t>(first_line) * kTileBytes,
+              next.lines * (row + count) / rows - first_line});
   }
 }
 

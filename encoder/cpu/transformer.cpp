@@ -173,10 +173,11 @@ void Transformer<Linear>::find_rows(std::size_t b, const Sequence& sequence, std
 }
 
 template <typename Linear>
-void Transformer<Linear>::attend_head(
-    std::size_t b, const Sequence& sequence, int head, int first_query_row, int queries,
-    Workspace& workspace,
-    typename Workspace::Scratch& scratch) const requires std::is_same_v<Value, float> {
+template <typename V>
+requires std::is_same_v<V, float>
+void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, int head,
+                                      int first_query_row, int queries, Workspace& workspace,
+                                      typename Workspace::Scratch& scratch) const {
   const std::size_t stride = row_stride<float>(3 * padded_width_);
   const auto column = static_cast<std::size_t>(head * depth_);
   const auto part = static_cast<std::size_t>(padded_width_);  // of queries, keys and values each
@@ -220,10 +221,11 @@ void Transformer<Linear>::attend_head(
 }
 
 template <typename Linear>
-void Transformer<Linear>::attend_head(
-    std::size_t b, const Sequence& sequence, int head, int first_query_row, int queries,
-    Workspace& workspace,
-    typename Workspace::Scratch& scratch) const requires std::is_same_v<Value, BFloat16> {
+template <typename V>
+requires std::is_same_v<V, BFloat16>
+void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, int head,
+                                      int first_query_row, int queries, Workspace& workspace,
+                                      typename Workspace::Scratch& scratch) const {
   static constexpr float kNoBias[kPanelColumns] = {};
   const std::size_t stride = row_stride<BFloat16>(3 * padded_width_);
   const auto column = static_cast<std::size_t>(head * depth_);

@@ -108,14 +108,17 @@ class Transformer {
   /// Those of the values from `column` on that the sequence's rows attend to.
   void find_rows(std::size_t b, const Sequence& sequence, std::size_t column,
                  const Workspace& workspace, std::vector<const Value*>& rows) const;
-  /// queries: rows from first_query_row on, which stand at the last positions of the sequence's.
+  /// queries: rows from first_query_row on, which stand at the last positions of the sequence's. A
+  /// template, for of the two only that of the values' own type can be compiled.
+  template <typename V = Value>
+  requires std::is_same_v<V, float>
   void attend_head(std::size_t b, const Sequence& sequence, int head, int first_query_row,
-                   int queries, Workspace& workspace, typename Workspace::Scratch& scratch)
-      const requires std::is_same_v<Value, float>;
+                   int queries, Workspace& workspace, typename Workspace::Scratch& scratch) const;
   /// The same with probabilities in bfloat16, as queries, keys and values are.
+  template <typename V = Value>
+  requires std::is_same_v<V, BFloat16>
   void attend_head(std::size_t b, const Sequence& sequence, int head, int first_query_row,
-                   int queries, Workspace& workspace, typename Workspace::Scratch& scratch)
-      const requires std::is_same_v<Value, BFloat16>;
+                   int queries, Workspace& workspace, typename Workspace::Scratch& scratch) const;
   /// LayerNorm of rows of the residual stream, as `linear` reads them.
   void normalise(const Share& share, const NormWeights& norm, const Linear& linear, int rows,
                  Workspace& workspace) const;
