@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <type_traits>
 #include <vector>
 
 #include "base/thread_team.h"
@@ -44,7 +43,7 @@ constexpr auto kDrop = [](int, int, int, int, const float*, const float*) {};
 template <typename Value>
 double measure_packed(const cpu::Kernels& set, int threads, double milliseconds) {
   const cpu::PackedLinear<Value> linear(set, Matrix(kOutputs, kInputs), {});
-  const cpu::ProductRows<Value> rows(kRows, kInputs, set.tiles && !std::is_same_v<Value, float>);
+  const cpu::ProductRows<Value> rows(kRows, kInputs, cpu::reads_tiles<Value>(set));
   return measure(threads, milliseconds,
                  [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), kDrop); });
 }
@@ -52,7 +51,7 @@ double measure_packed(const cpu::Kernels& set, int threads, double milliseconds)
 double measure_quantized(const cpu::Kernels& set, int threads, double milliseconds) {
   const std::vector<float> bias(kOutputs);
   const cpu::QuantizedLinear linear(set, Matrix(kOutputs, kInputs), bias, {});
-  const cpu::QuantizedRows rows(kRows, kInputs, set.tiles);
+  const cpu::QuantizedRows rows(set, kRows, kInputs);
   return measure(threads, milliseconds,
                  [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), kDrop); });
 }

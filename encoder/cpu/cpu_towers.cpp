@@ -235,8 +235,6 @@ class Tower {
     }
   }
 
-  bool tiles() const { return kernels_.tiles && !std::is_same_v<Value, float>; }
-
   void reserve(int lanes, int rows, int threads) {
     lanes_.resize(std::max(lanes_.size(), static_cast<std::size_t>(lanes)));
     for (int i = 0; i < lanes; ++i) {
@@ -244,7 +242,7 @@ class Tower {
       if (lane.workspace.rows() >= rows) continue;
       lane = {};  // what is too small goes before what is large enough comes
       lane = {Workspace(kernels_, config_, rows, threads), {rows, width(), false}, {}};
-      if (input_columns_ > 0) lane.input = {rows, input_columns_, tiles()};
+      if (input_columns_ > 0) lane.input = {rows, input_columns_, reads_tiles<Value>(kernels_)};
     }
   }
 

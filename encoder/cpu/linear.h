@@ -72,7 +72,7 @@ class PackedLinear {
 
   static int block_rows(const Kernels& kernels) {
     if constexpr (std::is_same_v<Value, float>) return kBlockRows;
-    return kernels.tiles ? kTiledBlockRows : 32;
+    return reads_tiles<Value>(kernels) ? kTiledBlockRows : 32;
   }
   std::size_t panel_size() const {
     return static_cast<std::size_t>(round_up(inputs_, kDepthUnit)) * kPanelColumns;

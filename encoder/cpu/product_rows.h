@@ -21,6 +21,12 @@ constexpr std::size_t row_stride(int n) {
   return static_cast<std::size_t>(lines + 1) * kLine;
 }
 
+/// Whether the kernels are fastest with rows of such values in tiles.
+template <typename Value>
+bool reads_tiles(const Kernels& kernels) {
+  return kernels.tiles && sizeof(Value) < sizeof(float);
+}
+
 /// Rows that linear layers read, one after the other or, for kernels that multiply tiles, as tiles:
 /// line by line, the same line of kTileRows rows together. Not safe for threads that write the same
 /// row.
@@ -28,7 +34,7 @@ template <typename Value>
 class ProductRows {
  public:
   ProductRows() = default;
-  /// columns: of a row, at most.
+  /// columns: of a row, at most. tiles: see reads_tiles().
   ProductRows(int rows, int columns, bool tiles)
       : layout_(tiles ? tiled(columns) : row_major<Value>(row_stride<Value>(columns))),
         lines_(round_up(columns, kLine) / kLine),

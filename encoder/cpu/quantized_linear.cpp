@@ -76,8 +76,8 @@ std::vector<int> outlier_columns(const ColumnSpread& inputs) {
   return columns;
 }
 
-QuantizedRows::QuantizedRows(int rows, int inputs, bool tiles)
-    : numbers_(rows, inputs, tiles),
+QuantizedRows::QuantizedRows(const Kernels& kernels, int rows, int inputs)
+    : numbers_(rows, inputs, reads_tiles<std::uint8_t>(kernels)),
       outliers_(static_cast<std::size_t>(rows) * kMaxOutliers),
       quantization_(static_cast<std::size_t>(rows)) {}
 

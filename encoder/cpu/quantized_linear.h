@@ -33,8 +33,8 @@ std::vector<int> outlier_columns(const ColumnSpread& inputs);
 class QuantizedRows {
  public:
   QuantizedRows() = default;
-  /// inputs: of a row, at most. tiles: as Kernels::tiles.
-  QuantizedRows(int rows, int inputs, bool tiles);
+  /// For products of these kernels. inputs: of a row, at most.
+  QuantizedRows(const Kernels& kernels, int rows, int inputs);
 
   void copy_row(int from, int to);
 
@@ -74,7 +74,7 @@ class QuantizedLinear {
     // Sums, which become values where they are; then, where there are outliers, their products.
     alignas(64) std::byte sums[kTiledBlockRows * kPanelColumns * sizeof(float)];
     alignas(64) float outliers[kTiledBlockRows * kPanelColumns];
-    const int block_rows = kernels.tiles ? kTiledBlockRows : kBlockRows;
+    const int block_rows = reads_tiles<std::uint8_t>(kernels) ? kTiledBlockRows : kBlockRows;
     const int most_panels = std::max(1, kBlockRows / std::max(rows, 16));
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);

@@ -61,9 +61,9 @@ Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerCon
   hidden_ = AlignedBuffer<float>(at(rows, row_stride<float>(width)));
   const auto mlp_width = static_cast<int>(config.mlp_width);
   // Rows that are quantized are read one after the other before.
-  const bool tiles = kernels.tiles && std::is_same_v<Linear, PackedLinear<BFloat16>>;
+  const bool tiles = reads_tiles<Value>(kernels) && !kQuantized<Linear>;
   if constexpr (kQuantized<Linear>) {
-    quantized_ = QuantizedRows(rows, std::max(width, mlp_width), kernels.tiles);
+    quantized_ = QuantizedRows(kernels, rows, std::max(width, mlp_width));
   } else {
     normed_ = ProductRows<Value>(rows, width, tiles);
   }

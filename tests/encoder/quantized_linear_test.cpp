@@ -33,7 +33,7 @@ Matrix random_rows(std::size_t rows, std::size_t columns) {
 }
 
 Matrix multiply(const Kernels& kernels, const QuantizedLinear& linear, Matrix x) {
-  QuantizedRows rows(static_cast<int>(x.rows()), linear.inputs() + 100, kernels.tiles);
+  QuantizedRows rows(kernels, static_cast<int>(x.rows()), linear.inputs() + 100);
   for (std::size_t row = 0; row < x.rows(); ++row) {
     linear.write_row(kernels, x.row(row).data(), static_cast<int>(row), rows);
   }
