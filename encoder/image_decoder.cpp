@@ -177,9 +177,14 @@ Image decode_image(std::string_view bytes, const ImageLimits& limits, const Imag
                                          bytes.size(), limits.max_bytes));
   }
   const ImageHeader header = read_image_header(bytes);
-  if (header.pixels > limits.max_pixels) {
+  if (header.width * header.height > limits.max_pixels) {
     throw resource_exhausted(fmt::format("the image has {} x {} pixels; at most {} are allowed",
                                          header.width, header.height, limits.max_pixels));
+  }
+  if (header.pixels > limits.max_pixels) {
+    throw resource_exhausted(
+        fmt::format("the tiles or strips of the image have {} pixels; at most {} are allowed",
+                    header.pixels, limits.max_pixels));
   }
   check_image_is_complete(bytes, header);
   try {

@@ -175,9 +175,10 @@ ImageHeader tiff_header(std::string_view bytes) {
   const std::uint64_t directory = reader.u32(4);
   const std::uint32_t entries = reader.u16(directory);
   ImageHeader header{ImageFormat::kTiff, 0, 0, 0, false};
-  std::uint64_t tile_width = 0;
-  std::uint64_t tile_height = 0;
-  std::uint64_t strip_rows = 0;
+  // Of a tile or strip, which may be larger than the picture. A damaged file mixes them: OpenCV
+  // then makes room for a tile's columns and a strip's rows.
+  std::uint64_t held_width = 0;
+  std::uint64_t held_height = 0;
   for (std::uint32_t i = 0; i < entries; ++i) {
     const std::uint64_t at = directory + 2 + 12ULL * i;
     const std::uint32_t tag = reader.u16(at);
@@ -194,15 +195,15 @@ ImageHeader tiff_header(std::string_view bytes) {
     const std::uint64_t value = type == type_short ? reader.u16(at + 8) : reader.u32(at + 8);
     if (tag == width_tag) header.width = std::max(header.width, value);
     if (tag == height_tag) header.height = std::max(header.height, value);
+    if (tag == tile_width_tag) held_width = std::max(held_width, value);
+    if (tag == tile_height_tag) held_height = std::max(held_height, value);
     // The largest number stands for "all rows".
-    if (tag == strip_rows_tag && value < 0xffffffff) strip_rows = std::max(strip_rows, value);
-    if (tag == tile_width_tag) tile_width = std::max(tile_width, value);
-    if (tag == tile_height_tag) tile_height = std::max(tile_height, value);
+    if (tag == strip_rows_tag && value < 0xffffffff) held_height = std::max(held_height, value);
     if (tag == samples_tag && (value < 1 || value > 4)) {
       throw invalid_argument("a TIFF of more than 4 samples a pixel is not supported");
     }
   }
-  header.pixels = std::max(tile_width * tile_height, header.width * strip_rows);
+  header.pixels = std::max(header.width, held_width) * std::max(header.height, held_height);
   return header;
 }
 

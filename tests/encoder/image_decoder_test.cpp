@@ -328,6 +328,18 @@ TEST(ImageDecoder, AppliesTheLimitsToTheStripsOfATiff) {
   EXPECT_EQ(refusal_code(with_rows(as_long, 0xfffffffe)), ErrorCode::kResourceExhausted);
 }
 
+/// Of a file with one size of a tile, OpenCV takes the other of the strips.
+TEST(ImageDecoder, AppliesTheLimitsToATileAsHighAsAStrip) {
+  const auto entry = [](std::uint32_t tag, std::uint32_t value) {
+    return little_endian(tag, 2) + little_endian(3, 2) + little_endian(1, 4) +
+           little_endian(value, 4);
+  };
+  const std::string bytes = "II" + little_endian(42, 2) + little_endian(8, 4) +
+                            little_endian(4, 2) + entry(256, 17) + entry(257, 12) +
+                            entry(278, 50000) + entry(322, 50000) + std::string(4, '\0');
+  EXPECT_EQ(refusal_code(bytes), ErrorCode::kResourceExhausted);
+}
+
 /// The next directory of this one is itself: who counts the pages never ends.
 TEST(ImageDecoder, DecodesTheFirstPageOfATiffWhateverFollows) {
   const std::vector<std::uint8_t> stored(2 * 3 * 3, 77);
