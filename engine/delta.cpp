@@ -12,8 +12,10 @@ Delta::Block::Block(std::size_t dimension)
     : images(kBlockRows, dimension), captions(kBlockRows, dimension), products(kBlockRows) {}
 
 Delta::Codes::Codes(const Block& block, std::size_t first, std::size_t count)
-    : images(index::one_block(block.images.row(first).data(), count, block.images.cols())),
-      captions(index::one_block(block.captions.row(first).data(), count, block.captions.cols())) {}
+    : images(index::one_block(block.images.row(first).data(), count, block.images.cols()),
+             index::CodeTable::Leading::kNone),
+      captions(index::one_block(block.captions.row(first).data(), count, block.captions.cols()),
+               index::CodeTable::Leading::kNone) {}
 
 Delta::Delta(std::size_t base_rows, std::size_t dimension, std::uint64_t sequence)
     : base_rows_(base_rows), dimension_(dimension), sequence_(sequence) {}

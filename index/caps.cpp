@@ -20,6 +20,8 @@ namespace {
 /// Vectors of a cap, on average: about a quarter of the square root of all of them, so that
 /// comparing the centres takes about as long as comparing what is in the caps that are reached.
 constexpr std::size_t kLeastMembers = 16;
+/// Fewer vectors are scanned before caps would repay choosing among them.
+constexpr std::size_t kLeastVectors = 4096;
 /// Vectors a centre that it is learnt from.
 constexpr std::size_t kLearntFrom = 64;
 constexpr int kIterations = 4;
@@ -148,7 +150,7 @@ struct Caps::Arrays {
 
 Caps::Caps(const VectorTable& vectors, const std::vector<float>& mean, const LeadingCodes& leading)
     : dimension_(vectors.dimension()) {
-  if (leading.empty()) return;
+  if (leading.empty() || vectors.size() < kLeastVectors) return;
   const Matrix elements = elements_of(leading.rows(), vectors.size());
   const auto arrays = std::make_shared<Arrays>(group(elements), vectors.size());
   size_ = arrays->size();

@@ -106,7 +106,7 @@ struct CodeTable::Arrays {
   LargeArray<float> rough_errors;
 };
 
-CodeTable::CodeTable(const VectorTable& vectors)
+CodeTable::CodeTable(const VectorTable& vectors, Leading leading)
     : dimension_(vectors.dimension()),
       width_(padded(vectors.dimension(), kCodeBlock) / 2),
       rotation_(vectors.dimension()),
@@ -133,8 +133,10 @@ CodeTable::CodeTable(const VectorTable& vectors)
   errors_ = arrays->errors.data();
   rough_errors_ = arrays->rough_errors.data();
   owner_ = arrays;
+  if (leading == Leading::kNone) return;
   leading_ = LeadingCodes(vectors, mean_);
   caps_ = Caps(vectors, mean_, leading_);
+  packed_ = PackedCodes(leading_, size_);
 }
 
 CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimension,
@@ -171,6 +173,7 @@ CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimen
   const std::size_t leading_bytes = std::min(bytes.size(), LeadingCodes::bytes_of(size, dimension));
   leading_ = LeadingCodes(bytes.substr(0, leading_bytes), size, dimension, owner_);
   caps_ = Caps(bytes.substr(leading_bytes), size, dimension, owner_);
+  packed_ = PackedCodes(leading_, size_);
 }
 
 void CodeTable::write_to(const std::function<void(std::string_view)>& write) const {

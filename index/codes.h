@@ -10,6 +10,7 @@
 #include "index/caps.h"
 #include "index/kernels/code_dot.h"
 #include "index/leading_codes.h"
+#include "index/packed_codes.h"
 #include "index/rotation.h"
 #include "index/vector_table.h"
 
@@ -74,10 +75,14 @@ struct QueryCode {
 /// Immutable; any thread may read.
 class CodeTable {
  public:
+  /// Whether vectors that vary along few axes get leading codes, and what is made of those. It takes
+  /// longer than the codes themselves.
+  enum class Leading { kWhereWorth, kNone };
+
   CodeTable() = default;
   /// vectors: at least one, none longer than 1.001. Uses the OpenMP threads of the calling thread;
   /// the codes do not depend on their number.
-  explicit CodeTable(const VectorTable& vectors);
+  explicit CodeTable(const VectorTable& vectors, Leading leading = Leading::kWhereWorth);
 
   /// What write_to() wrote, not copied: bytes must start at a multiple of kCodeAlignment in memory,
   /// and owner keeps them there. Throws Corruption when they are not the codes of so many vectors.
@@ -106,6 +111,8 @@ class CodeTable {
   const LeadingCodes& leading() const { return leading_; }
   /// Of the same vectors, where they have leading codes.
   const Caps& caps() const { return caps_; }
+  /// The leading codes of few vectors.
+  const PackedCodes& packed() const { return packed_; }
 
   /// A code less 128, put together again, as the query of a CodeDotKernel. out: [2 * width()].
   void unpack(std::size_t place, std::int8_t* out) const;
@@ -157,6 +164,7 @@ class CodeTable {
   std::shared_ptr<const void> owner_;  // of what the five point to
   LeadingCodes leading_;
   Caps caps_;
+  PackedCodes packed_;
 };
 
 }  // namespace vitrine::index

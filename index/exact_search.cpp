@@ -8,6 +8,7 @@
 
 #include "index/candidates.h"
 #include "index/cap_search.h"
+#include "index/packed_search.h"
 #include "index/parallel.h"
 #include "index/tile_scan.h"
 
@@ -206,6 +207,12 @@ SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
                          : search_exactly(tables, data, ranges, filter, k),
              query, result);
   };
+  if (places == tables.codes->size() && can_search_packed(*tables.codes, filter, k)) {
+    parallel_for(queries.rows, few_queries ? 1 : threads, [&](std::size_t query) {
+      search_packed(tables, queries.row(query).data(), k, query, result);
+    });
+    return result;
+  }
   if (places == tables.codes->size() && caps_are_worth(*tables.codes, filter, k)) {
     std::vector<std::uint8_t> open(queries.rows, 0);
     parallel_for(queries.rows, few_queries ? 1 : threads, [&](std::size_t query) {

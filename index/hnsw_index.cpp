@@ -22,6 +22,7 @@
 #include "index/kernels/hit_keys.h"
 #include "index/kinds.h"
 #include "index/large_array.h"
+#include "index/packed_search.h"
 #include "index/parallel.h"
 #include "index/pool.h"
 #include "index/visited_rows.h"
@@ -41,6 +42,8 @@ constexpr std::size_t kFilteredShare = 24;
 constexpr std::size_t kLooselyFilteredShare = 2;
 /// Such a walk may compare so many times the nodes that it should.
 constexpr double kFartherThanExpected = 1.5;
+/// Comparing so many vectors by packed codes takes no longer than going on from one node.
+constexpr std::size_t kPackedForANode = 256;
 
 /// Rough scores err by about 16 / sqrt(12) steps of a code, in either direction; of twice that
 /// neither a beam nor a walk misses much.
@@ -145,7 +148,10 @@ class HnswIndex : public CheckedIndex {
     if (loosely_filtered) {
       most = std::max(most, static_cast<std::size_t>(kFartherThanExpected * walked));
     }
-    if (beam >= rows || (allowed != nullptr && walked >= static_cast<double>(all / share))) {
+    const bool packed =
+        size() <= kPackedForANode * beam && can_search_packed(codes_, {allowed}, k);
+    if (beam >= rows || packed ||
+        (allowed != nullptr && walked >= static_cast<double>(all / share))) {
       return search_exact(queries, k, allowed);
     }
     SearchResult result = make_result(queries.rows, k);

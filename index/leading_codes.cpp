@@ -20,7 +20,7 @@ namespace vitrine::index {
 namespace {
 
 /// Fewer vectors are scanned before they would repay the axes.
-constexpr std::size_t kLeastVectors = 4096;
+constexpr std::size_t kLeastVectors = 256;
 /// The axes that are learnt take the square of the dimension, and their number the cube.
 constexpr std::size_t kMostColumns = 1024;
 constexpr std::size_t kSample = 4096;
@@ -330,38 +330,60 @@ float LeadingCodes::encode_centre(const float* elements, std::uint8_t* code) con
   return std::min(largest / kLargestCode, longest_ * 0.9999F / std::sqrt(square));
 }
 
-void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& code) const {
-  const std::size_t dimension = axes_.cols();
-  const InnerProductKernel& kernel = inner_product_kernel();
-  float elements[kByteRow];
+void LeadingCodes::elements_of(const float* query, float* elements) const {
   static_assert(kSummedRow == kByteRow);
-  weighted_sum_kernel().sum(query, columns_.data(), dimension, elements);
-  const ByteWeightsLoss loss = byte_weights_kernel().split(elements, code);
-  code.base = base;
+  weighted_sum_kernel().sum(query, columns_.data(), axes_.cols(), elements);
+}
 
-  // The bound in the words of LeadingCodes, and what rounding adds.
+/// In the words of LeadingCodes.
+LeadingCodes::QueryBound LeadingCodes::bound_of(const float* query, float base,
+                                                float square) const {
+  const std::size_t dimension = axes_.cols();
   const double rounding = rounding_of(dimension);
-  const double radius = kMostLength + kMostLength;                                 // |x - mean|
-  const double length = std::sqrt(sum_at_most(loss.square, kByteRow)) + rounding;  // |A q|
-  const double square = sum_at_most(kernel.pair(query, query, dimension), dimension);
-  const double rest = rest_of(square, loss.square * (1 - (kByteRow + 2) * kUnit), skew_, rounding);
+  const double radius = kMostLength + kMostLength;                            // |x - mean|
+  const double length = std::sqrt(sum_at_most(square, kByteRow)) + rounding;  // |A q|
+  const double whole = sum_at_most(inner_product_kernel().pair(query, query, dimension), dimension);
+  const double rest = rest_of(whole, square * (1 - (kByteRow + 2) * kUnit), skew_, rounding);
   const double of_axes = length * (rounding + skew_) * radius + rounding * longest_ +
                          2 * kUnit * radius;  // x - mean is rounded too
   const double of_score = 16 * kUnit * (length * longest_ + std::abs(static_cast<double>(base)));
   const double of_kernels =  // query . x and query . mean
       2 * static_cast<double>(dimension + 16) * kUnit * kMostLength * kMostLength;
-  const double of_rounding = of_axes + of_score + of_kernels;
-  const auto of_steps = [&](float square_lost) {
-    return (std::sqrt(sum_at_most(square_lost, kByteRow)) + 16 * kUnit * loss.largest) * longest_;
-  };
-  code.length = rounded_up(length * 1.000001);
-  code.whole_length = static_cast<float>(std::sqrt(square));
-  code.rest = rounded_up(rest * 1.000001);
-  code.slack = rounded_up(1.01 * (of_steps(loss.lost_square) + of_rounding));
+  return {length, whole, rest, of_axes + of_score + of_kernels};
+}
+
+double LeadingCodes::of_steps(float square_lost, float largest) const {
+  return (std::sqrt(sum_at_most(square_lost, kByteRow)) + 16 * kUnit * largest) * longest_;
+}
+
+void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& code) const {
+  float elements[kByteRow];
+  elements_of(query, elements);
+  const ByteWeightsLoss loss = byte_weights_kernel().split(elements, code);
+  const QueryBound bound = bound_of(query, base, loss.square);
+  code.base = base;
+  code.length = rounded_up(bound.length * 1.000001);
+  code.whole_length = static_cast<float>(std::sqrt(bound.square));
+  code.rest = rounded_up(bound.rest * 1.000001);
+  code.slack = rounded_up(1.01 * (of_steps(loss.lost_square, loss.largest) + bound.rounding));
   // Half a step an element, and what rounding makes of it.
-  code.rough_length = rounded_up(length * std::sqrt(static_cast<double>(kByteRow)) * 0.501);
-  code.rough_slack =
-      rounded_up(1.01 * (of_steps(loss.rough_lost_square) + rest * longest_rest_ + of_rounding));
+  code.rough_length = rounded_up(bound.length * std::sqrt(static_cast<double>(kByteRow)) * 0.501);
+  code.rough_slack = rounded_up(1.01 * (of_steps(loss.rough_lost_square, loss.largest) +
+                                        bound.rest * longest_rest_ + bound.rounding));
+}
+
+PackedQuery LeadingCodes::encode_query_for_packed(const float* query, float base,
+                                                  int most_weight) const {
+  float elements[kByteRow];
+  elements_of(query, elements);
+  PackedQuery code;
+  const ByteWeightsLoss loss = byte_weights_kernel().round(elements, most_weight, code.weights);
+  const QueryBound bound = bound_of(query, base, loss.square);
+  code.score = {base, code.weights.step, kCodeOfZero * code.weights.sum};
+  code.length = rounded_up(bound.length * 1.000001);
+  code.rest = rounded_up(bound.rest * 1.000001);
+  code.slack = rounded_up(1.01 * (of_steps(loss.rough_lost_square, loss.largest) + bound.rounding));
+  return code;
 }
 
 }  // namespace vitrine::index

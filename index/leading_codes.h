@@ -11,6 +11,7 @@
 #include "index/kernels/byte_dot.h"
 #include "index/kernels/byte_weights.h"
 #include "index/kernels/code_dot.h"
+#include "index/kernels/packed_bounds.h"
 #include "index/vector_table.h"
 
 namespace vitrine::index {
@@ -105,11 +106,27 @@ class LeadingCodes {
 
   /// query: [dimension], of unit length within 1e-3. base: query . mean, by a kernel.
   void encode_query(const float* query, float base, LeadingQuery& code) const;
+  /// The same for packed codes. most_weight: what their kernel takes.
+  PackedQuery encode_query_for_packed(const float* query, float base, int most_weight) const;
 
  private:
   struct Arrays;
 
+  /// Of a query, the terms of the bound on how far scores are off, as LeadingQuery has them.
+  struct QueryBound {
+    double length;
+    double square;  // |query|^2
+    double rest;
+    double rounding;  // what rounding adds
+  };
+
   void encode(const VectorTable& vectors, const std::vector<float>& mean, Arrays& arrays);
+  /// R A query: [kByteRow]
+  void elements_of(const float* query, float* elements) const;
+  /// square: of the elements, in float32.
+  QueryBound bound_of(const float* query, float base, float square) const;
+  /// What steps add that leave so much of a query's elements.
+  double of_steps(float square_lost, float largest) const;
   void set_axes(Matrix axes);
 
   std::size_t size_ = 0;

@@ -34,8 +34,10 @@ class VectorTable {
     }
     return block->vectors + (place - block->first_place) * dimension_;
   }
-  /// The same, and makes the vector likely to be near the CPU soon: of a long one the beginning,
-  /// for the CPU itself fetches the rest.
+  /// All vectors, one behind another; null where they are in more than one block.
+  const float* contiguous() const { return blocks_.size() == 1 ? blocks_[0].vectors : nullptr; }
+  /// The same as at(), and makes the vector likely to be near the CPU soon: of a long one the
+  /// beginning, for the CPU itself fetches the rest.
   const float* prefetch(std::size_t place) const {
     constexpr std::size_t kLine = 16;  // elements
     constexpr std::size_t kMostFetched = 128;

@@ -15,17 +15,40 @@ constexpr auto kMost = static_cast<float>(kMostByteWeight);
 constexpr auto kLowSteps = static_cast<float>(ByteWeights::kLowSteps);
 
 /// What elements are multiplied with to count them in steps.
-float steps_of(float largest) { return largest > kLeastElement ? kMost / largest : 0.0F; }
+float steps_of(float largest, float most) {
+  return largest > kLeastElement ? most / largest : 0.0F;
+}
+
+float largest_portable(const float* elements) {
+  float largest = 0;
+  for (std::size_t i = 0; i < kByteRow; ++i) largest = std::max(largest, std::abs(elements[i]));
+  return largest;
+}
+
+ByteWeightsLoss round_portable(const float* elements, int most, RoundedWeights& weights) {
+  ByteWeightsLoss loss;
+  loss.largest = largest_portable(elements);
+  weights.step = loss.largest / static_cast<float>(most);
+  weights.sum = 0;
+  const float steps = steps_of(loss.largest, static_cast<float>(most));
+  for (std::size_t i = 0; i < kByteRow; ++i) {
+    const float weight = rounded(elements[i] * steps);
+    const float lost = elements[i] - weights.step * weight;
+    weights.weights[i] = static_cast<std::int8_t>(weight);
+    weights.sum += weights.weights[i];
+    loss.square += elements[i] * elements[i];
+    loss.rough_lost_square += lost * lost;
+  }
+  return loss;
+}
 
 ByteWeightsLoss split_portable(const float* elements, ByteWeights& weights) {
   ByteWeightsLoss loss;
-  for (std::size_t i = 0; i < kByteRow; ++i) {
-    loss.largest = std::max(loss.largest, std::abs(elements[i]));
-  }
+  loss.largest = largest_portable(elements);
   weights.step = loss.largest / kMost;
   weights.high_sum = 0;
   weights.low_sum = 0;
-  const float steps = steps_of(loss.largest);
+  const float steps = steps_of(loss.largest, kMost);
   for (std::size_t i = 0; i < kByteRow; ++i) {
     const float high = rounded(elements[i] * steps);
     const float roughly_lost = elements[i] - weights.step * high;
@@ -69,20 +92,50 @@ VITRINE_AVX2 inline void store_bytes_avx2(const __m256i whole[kVectors], std::in
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permutevar8x32_epi32(bytes, order));
 }
 
-VITRINE_AVX2 ByteWeightsLoss split_avx2(const float* elements, ByteWeights& weights) {
-  __m256 values[kVectors];
+/// Loads the elements. Returns the largest magnitude.
+VITRINE_AVX2 inline float load_avx2(const float* elements, __m256 values[kVectors]) {
   __m256 magnitudes = _mm256_setzero_ps();
   for (std::size_t v = 0; v < kVectors; ++v) {
     values[v] = _mm256_loadu_ps(elements + v * kLanes);
     magnitudes = _mm256_max_ps(magnitudes, _mm256_andnot_ps(_mm256_set1_ps(-0.0F), values[v]));
   }
+  return largest_avx2(magnitudes);
+}
+
+VITRINE_AVX2 ByteWeightsLoss round_avx2(const float* elements, int most, RoundedWeights& weights) {
+  __m256 values[kVectors];
   ByteWeightsLoss loss;
-  loss.largest = largest_avx2(magnitudes);
+  loss.largest = load_avx2(elements, values);
+  weights.step = loss.largest / static_cast<float>(most);
+  const __m256 step = _mm256_set1_ps(weights.step);
+  const __m256 steps = _mm256_set1_ps(steps_of(loss.largest, static_cast<float>(most)));
+  __m256i whole[kVectors];
+  __m256i sums = _mm256_setzero_si256();
+  __m256 squares = _mm256_setzero_ps();
+  __m256 lost_squares = _mm256_setzero_ps();
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    whole[v] = _mm256_cvtps_epi32(_mm256_mul_ps(values[v], steps));
+    const __m256 lost = _mm256_fnmadd_ps(step, _mm256_cvtepi32_ps(whole[v]), values[v]);
+    sums = _mm256_add_epi32(sums, whole[v]);
+    squares = _mm256_fmadd_ps(values[v], values[v], squares);
+    lost_squares = _mm256_fmadd_ps(lost, lost, lost_squares);
+  }
+  store_bytes_avx2(whole, weights.weights.data());
+  weights.sum = sum_avx2(sums);
+  loss.square = sum_of_lanes(squares);
+  loss.rough_lost_square = sum_of_lanes(lost_squares);
+  return loss;
+}
+
+VITRINE_AVX2 ByteWeightsLoss split_avx2(const float* elements, ByteWeights& weights) {
+  __m256 values[kVectors];
+  ByteWeightsLoss loss;
+  loss.largest = load_avx2(elements, values);
   weights.step = loss.largest / kMost;
   const __m256 step = _mm256_set1_ps(weights.step);
   const __m256 low_step = _mm256_set1_ps(weights.step / kLowSteps);
-  const __m256 steps = _mm256_set1_ps(steps_of(loss.largest));
-  const __m256 low_steps = _mm256_set1_ps(steps_of(loss.largest) * kLowSteps);
+  const __m256 steps = _mm256_set1_ps(steps_of(loss.largest, kMost));
+  const __m256 low_steps = _mm256_set1_ps(steps_of(loss.largest, kMost) * kLowSteps);
   const __m256 most = _mm256_set1_ps(kMost);
   __m256i highs[kVectors];
   __m256i lows[kVectors];
@@ -118,9 +171,9 @@ VITRINE_AVX2 ByteWeightsLoss split_avx2(const float* elements, ByteWeights& weig
 }  // namespace
 
 const ByteWeightsKernel& byte_weights_kernel(InstructionSet instruction_set) {
-  static constexpr ByteWeightsKernel kPortable = {split_portable};
+  static constexpr ByteWeightsKernel kPortable = {split_portable, round_portable};
 #if defined(__x86_64__)
-  static constexpr ByteWeightsKernel kAvx2 = {split_avx2};
+  static constexpr ByteWeightsKernel kAvx2 = {split_avx2, round_avx2};
   switch (instruction_set) {
     case InstructionSet::kAvx512:  // 32 elements are too few
     case InstructionSet::kAvx2:

@@ -28,9 +28,19 @@ struct ByteWeightsLoss {
   float rough_lost_square = 0;  ///< of what the high ones leave
 };
 
+/// A query's elements in one byte each: element = step * weight, about.
+struct RoundedWeights {
+  std::array<std::int8_t, kByteRow> weights = {};  ///< in steps, to the nearest
+  std::int32_t sum = 0;                            ///< of all weights
+  float step = 0;
+};
+
 struct ByteWeightsKernel {
   /// elements: [kByteRow], finite. Weights are at most kMostByteWeight.
   ByteWeightsLoss (*split)(const float* elements, ByteWeights& weights);
+  /// The same with high bytes alone, whose magnitude is at most `most`: 1 to 127. Nothing is said
+  /// of lost_square.
+  ByteWeightsLoss (*round)(const float* elements, int most, RoundedWeights& weights);
 };
 
 /// The kernel of an instruction set, which must be a supported one.

@@ -1,6 +1,8 @@
 #include "index/kernels/sorted_keys.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -88,12 +90,70 @@ VITRINE_AVX2 std::uint64_t odd_avx2(const std::int64_t* keys, std::size_t size) 
   }
   return odd;
 }
+
+#define VITRINE_AVX512 __attribute__((target("avx512f")))
+
+// Masked, though by nothing: of the plain forms GCC 12 warns that they use an undefined register.
+constexpr __mmask8 kAllLanes = 0xff;
+VITRINE_AVX512 inline __m512i larger_avx512(__m512i a, __m512i b) {
+  return _mm512_mask_max_epi64(a, kAllLanes, a, b);
+}
+VITRINE_AVX512 inline __m512i smaller_avx512(__m512i a, __m512i b) {
+  return _mm512_mask_min_epi64(a, kAllLanes, a, b);
+}
+
+constexpr std::size_t kWideBlock = 8;
+constexpr std::size_t kMostWideBlocks = 16;  // for kMostSortedKeys, all in registers
+static_assert(kMostWideBlocks * kWideBlock >= kMostSortedKeys);
+
+/// The same in registers twice as wide, which have instructions for the larger and the smaller one.
+/// size: of the keys, in so many blocks, the last of which may be half of one.
+template <std::size_t kBlocks>
+VITRINE_AVX512 void insert_into_blocks_avx512(std::int64_t* keys, std::size_t size,
+                                              const std::int64_t* added, std::size_t count) {
+  const auto in_last = static_cast<__mmask8>(0xffU >> (kBlocks * kWideBlock - size));
+  __m512i blocks[kBlocks];
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i + 1 < kBlocks; ++i) {
+    blocks[i] = _mm512_loadu_si512(keys + i * kWideBlock);
+  }
+  // What lies beyond the keys is never read: keys only move towards it.
+  blocks[kBlocks - 1] = _mm512_maskz_loadu_epi64(in_last, keys + (kBlocks - 1) * kWideBlock);
+  for (std::size_t n = 0; n < count; ++n) {
+    const __m512i key = _mm512_set1_epi64(added[n]);
+    __m512i last = key;  // what comes before a block, in its last lane
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kBlocks; ++i) {
+      const __m512i before = _mm512_maskz_alignr_epi64(kAllLanes, blocks[i], last, kWideBlock - 1);
+      last = blocks[i];
+      blocks[i] = larger_avx512(blocks[i], smaller_avx512(before, key));
+    }
+  }
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i + 1 < kBlocks; ++i) {
+    _mm512_storeu_si512(keys + i * kWideBlock, blocks[i]);
+  }
+  _mm512_mask_storeu_epi64(keys + (kBlocks - 1) * kWideBlock, in_last, blocks[kBlocks - 1]);
+}
+
+template <std::size_t... kNumbers>
+constexpr auto inserts_avx512(std::index_sequence<kNumbers...> /*blocks less one*/) {
+  return std::array{insert_into_blocks_avx512<kNumbers + 1>...};
+}
+
+void insert_avx512(std::int64_t* keys, std::size_t size, std::int64_t* added, std::size_t count) {
+  static constexpr auto kInserts = inserts_avx512(std::make_index_sequence<kMostWideBlocks>());
+  kInserts[(size - 1) / kWideBlock](keys, size, added, count);
+}
 #endif
 
 std::vector<SortedKeysKernel> find_supported() {
   std::vector<SortedKeysKernel> kernels = {{"portable", insert_portable, odd_portable}};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) kernels.push_back({"avx2", insert_avx2, odd_avx2});
+  if (__builtin_cpu_supports("avx2")) {
+    kernels.push_back({"avx2", insert_avx2, odd_avx2});
+    if (__builtin_cpu_supports("avx512f")) kernels.push_back({"avx512", insert_avx512, odd_avx2});
+  }
 #endif
   return kernels;
 }

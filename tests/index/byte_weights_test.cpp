@@ -53,6 +53,34 @@ TEST_P(ByteWeightsSplit, SaysWhatItLosesOfTheElements) {
   }
 }
 
+TEST_P(ByteWeightsSplit, RoundsToHighBytesAlone) {
+  std::mt19937 random(2);
+  std::normal_distribution<float> normal;
+  for (const int most : {1, kMostByteWeight, 127}) {
+    std::vector<float> elements(kByteRow);
+    for (float& element : elements) element = normal(random);
+    RoundedWeights weights;
+    const ByteWeightsLoss loss = kernel_.round(elements.data(), most, weights);
+    double square = 0;
+    double lost_square = 0;
+    float largest = 0;
+    int largest_weight = 0;
+    for (std::size_t i = 0; i < kByteRow; ++i) {
+      const double lost = elements[i] - double{weights.step} * weights.weights[i];
+      EXPECT_LE(std::abs(lost), 0.5001 * weights.step);
+      square += static_cast<double>(elements[i]) * elements[i];
+      lost_square += lost * lost;
+      largest = std::max(largest, std::abs(elements[i]));
+      largest_weight = std::max(largest_weight, std::abs(int{weights.weights[i]}));
+    }
+    EXPECT_EQ(largest_weight, most);
+    EXPECT_EQ(loss.largest, largest);
+    EXPECT_NEAR(loss.square, square, 1e-5 * square);
+    EXPECT_NEAR(loss.rough_lost_square, lost_square, 1e-4 * lost_square);
+    EXPECT_EQ(weights.sum, std::accumulate(weights.weights.begin(), weights.weights.end(), 0));
+  }
+}
+
 TEST_P(ByteWeightsSplit, TakesElementsOfNoLengthForZero) {
   for (const float element : {0.0F, 1e-38F}) {
     const std::vector<float> elements(kByteRow, element);
@@ -67,6 +95,11 @@ TEST_P(ByteWeightsSplit, TakesElementsOfNoLengthForZero) {
     EXPECT_EQ(weights.high_sum, 0);
     EXPECT_EQ(weights.low_sum, 0);
     EXPECT_TRUE(std::isfinite(loss.rough_lost_square));
+    RoundedWeights rounded;
+    rounded.weights.fill(1);
+    EXPECT_TRUE(std::isfinite(kernel_.round(elements.data(), 127, rounded).rough_lost_square));
+    EXPECT_EQ(rounded.weights, decltype(rounded.weights){});
+    EXPECT_EQ(rounded.sum, 0);
   }
 }
 

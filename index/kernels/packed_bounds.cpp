@@ -1,0 +1,340 @@
+#include "index/kernels/packed_bounds.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace vitrine::index {
+namespace {
+
+// A row scores between `least` and `most`. The k-th largest `least` rules out all rows whose `most`
+// is less. Finding it among all rows would take longer than the scan: rows are dealt out to
+// classes, and the k-th largest of the classes' best is hardly smaller where those are some more
+// than k, and never larger.
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+/// Of a lane that is no row: it reaches nothing.
+constexpr float kNoRow = std::numeric_limits<float>::quiet_NaN();
+constexpr std::size_t kSteps = kByteRow / kPackedElements;
+/// Hits for which a few classes are enough, in registers.
+constexpr std::size_t kFewHits = 16;
+constexpr std::size_t kFewClasses = 32;
+constexpr std::size_t kManyClasses = 128;
+
+std::size_t open_portable(const PackedQuery& query, const PackedRows& rows, std::size_t k,
+                          std::int32_t* places) {
+  float most[kMostPackedRows];
+  std::array<float, kManyClasses> best;
+  best.fill(kNever);
+  for (std::size_t i = 0; i < rows.count; ++i) {
+    const PackedBlock& block = rows.blocks[i / kPackedRows];
+    const std::size_t row = i % kPackedRows;
+    std::int32_t product = 0;
+    for (std::size_t j = 0; j < kByteRow; ++j) {
+      product +=
+          query.weights.weights[j] * block.codes[j / kPackedElements][row][j % kPackedElements];
+    }
+    const float score = query.score.of(product, block.scales[row]);
+    const float error =
+        query.length * block.errors[row] + query.rest * block.rests[row] + query.slack;
+    most[i] = score + error;
+    float& of_class = best[i % kManyClasses];
+    of_class = std::max(of_class, score - error);
+  }
+  std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(k - 1), best.end(),
+                   std::greater<>());
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < rows.count; ++i) {
+    places[found] = static_cast<std::int32_t>(i);
+    found += most[i] >= best[k - 1] ? 1 : 0;
+  }
+  return found;
+}
+
+#if defined(__x86_64__)
+#define VITRINE_AVX2 __attribute__((target("avx2,fma,popcnt")))
+#define VITRINE_VNNI __attribute__((target("avx512f,avx512bw,avx512vnni,popcnt")))
+
+std::int32_t weights_of(const PackedQuery& query, std::size_t step) {
+  std::int32_t four;
+  std::memcpy(&four, query.weights.weights.data() + step * kPackedElements, sizeof(four));
+  return four;
+}
+
+// Each instruction set has a class Bounds*, of one query; of(i) writes what each of its lanes' rows
+// from the i-th on scores at most, and returns what they score at least.
+
+constexpr std::size_t kAvx2Lanes = 8;
+
+/// For each set of eight lanes the numbers of those in it, one behind another.
+constexpr auto kLanesOfSets = [] {
+  std::array<std::array<std::uint8_t, kAvx2Lanes>, 1 << kAvx2Lanes> lanes = {};
+  for (std::size_t set = 0; set < lanes.size(); ++set) {
+    std::size_t found = 0;
+    for (std::size_t lane = 0; lane < kAvx2Lanes; ++lane) {
+      if ((set >> lane & 1) != 0) lanes[set][found++] = static_cast<std::uint8_t>(lane);
+    }
+  }
+  return lanes;
+}();
+
+VITRINE_AVX2 inline float largest_of_lanes(__m256 lanes) {
+  __m128 largest = _mm_max_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+  largest = _mm_max_ps(largest, _mm_movehl_ps(largest, largest));
+  return _mm_cvtss_f32(_mm_max_ss(largest, _mm_movehdup_ps(largest)));
+}
+
+struct Avx2Bounds {
+  const PackedQuery& query;
+  const PackedRows& rows;
+  float* most;  // [whole blocks]
+
+  VITRINE_AVX2 __m256i products(const PackedBlock& block, std::size_t row) const {
+    __m256i sums = _mm256_setzero_si256();
+#pragma GCC unroll 8
+    for (std::size_t step = 0; step < kSteps; ++step) {
+      const __m256i some =
+          _mm256_load_si256(reinterpret_cast<const __m256i*>(block.codes[step][row]));
+      const __m256i pairs = _mm256_maddubs_epi16(some, _mm256_set1_epi32(weights_of(query, step)));
+      sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    return sums;
+  }
+
+  VITRINE_AVX2 __m256 of(std::size_t first) const {
+    const PackedBlock& block = rows.blocks[first / kPackedRows];
+    const std::size_t row = first % kPackedRows;
+    const __m256 steps = _mm256_cvtepi32_ps(
+        _mm256_sub_epi32(products(block, row), _mm256_set1_epi32(query.score.bias)));
+    const __m256 scales =
+        _mm256_mul_ps(_mm256_load_ps(block.scales + row), _mm256_set1_ps(query.score.factor));
+    const __m256 score = _mm256_fmadd_ps(scales, steps, _mm256_set1_ps(query.score.base));
+    __m256 error = _mm256_fmadd_ps(_mm256_set1_ps(query.length), _mm256_load_ps(block.errors + row),
+                                   _mm256_set1_ps(query.slack));
+    error = _mm256_fmadd_ps(_mm256_set1_ps(query.rest), _mm256_load_ps(block.rests + row), error);
+    _mm256_store_ps(most + first, _mm256_add_ps(score, error));
+    return _mm256_sub_ps(score, error);
+  }
+};
+
+/// The k-th largest of the classes' best.
+template <std::size_t kVectors>
+VITRINE_AVX2 float threshold_avx2(const __m256 best[kVectors], std::size_t k) {
+  float each[kVectors * kAvx2Lanes];
+  __m256i not_less[kVectors];  // how many are not less than a lane's, its own among them
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    _mm256_storeu_ps(each + v * kAvx2Lanes, best[v]);
+    not_less[v] = _mm256_setzero_si256();
+  }
+  for (const float value : each) {
+    const __m256 other = _mm256_set1_ps(value);
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      not_less[v] = _mm256_sub_epi32(
+          not_less[v], _mm256_castps_si256(_mm256_cmp_ps(other, best[v], _CMP_GE_OQ)));
+    }
+  }
+  const __m256i too_few = _mm256_set1_epi32(static_cast<int>(k) - 1);
+  __m256 largest = _mm256_set1_ps(kNever);
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    const __m256 enough = _mm256_castsi256_ps(_mm256_cmpgt_epi32(not_less[v], too_few));
+    largest = _mm256_max_ps(largest, _mm256_blendv_ps(largest, best[v], enough));
+  }
+  return largest_of_lanes(largest);
+}
+
+template <std::size_t kClasses>
+VITRINE_AVX2 std::size_t open_classes_avx2(const PackedQuery& query, const PackedRows& rows,
+                                           std::size_t k, std::int32_t* places) {
+  constexpr std::size_t kVectors = kClasses / kAvx2Lanes;
+  alignas(32) float most[kMostPackedRows];
+  const Avx2Bounds bounds = {query, rows, most};
+  __m256 best[kVectors];
+  for (__m256& each : best) each = _mm256_set1_ps(kNever);
+  const std::size_t whole = rows.count / kAvx2Lanes * kAvx2Lanes;
+  std::size_t i = 0;
+  for (; i + kClasses <= whole; i += kClasses) {
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      best[v] = _mm256_max_ps(best[v], bounds.of(i + v * kAvx2Lanes));
+    }
+  }
+  for (std::size_t v = 0; i < whole; i += kAvx2Lanes, ++v) {
+    best[v] = _mm256_max_ps(best[v], bounds.of(i));
+  }
+  if (i < rows.count) {
+    const __m256 is_row =
+        _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(rows.count - i)),
+                                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+    const __m256 least = _mm256_blendv_ps(_mm256_set1_ps(kNever), bounds.of(i), is_row);
+    best[kVectors - 1] = _mm256_max_ps(best[kVectors - 1], least);
+    _mm256_store_ps(most + i,
+                    _mm256_blendv_ps(_mm256_set1_ps(kNoRow), _mm256_load_ps(most + i), is_row));
+  }
+  const __m256 threshold = _mm256_set1_ps(threshold_avx2<kVectors>(best, k));
+  std::size_t found = 0;
+  for (i = 0; i < rows.count; i += kAvx2Lanes) {
+    const auto set = static_cast<unsigned>(
+        _mm256_movemask_ps(_mm256_cmp_ps(_mm256_load_ps(most + i), threshold, _CMP_GE_OQ)));
+    const __m256i lanes = _mm256_cvtepu8_epi32(
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kLanesOfSets[set].data())));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(places + found),
+                        _mm256_add_epi32(lanes, _mm256_set1_epi32(static_cast<int>(i))));
+    found += static_cast<std::size_t>(_mm_popcnt_u32(set));
+  }
+  return found;
+}
+
+std::size_t open_avx2(const PackedQuery& query, const PackedRows& rows, std::size_t k,
+                      std::int32_t* places) {
+  return k <= kFewHits ? open_classes_avx2<kFewClasses>(query, rows, k, places)
+                       : open_classes_avx2<kManyClasses>(query, rows, k, places);
+}
+
+// Masked, though by nothing: of the plain forms GCC 12 warns that they use an undefined register.
+constexpr __mmask16 kAllLanes = 0xffff;
+
+VITRINE_VNNI inline __m512 larger(__m512 a, __m512 b) {
+  return _mm512_mask_max_ps(a, kAllLanes, a, b);
+}
+
+struct VnniBounds {
+  const PackedQuery& query;
+  const PackedRows& rows;
+  float* most;  // [whole blocks]
+  __m512i weights[kSteps];
+
+  VITRINE_VNNI VnniBounds(const PackedQuery& of_query, const PackedRows& some_rows, float* room)
+      : query(of_query), rows(some_rows), most(room) {
+    for (std::size_t step = 0; step < kSteps; ++step) {
+      weights[step] = _mm512_set1_epi32(weights_of(query, step));
+    }
+  }
+
+  VITRINE_VNNI __m512 of(std::size_t first) const {
+    const PackedBlock& block = rows.blocks[first / kPackedRows];
+    // Two sums, neither of which waits long for its products.
+    __m512i sums[2] = {_mm512_set1_epi32(-query.score.bias), _mm512_setzero_si512()};
+#pragma GCC unroll 8
+    for (std::size_t step = 0; step < kSteps; ++step) {
+      sums[step % 2] =
+          _mm512_dpbusd_epi32(sums[step % 2], _mm512_load_si512(block.codes[step]), weights[step]);
+    }
+    const __m512i products = _mm512_add_epi32(sums[0], sums[1]);
+    const __m512 scales =
+        _mm512_mul_ps(_mm512_load_ps(block.scales), _mm512_set1_ps(query.score.factor));
+    const __m512 score = _mm512_fmadd_ps(scales, _mm512_maskz_cvtepi32_ps(kAllLanes, products),
+                                         _mm512_set1_ps(query.score.base));
+    __m512 error = _mm512_fmadd_ps(_mm512_set1_ps(query.length), _mm512_load_ps(block.errors),
+                                   _mm512_set1_ps(query.slack));
+    error = _mm512_fmadd_ps(_mm512_set1_ps(query.rest), _mm512_load_ps(block.rests), error);
+    _mm512_store_ps(most + first, _mm512_add_ps(score, error));
+    return _mm512_sub_ps(score, error);
+  }
+};
+
+/// As threshold_avx2().
+template <std::size_t kVectors>
+VITRINE_VNNI float threshold_vnni(const __m512 best[kVectors], std::size_t k) {
+  float each[kVectors * kPackedRows];
+  __m512i not_less[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    _mm512_storeu_ps(each + v * kPackedRows, best[v]);
+    not_less[v] = _mm512_setzero_si512();
+  }
+  for (const float value : each) {
+    const __m512 other = _mm512_set1_ps(value);
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      not_less[v] =
+          _mm512_mask_add_epi32(not_less[v], _mm512_cmp_ps_mask(other, best[v], _CMP_GE_OQ),
+                                not_less[v], _mm512_set1_epi32(1));
+    }
+  }
+  __m512 largest = _mm512_set1_ps(kNever);
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    const __mmask16 enough =
+        _mm512_cmpge_epi32_mask(not_less[v], _mm512_set1_epi32(static_cast<int>(k)));
+    largest = _mm512_mask_max_ps(largest, enough, largest, best[v]);
+  }
+  alignas(64) float lanes[kPackedRows];
+  _mm512_store_ps(lanes, largest);
+  return largest_of_lanes(_mm256_max_ps(_mm256_load_ps(lanes), _mm256_load_ps(lanes + kAvx2Lanes)));
+}
+
+template <std::size_t kClasses>
+VITRINE_VNNI std::size_t open_classes_vnni(const PackedQuery& query, const PackedRows& rows,
+                                           std::size_t k, std::int32_t* places) {
+  constexpr std::size_t kVectors = kClasses / kPackedRows;
+  alignas(64) float most[kMostPackedRows];
+  const VnniBounds bounds(query, rows, most);
+  __m512 best[kVectors];
+  for (__m512& each : best) each = _mm512_set1_ps(kNever);
+  const std::size_t whole = rows.count / kPackedRows * kPackedRows;
+  std::size_t i = 0;
+  for (; i + kClasses <= whole; i += kClasses) {
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      best[v] = larger(best[v], bounds.of(i + v * kPackedRows));
+    }
+  }
+  for (std::size_t v = 0; i < whole; i += kPackedRows, ++v) {
+    best[v] = larger(best[v], bounds.of(i));
+  }
+  if (i < rows.count) {
+    const auto is_row = static_cast<__mmask16>((1U << (rows.count - i)) - 1);
+    const __m512 least = bounds.of(i);
+    best[kVectors - 1] = _mm512_mask_max_ps(best[kVectors - 1], is_row, best[kVectors - 1], least);
+    _mm512_mask_store_ps(most + i, static_cast<__mmask16>(~is_row), _mm512_set1_ps(kNoRow));
+  }
+  const __m512 threshold = _mm512_set1_ps(threshold_vnni<kVectors>(best, k));
+  __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  std::size_t found = 0;
+  for (i = 0; i < rows.count; i += kPackedRows) {
+    const __mmask16 set = _mm512_cmp_ps_mask(_mm512_load_ps(most + i), threshold, _CMP_GE_OQ);
+    // Compressed in a register: into memory takes some CPUs a hundred times as long.
+    _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi32(set, numbers));
+    found += static_cast<std::size_t>(_mm_popcnt_u32(set));
+    numbers = _mm512_add_epi32(numbers, _mm512_set1_epi32(static_cast<int>(kPackedRows)));
+  }
+  return found;
+}
+
+std::size_t open_vnni(const PackedQuery& query, const PackedRows& rows, std::size_t k,
+                      std::int32_t* places) {
+  return k <= kFewHits ? open_classes_vnni<kFewClasses>(query, rows, k, places)
+                       : open_classes_vnni<kManyClasses>(query, rows, k, places);
+}
+#endif
+
+std::vector<PackedBoundsKernel> find_supported() {
+  std::vector<PackedBoundsKernel> kernels = {{"portable", 127, open_portable}};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("popcnt")) {
+    kernels.push_back({"avx2", kMostByteWeight, open_avx2});
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vnni")) {
+      kernels.push_back({"avx512_vnni", 127, open_vnni});
+    }
+  }
+#endif
+  return kernels;
+}
+
+}  // namespace
+
+std::span<const PackedBoundsKernel> supported_packed_bounds_kernels() {
+  static const std::vector<PackedBoundsKernel> kernels = find_supported();
+  return kernels;
+}
+
+const PackedBoundsKernel& packed_bounds_kernel() {
+  static const PackedBoundsKernel& best = supported_packed_bounds_kernels().back();
+  return best;
+}
+
+}  // namespace vitrine::index

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "index/kernels/byte_dot.h"
+#include "index/kernels/byte_weights.h"
+
+namespace vitrine::index {
+
+/// Rows that lie side by side, one in each lane of the widest register.
+constexpr std::size_t kPackedRows = 16;
+/// Elements of a row that lie together, and are multiplied by one instruction.
+constexpr std::size_t kPackedElements = 4;
+constexpr std::size_t kMostPackedRows = 4096;
+/// Hits that are asked for at most.
+constexpr std::size_t kMostPackedHits = 64;
+
+/// So many rows of kByteRow bytes, packed.
+struct alignas(64) PackedBlock {
+  std::uint8_t codes[kByteRow / kPackedElements][kPackedRows][kPackedElements];
+  float scales[kPackedRows];
+  float errors[kPackedRows];
+  float rests[kPackedRows];
+};
+
+/// Block after block; what follows the last row in its block means nothing.
+struct PackedRows {
+  const PackedBlock* blocks = nullptr;
+  std::size_t count = 0;  ///< of rows: at most kMostPackedRows
+};
+
+/// A query, and how far its scores may be from what vectors score:
+/// length * error + rest * rest of the row + slack.
+struct PackedQuery {
+  RoundedWeights weights;
+  ByteDotScore score;
+  float length = 0;
+  float rest = 0;
+  float slack = 0;
+};
+
+struct PackedBoundsKernel {
+  std::string_view name;
+  int most_weight;  ///< of a query's, in magnitude
+  /// Finds the rows that may be among the k best: no other scores more than k that are found, at
+  /// least as much as which these score at best. places: has room for the rows of whole blocks;
+  /// gets theirs, ascending. k: 1 to kMostPackedHits. Returns how many they are.
+  std::size_t (*open)(const PackedQuery& query, const PackedRows& rows, std::size_t k,
+                      std::int32_t* places);
+};
+
+/// What this CPU can run, slowest first; never empty.
+std::span<const PackedBoundsKernel> supported_packed_bounds_kernels();
+
+/// The fastest of them; chosen once.
+const PackedBoundsKernel& packed_bounds_kernel();
+
+}  // namespace vitrine::index

@@ -1,0 +1,123 @@
+#include "index/kernels/packed_bounds.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace vitrine::index {
+namespace {
+
+class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
+ protected:
+  struct Bounds {
+    double least;
+    double most;
+  };
+
+  /// Of random rows; the errors of some are far larger than those of others.
+  std::vector<PackedBlock> make_blocks(std::size_t rows) {
+    std::vector<PackedBlock> blocks((rows + kPackedRows - 1) / kPackedRows);
+    for (PackedBlock& block : blocks) {
+      auto* codes = &block.codes[0][0][0];
+      for (std::size_t i = 0; i < sizeof(block.codes); ++i) {
+        codes[i] = static_cast<std::uint8_t>(random_());
+      }
+      for (std::size_t row = 0; row < kPackedRows; ++row) {
+        block.scales[row] = 1e-4F * static_cast<float>(random_() % 50 + 1);
+        block.errors[row] = 1e-3F * static_cast<float>(random_() % 20);
+        block.rests[row] = random_() % 10 == 0 ? 1.0F : 0.01F;
+      }
+    }
+    return blocks;
+  }
+
+  PackedQuery make_query() {
+    PackedQuery query;
+    const int most = GetParam().most_weight;
+    for (auto& weight : query.weights.weights) {
+      weight = static_cast<std::int8_t>(static_cast<int>(random_() % (2 * most + 1)) - most);
+      query.weights.sum += weight;
+    }
+    query.weights.step = 1.0F / static_cast<float>(most);
+    query.score = {0.5F, query.weights.step, 128 * query.weights.sum};
+    query.length = 0.9F;
+    query.rest = 0.3F;
+    query.slack = 1e-3F;
+    return query;
+  }
+
+  static Bounds bounds_of(const PackedQuery& query, const PackedBlock& block, std::size_t row) {
+    std::int32_t product = 0;
+    for (std::size_t i = 0; i < kByteRow; ++i) {
+      product +=
+          query.weights.weights[i] * block.codes[i / kPackedElements][row][i % kPackedElements];
+    }
+    const double score = query.score.base + double{block.scales[row]} * query.score.factor *
+                                                (product - query.score.bias);
+    const double error = double{query.length} * block.errors[row] +
+                         double{query.rest} * block.rests[row] + query.slack;
+    return {score - error, score + error};
+  }
+
+  std::mt19937 random_{1};
+};
+
+TEST_P(PackedBounds, LeaveOpenWhatMayBeAmongTheBest) {
+  for (const std::size_t count : {1, 7, 8, 9, 16, 31, 32, 33, 500, 642, 1000, 4096}) {
+    const std::vector<PackedBlock> blocks = make_blocks(count);
+    for (const std::size_t k : {1, 2, 10, 16, 17, 40, 64}) {
+      const PackedQuery query = make_query();
+      // They end where their allocation ends, so that a write past the end shows under ASan.
+      std::vector<std::int32_t> open(blocks.size() * kPackedRows, -1);
+      const std::size_t found = GetParam().open(query, {blocks.data(), count}, k, open.data());
+      open.resize(found);
+      ASSERT_TRUE(std::is_sorted(open.begin(), open.end()));
+      std::vector<double> least;
+      std::vector<Bounds> bounds;
+      for (std::size_t row = 0; row < count; ++row) {
+        bounds.push_back(bounds_of(query, blocks[row / kPackedRows], row % kPackedRows));
+        least.push_back(bounds.back().least);
+      }
+      std::sort(least.begin(), least.end(), std::greater<>());
+      for (std::size_t row = 0; row < count; ++row) {
+        const bool is_open =
+            std::binary_search(open.begin(), open.end(), static_cast<std::int32_t>(row));
+        if (k > count || bounds[row].most >= least[k - 1] + 1e-6) {
+          ASSERT_TRUE(is_open) << count << ' ' << k << ' ' << row;
+        }
+        // Classes are the twice as many as hits, or more: far behind, nothing is left open.
+        if (count > 4 * kMostPackedHits && bounds[row].most < least[4 * k] - 1e-6) {
+          ASSERT_FALSE(is_open) << count << ' ' << k << ' ' << row;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(PackedBounds, LeaveAllOpenThatScoreTheSame) {
+  const std::vector<PackedBlock> one = make_blocks(1);
+  std::vector<PackedBlock> blocks(5, one[0]);
+  for (PackedBlock& block : blocks) {
+    for (std::size_t row = 1; row < kPackedRows; ++row) {
+      for (auto& step : block.codes) std::copy_n(step[0], kPackedElements, step[row]);
+      block.scales[row] = block.scales[0];
+      block.errors[row] = block.errors[0];
+      block.rests[row] = block.rests[0];
+    }
+  }
+  for (const std::size_t count : {64, 70, 80}) {
+    std::vector<std::int32_t> open(blocks.size() * kPackedRows);
+    EXPECT_EQ(GetParam().open(make_query(), {blocks.data(), count}, 5, open.data()), count);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(InstructionSets, PackedBounds,
+                         testing::ValuesIn(supported_packed_bounds_kernels()),
+                         [](const auto& kernel) { return std::string(kernel.param.name); });
+
+}  // namespace
+}  // namespace vitrine::index
