@@ -75,8 +75,8 @@ struct QueryCode {
 /// Immutable; any thread may read.
 class CodeTable {
  public:
-  /// Whether vectors that vary along few axes get leading codes, and what is made of those. It takes
-  /// longer than the codes themselves.
+  /// Whether vectors that vary along few axes get leading codes, and what is made of those. It
+  /// takes longer than the codes themselves.
   enum class Leading { kWhereWorth, kNone };
 
   CodeTable() = default;

@@ -148,8 +148,7 @@ class HnswIndex : public CheckedIndex {
     if (loosely_filtered) {
       most = std::max(most, static_cast<std::size_t>(kFartherThanExpected * walked));
     }
-    const bool packed =
-        size() <= kPackedForANode * beam && can_search_packed(codes_, {allowed}, k);
+    const bool packed = size() <= kPackedForANode * beam && can_search_packed(codes_, {allowed}, k);
     if (beam >= rows || packed ||
         (allowed != nullptr && walked >= static_cast<double>(all / share))) {
       return search_exact(queries, k, allowed);

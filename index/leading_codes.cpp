@@ -209,10 +209,11 @@ LeadingCodes::LeadingCodes(const VectorTable& vectors, const std::vector<float>&
 
 void LeadingCodes::set_axes(Matrix axes) {
   axes_ = std::move(axes);
-  columns_ = Matrix(axes_.cols(), kByteRow);
+  const auto columns = std::make_shared<LargeArray<float>>(axes_.cols() * kByteRow);
   for (std::size_t i = 0; i < kByteRow; ++i) {
-    for (std::size_t j = 0; j < axes_.cols(); ++j) columns_.row(j)[i] = axes_.row(i)[j];
+    for (std::size_t j = 0; j < axes_.cols(); ++j) (*columns)[j * kByteRow + i] = axes_.row(i)[j];
   }
+  columns_ = columns;
 }
 
 void LeadingCodes::encode(const VectorTable& vectors, const std::vector<float>& mean,
@@ -332,7 +333,7 @@ float LeadingCodes::encode_centre(const float* elements, std::uint8_t* code) con
 
 void LeadingCodes::elements_of(const float* query, float* elements) const {
   static_assert(kSummedRow == kByteRow);
-  weighted_sum_kernel().sum(query, columns_.data(), axes_.cols(), elements);
+  weighted_sum_kernel().sum(query, columns_->data(), axes_.cols(), elements);
 }
 
 /// In the words of LeadingCodes.
@@ -372,17 +373,16 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
                                         bound.rest * longest_rest_ + bound.rounding));
 }
 
-PackedQuery LeadingCodes::encode_query_for_packed(const float* query, float base,
-                                                  int most_weight) const {
+RoundedQuery LeadingCodes::round_query(const float* query, float base, int most_weight) const {
   float elements[kByteRow];
   elements_of(query, elements);
-  PackedQuery code;
+  RoundedQuery code;
   const ByteWeightsLoss loss = byte_weights_kernel().round(elements, most_weight, code.weights);
   const QueryBound bound = bound_of(query, base, loss.square);
   code.score = {base, code.weights.step, kCodeOfZero * code.weights.sum};
-  code.length = rounded_up(bound.length * 1.000001);
-  code.rest = rounded_up(bound.rest * 1.000001);
-  code.slack = rounded_up(1.01 * (of_steps(loss.rough_lost_square, loss.largest) + bound.rounding));
+  code.length = bound.length;
+  code.rest = bound.rest;
+  code.slack = of_steps(loss.rough_lost_square, loss.largest) + bound.rounding;
   return code;
 }
 

@@ -11,7 +11,7 @@
 #include "index/kernels/byte_dot.h"
 #include "index/kernels/byte_weights.h"
 #include "index/kernels/code_dot.h"
-#include "index/kernels/packed_bounds.h"
+#include "index/large_array.h"
 #include "index/vector_table.h"
 
 namespace vitrine::index {
@@ -45,6 +45,16 @@ struct LeadingQuery : ByteWeights {
   float error(float row_error, float row_rest) const {
     return length * row_error + rest * row_rest + slack;
   }
+};
+
+/// The same in one byte an element, for a scan that compares nothing with what is left of it.
+///   |query . x - score(x)| <= length * error(x) + rest * rest(x) + slack
+struct RoundedQuery {
+  RoundedWeights weights;
+  ByteDotScore score;
+  double length = 0;
+  double rest = 0;
+  double slack = 0;
 };
 
 /// Leading codes that lie one behind another.
@@ -106,8 +116,8 @@ class LeadingCodes {
 
   /// query: [dimension], of unit length within 1e-3. base: query . mean, by a kernel.
   void encode_query(const float* query, float base, LeadingQuery& code) const;
-  /// The same for packed codes. most_weight: what their kernel takes.
-  PackedQuery encode_query_for_packed(const float* query, float base, int most_weight) const;
+  /// most_weight: in magnitude, 1 to 127.
+  RoundedQuery round_query(const float* query, float base, int most_weight) const;
 
  private:
   struct Arrays;
@@ -130,11 +140,11 @@ class LeadingCodes {
   void set_axes(Matrix axes);
 
   std::size_t size_ = 0;
-  Matrix axes_;             // R A: [kByteRow, dimension]
-  Matrix columns_;          // and transposed: [dimension, kByteRow]
-  float skew_ = 0;          // |A A^T - 1|, at most
-  float longest_ = 0;       // |s| of any row, at most
-  float longest_rest_ = 0;  // |x'| of any row, at most
+  Matrix axes_;                                       // R A: [kByteRow, dimension]
+  std::shared_ptr<const LargeArray<float>> columns_;  // and transposed: [dimension, kByteRow]
+  float skew_ = 0;                                    // |A A^T - 1|, at most
+  float longest_ = 0;                                 // |s| of any row, at most
+  float longest_rest_ = 0;                            // |x'| of any row, at most
   LeadingRows rows_;
   std::shared_ptr<const void> owner_;  // of what they point to
 };

@@ -18,7 +18,8 @@ void search_packed(const SearchTables& tables, const float* query, std::size_t k
   const CodeTable& codes = *tables.codes;
   const PackedBoundsKernel& kernel = packed_bounds_kernel();
   const float base = inner_product_kernel().pair(query, codes.mean().data(), codes.mean().size());
-  const PackedQuery code = codes.leading().encode_query_for_packed(query, base, kernel.most_weight);
+  const PackedQuery code =
+      codes.packed().encode(codes.leading().round_query(query, base, kernel.most_weight));
   std::int32_t open[kMostPackedRows];
   const std::size_t count = kernel.open(code, codes.packed().rows(), k, open);
   BestHits best(k);

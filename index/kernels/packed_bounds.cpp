@@ -14,10 +14,10 @@
 namespace vitrine::index {
 namespace {
 
-// A row scores between `least` and `most`. The k-th largest `least` rules out all rows whose `most`
-// is less. Finding it among all rows would take longer than the scan: rows are dealt out to
-// classes, and the k-th largest of the classes' best is hardly smaller where those are some more
-// than k, and never larger.
+// A row scores between `least` and `most`, but for the slack. The k-th largest `least`, less twice
+// the slack, rules out all rows whose `most` is smaller. Finding it among all rows would take
+// longer than the scan: rows are dealt out to classes, and the k-th largest of the classes' best is
+// hardly smaller where those are some more than k, and never larger.
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 /// Of a lane that is no row: it reaches nothing.
@@ -42,18 +42,17 @@ std::size_t open_portable(const PackedQuery& query, const PackedRows& rows, std:
           query.weights.weights[j] * block.codes[j / kPackedElements][row][j % kPackedElements];
     }
     const float score = query.score.of(product, block.scales[row]);
-    const float error =
-        query.length * block.errors[row] + query.rest * block.rests[row] + query.slack;
-    most[i] = score + error;
+    most[i] = score + block.errors[row];
     float& of_class = best[i % kManyClasses];
-    of_class = std::max(of_class, score - error);
+    of_class = std::max(of_class, score - block.errors[row]);
   }
   std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(k - 1), best.end(),
                    std::greater<>());
+  const float enough = best[k - 1] - 2 * query.slack;
   std::size_t found = 0;
   for (std::size_t i = 0; i < rows.count; ++i) {
     places[found] = static_cast<std::int32_t>(i);
-    found += most[i] >= best[k - 1] ? 1 : 0;
+    found += most[i] >= enough ? 1 : 0;
   }
   return found;
 }
@@ -116,9 +115,7 @@ struct Avx2Bounds {
     const __m256 scales =
         _mm256_mul_ps(_mm256_load_ps(block.scales + row), _mm256_set1_ps(query.score.factor));
     const __m256 score = _mm256_fmadd_ps(scales, steps, _mm256_set1_ps(query.score.base));
-    __m256 error = _mm256_fmadd_ps(_mm256_set1_ps(query.length), _mm256_load_ps(block.errors + row),
-                                   _mm256_set1_ps(query.slack));
-    error = _mm256_fmadd_ps(_mm256_set1_ps(query.rest), _mm256_load_ps(block.rests + row), error);
+    const __m256 error = _mm256_load_ps(block.errors + row);
     _mm256_store_ps(most + first, _mm256_add_ps(score, error));
     return _mm256_sub_ps(score, error);
   }
@@ -176,7 +173,7 @@ VITRINE_AVX2 std::size_t open_classes_avx2(const PackedQuery& query, const Packe
     _mm256_store_ps(most + i,
                     _mm256_blendv_ps(_mm256_set1_ps(kNoRow), _mm256_load_ps(most + i), is_row));
   }
-  const __m256 threshold = _mm256_set1_ps(threshold_avx2<kVectors>(best, k));
+  const __m256 threshold = _mm256_set1_ps(threshold_avx2<kVectors>(best, k) - 2 * query.slack);
   std::size_t found = 0;
   for (i = 0; i < rows.count; i += kAvx2Lanes) {
     const auto set = static_cast<unsigned>(
@@ -218,21 +215,16 @@ struct VnniBounds {
 
   VITRINE_VNNI __m512 of(std::size_t first) const {
     const PackedBlock& block = rows.blocks[first / kPackedRows];
-    // Two sums, neither of which waits long for its products.
-    __m512i sums[2] = {_mm512_set1_epi32(-query.score.bias), _mm512_setzero_si512()};
+    __m512i products = _mm512_set1_epi32(-query.score.bias);
 #pragma GCC unroll 8
     for (std::size_t step = 0; step < kSteps; ++step) {
-      sums[step % 2] =
-          _mm512_dpbusd_epi32(sums[step % 2], _mm512_load_si512(block.codes[step]), weights[step]);
+      products = _mm512_dpbusd_epi32(products, _mm512_load_si512(block.codes[step]), weights[step]);
     }
-    const __m512i products = _mm512_add_epi32(sums[0], sums[1]);
     const __m512 scales =
         _mm512_mul_ps(_mm512_load_ps(block.scales), _mm512_set1_ps(query.score.factor));
     const __m512 score = _mm512_fmadd_ps(scales, _mm512_maskz_cvtepi32_ps(kAllLanes, products),
                                          _mm512_set1_ps(query.score.base));
-    __m512 error = _mm512_fmadd_ps(_mm512_set1_ps(query.length), _mm512_load_ps(block.errors),
-                                   _mm512_set1_ps(query.slack));
-    error = _mm512_fmadd_ps(_mm512_set1_ps(query.rest), _mm512_load_ps(block.rests), error);
+    const __m512 error = _mm512_load_ps(block.errors);
     _mm512_store_ps(most + first, _mm512_add_ps(score, error));
     return _mm512_sub_ps(score, error);
   }
@@ -290,7 +282,7 @@ VITRINE_VNNI std::size_t open_classes_vnni(const PackedQuery& query, const Packe
     best[kVectors - 1] = _mm512_mask_max_ps(best[kVectors - 1], is_row, best[kVectors - 1], least);
     _mm512_mask_store_ps(most + i, static_cast<__mmask16>(~is_row), _mm512_set1_ps(kNoRow));
   }
-  const __m512 threshold = _mm512_set1_ps(threshold_vnni<kVectors>(best, k));
+  const __m512 threshold = _mm512_set1_ps(threshold_vnni<kVectors>(best, k) - 2 * query.slack);
   __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   std::size_t found = 0;
   for (i = 0; i < rows.count; i += kPackedRows) {

@@ -22,8 +22,7 @@ constexpr std::size_t kMostPackedHits = 64;
 struct alignas(64) PackedBlock {
   std::uint8_t codes[kByteRow / kPackedElements][kPackedRows][kPackedElements];
   float scales[kPackedRows];
-  float errors[kPackedRows];
-  float rests[kPackedRows];
+  float errors[kPackedRows];  ///< of their scores, at most, but for the slack of the query
 };
 
 /// Block after block; what follows the last row in its block means nothing.
@@ -32,13 +31,11 @@ struct PackedRows {
   std::size_t count = 0;  ///< of rows: at most kMostPackedRows
 };
 
-/// A query, and how far its scores may be from what vectors score:
-/// length * error + rest * rest of the row + slack.
 struct PackedQuery {
   RoundedWeights weights;
   ByteDotScore score;
-  float length = 0;
-  float rest = 0;
+  /// How far any score may be off beside the row's error. It covers what rounding makes of score,
+  /// error and slack as well.
   float slack = 0;
 };
 

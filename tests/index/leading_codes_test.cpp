@@ -81,15 +81,15 @@ TEST(LeadingCodes, SayHowFarTheirScoresAreFromTheKernels) {
         rough_error_sum += rough_error;
       }
       for (const int most_weight : {kMostByteWeight, 127}) {
-        const PackedQuery packed =
-            leading.encode_query_for_packed(queries.row(query).data(), own.base, most_weight);
+        const RoundedQuery rounded =
+            leading.round_query(queries.row(query).data(), own.base, most_weight);
         for (std::size_t row = 0; row < kRows; ++row) {
           const std::uint8_t* codes = leading.codes() + row * kByteRow;
           const int product =
-              std::inner_product(codes, codes + kByteRow, packed.weights.weights.begin(), 0);
-          const double score = packed.score.of(product, leading.scales()[row]);
-          const double error = packed.length * leading.errors()[row] +
-                               packed.rest * leading.rests()[row] + packed.slack;
+              std::inner_product(codes, codes + kByteRow, rounded.weights.weights.begin(), 0);
+          const double score = rounded.score.of(product, leading.scales()[row]);
+          const double error = rounded.length * leading.errors()[row] +
+                               rounded.rest * leading.rests()[row] + rounded.slack;
           const double expected = inner_product_kernel().pair(queries.row(query).data(),
                                                               vectors.row(row).data(), dimension);
           ASSERT_LE(std::abs(score - expected), error) << dimension << ' ' << query << ' ' << row;

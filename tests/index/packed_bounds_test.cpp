@@ -28,8 +28,8 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
       }
       for (std::size_t row = 0; row < kPackedRows; ++row) {
         block.scales[row] = 1e-4F * static_cast<float>(random_() % 50 + 1);
-        block.errors[row] = 1e-3F * static_cast<float>(random_() % 20);
-        block.rests[row] = random_() % 10 == 0 ? 1.0F : 0.01F;
+        block.errors[row] =
+            (random_() % 10 == 0 ? 1e-1F : 1e-3F) * static_cast<float>(random_() % 20);
       }
     }
     return blocks;
@@ -44,8 +44,6 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
     }
     query.weights.step = 1.0F / static_cast<float>(most);
     query.score = {0.5F, query.weights.step, 128 * query.weights.sum};
-    query.length = 0.9F;
-    query.rest = 0.3F;
     query.slack = 1e-3F;
     return query;
   }
@@ -58,8 +56,7 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
     }
     const double score = query.score.base + double{block.scales[row]} * query.score.factor *
                                                 (product - query.score.bias);
-    const double error = double{query.length} * block.errors[row] +
-                         double{query.rest} * block.rests[row] + query.slack;
+    const double error = double{block.errors[row]} + query.slack;
     return {score - error, score + error};
   }
 
@@ -106,7 +103,6 @@ TEST_P(PackedBounds, LeaveAllOpenThatScoreTheSame) {
       for (auto& step : block.codes) std::copy_n(step[0], kPackedElements, step[row]);
       block.scales[row] = block.scales[0];
       block.errors[row] = block.errors[0];
-      block.rests[row] = block.rests[0];
     }
   }
   for (const std::size_t count : {64, 70, 80}) {
