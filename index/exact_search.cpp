@@ -198,6 +198,14 @@ SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
                             std::size_t k) {
   SearchResult result = make_result(queries.rows, k);
   const std::size_t places = places_in(ranges);
+  const bool all = places == tables.codes->size();
+  if (all && can_search_packed(*tables.codes, filter, k)) {
+    parallel_for(queries.rows, threads_for_codes(queries.rows * places, queries.cols),
+                 [&](std::size_t query) {
+                   search_packed(tables, queries.row(query).data(), k, query, result);
+                 });
+    return result;
+  }
   const int threads = threads_for_codes(queries.rows * places, queries.cols);
   const auto threads_count = static_cast<std::size_t>(threads);
   const bool few_queries = queries.rows < 2 * threads_count;
@@ -207,13 +215,7 @@ SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
                          : search_exactly(tables, data, ranges, filter, k),
              query, result);
   };
-  if (places == tables.codes->size() && can_search_packed(*tables.codes, filter, k)) {
-    parallel_for(queries.rows, few_queries ? 1 : threads, [&](std::size_t query) {
-      search_packed(tables, queries.row(query).data(), k, query, result);
-    });
-    return result;
-  }
-  if (places == tables.codes->size() && caps_are_worth(*tables.codes, filter, k)) {
+  if (all && caps_are_worth(*tables.codes, filter, k)) {
     std::vector<std::uint8_t> open(queries.rows, 0);
     parallel_for(queries.rows, few_queries ? 1 : threads, [&](std::size_t query) {
       auto hits = search_caps(tables, queries.row(query).data(), filter, k);
