@@ -113,6 +113,14 @@ class ClipEncoder : public Encoder {
     return in_batches(prepared, [this](auto batch) { return towers_->encode_images(batch); });
   }
 
+  Matrix encode_prepared_until(std::span<const Image> prepared,
+                               const std::atomic<bool>& stop) const override {
+    const auto most = static_cast<std::size_t>(options_.max_batch);
+    const std::span<const Image> batch = prepared.first(std::min(prepared.size(), most));
+    for (const Image& image : batch) processor_.check_prepared(image);
+    return one_batch(batch, [&](auto images) { return towers_->encode_images(images, &stop); });
+  }
+
   TokenizedText tokenize(std::string_view text) const override {
     TokenizedText result;
     result.ids =
@@ -152,22 +160,27 @@ class ClipEncoder : public Encoder {
   }
 
  private:
-  /// encode(batch) gives the embeddings of up to max_batch inputs; other callers' batches may run
-  /// in between.
+  /// encode(batch) gives the embeddings of up to max_batch inputs.
+  template <typename Input, typename Encode>
+  Matrix one_batch(std::span<const Input> batch, const Encode& encode) const {
+    try {
+      const std::lock_guard lock(towers_mutex_);
+      return encode(batch);
+    } catch (const std::bad_alloc&) {
+      throw resource_exhausted(fmt::format("no memory to encode a batch of {}", batch.size()));
+    }
+  }
+
+  /// The same of any number of inputs; other callers' batches may run in between.
   template <typename Input, typename Encode>
   Matrix in_batches(std::span<const Input> inputs, const Encode& encode) const {
     Matrix result(inputs.size(), static_cast<std::size_t>(config_.projection_dim));
     const auto max_batch = static_cast<std::size_t>(options_.max_batch);
     for (std::size_t begin = 0; begin < inputs.size(); begin += max_batch) {
       const auto batch = inputs.subspan(begin, std::min(max_batch, inputs.size() - begin));
-      try {
-        const std::lock_guard lock(towers_mutex_);
-        const Matrix embeddings = encode(batch);
-        std::copy_n(embeddings.data(), embeddings.rows() * embeddings.cols(),
-                    result.row(begin).data());
-      } catch (const std::bad_alloc&) {
-        throw resource_exhausted(fmt::format("no memory to encode a batch of {}", batch.size()));
-      }
+      const Matrix embeddings = one_batch(batch, encode);
+      std::copy_n(embeddings.data(), embeddings.rows() * embeddings.cols(),
+                  result.row(begin).data());
     }
     return result;
   }

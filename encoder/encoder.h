@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -76,6 +77,14 @@ class Encoder {
   virtual Image prepare(const Image& image) const { return image; }
   virtual Matrix encode_prepared(std::span<const Image> prepared) const {
     return encode_images(prepared);
+  }
+  /// encode_prepared() that may be ended early, by whoever has something more urgent for the
+  /// encoder: where `stop` is true it begins with no more of the images than it needs to keep its
+  /// threads busy once. Returns [m, dimension()], those of the first m images, at least one of
+  /// them.
+  virtual Matrix encode_prepared_until(std::span<const Image> prepared,
+                                       const std::atomic<bool>& /*stop*/) const {
+    return encode_prepared(prepared);
   }
   /// encode_texts() in two steps, as for images: tokenize() runs on the calling thread, whatever
   /// the forward passes do meanwhile. text: UTF-8. Throws InvalidArgument for malformed UTF-8.

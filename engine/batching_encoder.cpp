@@ -64,6 +64,7 @@ BatchingEncoder::~BatchingEncoder() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    end_pass_ = true;
   }
   work_.notify_one();
   thread_.join();
@@ -104,6 +105,7 @@ std::future<Matrix> BatchingEncoder::submit(std::unique_ptr<Request> request, Tr
       }
       stats_.waiting += count;
       queries_.push_back(std::move(request));
+      end_pass_ = true;
     } else {
       indexing_.push_back(std::move(request));
     }
@@ -153,7 +155,9 @@ BatchingEncoder::Pass BatchingEncoder::take_pass() {
                      : Traffic::kQuery;
   Queue& queue = pass.traffic == Traffic::kQuery ? queries_ : indexing_;
   pass.is_text = queue.front()->is_text();
-  std::size_t room = pass.is_text ? options_.max_texts : options_.max_images;
+  std::size_t room = pass.is_text                      ? options_.max_texts
+                     : pass.traffic == Traffic::kQuery ? options_.max_images
+                                                       : options_.max_indexing_images;
   Queue others;
   for (auto& request : queue) {
     if (room == 0 || request->is_text() != pass.is_text) {
@@ -167,6 +171,7 @@ BatchingEncoder::Pass BatchingEncoder::take_pass() {
   }
   queue = std::move(others);
   if (pass.traffic == Traffic::kQuery) stats_.waiting -= pass.size();
+  end_pass_ = !queries_.empty();
   return pass;
 }
 
@@ -189,13 +194,34 @@ void BatchingEncoder::encode_pass(Pass& pass) const {
           slice.request->images.begin() + static_cast<std::ptrdiff_t>(slice.begin + slice.count),
           std::back_inserter(images));
     }
-    rows = encoder_.encode_prepared(images);
+    if (pass.traffic == Traffic::kQuery) {
+      rows = encoder_.encode_prepared(images);
+    } else {
+      rows = encoder_.encode_prepared_until(images, end_pass_);
+      give_back(pass, images, rows.rows());
+    }
   }
   const float* next = rows.data();
   for (const Slice& slice : pass.slices) {
     const std::size_t values = slice.count * rows.cols();
     std::copy_n(next, values, slice.request->embeddings.row(slice.begin).data());
     next += values;
+  }
+}
+
+/// Takes images out of a pass that it ended before; they wait for another one.
+void BatchingEncoder::give_back(Pass& pass, std::vector<encoder::Image>& images,
+                                std::size_t encoded) {
+  auto next = images.begin();
+  for (Slice& slice : pass.slices) {
+    const std::size_t done = std::min(slice.count, encoded);
+    encoded -= done;
+    std::move(next + static_cast<std::ptrdiff_t>(done),
+              next + static_cast<std::ptrdiff_t>(slice.count),
+              slice.request->images.begin() + static_cast<std::ptrdiff_t>(slice.begin + done));
+    next += static_cast<std::ptrdiff_t>(slice.count);
+    slice.request->begin -= slice.count - done;
+    slice.count = done;
   }
 }
 

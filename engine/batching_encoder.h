@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +25,10 @@ struct BatchingOptions {
   /// so this bounds what indexing costs a query; beyond a few images for each of the encoder's
   /// threads a larger pass is hardly faster an image.
   std::size_t max_images = 8;
+  /// The same of what is not a query, at least 1. Such a pass ends as soon as a query waits, and
+  /// then costs it no more than one of max_images; without queries, threads that are done sooner
+  /// than others wait once in so many images.
+  std::size_t max_indexing_images = 32;
   /// Texts and images of queries that may wait, at least 1.
   std::size_t max_waiting = 1024;
 };
@@ -84,6 +89,7 @@ class BatchingEncoder {
   void run();
   Pass take_pass();
   void encode_pass(Pass& pass) const;
+  static void give_back(Pass& pass, std::vector<encoder::Image>& images, std::size_t encoded);
   void finish(Pass pass, std::chrono::steady_clock::duration time);
 
   const encoder::Encoder& encoder_;
@@ -96,6 +102,8 @@ class BatchingEncoder {
   FairShare fair_share_;   // guarded by mutex_
   BatchingStats stats_;    // guarded by mutex_
   bool stopping_ = false;  // guarded by mutex_
+  /// A pass that is not of queries is to end early. Changes under mutex_.
+  std::atomic<bool> end_pass_{false};
 
   std::thread thread_;  // last: it uses all of the above
 };

@@ -177,26 +177,32 @@ class Tower {
 
   /// Takes a batch through the tower; returns the embeddings of its sequences. embed(share, chunk,
   /// input, hidden) writes the first block's input of the chunk's rows to hidden, at
-  /// hidden_stride(); input is room for [rows, input_columns], as products read it.
+  /// hidden_stride(); input is room for [rows, input_columns], as products read it. stop: null, or
+  /// what ends it early, after chunks whose sequences are the first of the batch.
   template <typename Embed>
-  Matrix run(ThreadTeam& team, const BatchPlan& plan, const Embed& embed) {
+  Matrix run(ThreadTeam& team, const BatchPlan& plan, const std::atomic<bool>* stop,
+             const Embed& embed) {
     Matrix embeddings(plan.sequences(), static_cast<std::size_t>(projection_.outputs()));
-    for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
-      embed(share, chunk, lane.input, lane.workspace.hidden());
-      share.barrier();
-      transformer_.run(share, chunk.sequences, lane.workspace);
-      project(share, static_cast<int>(chunk.sequences.size()), lane,
-              embeddings.row(chunk.first_sequence).data());
-      share.barrier();
-    });
-    return embeddings;
+    const std::size_t done =
+        for_each_chunk(team, plan, stop, [&](const Share& share, const Chunk& chunk, Lane& lane) {
+          embed(share, chunk, lane.input, lane.workspace.hidden());
+          share.barrier();
+          transformer_.run(share, chunk.sequences, lane.workspace);
+          project(share, static_cast<int>(chunk.sequences.size()), lane,
+                  embeddings.row(chunk.first_sequence).data());
+          share.barrier();
+        });
+    if (done == plan.chunks.size()) return embeddings;
+    Matrix begun(plan.chunks[done].first_sequence, embeddings.cols());
+    std::copy_n(embeddings.data(), begun.rows() * begun.cols(), begun.data());
+    return begun;
   }
 
   /// The products of run() on rows of any values, and nothing else. input: the layer whose outputs
   /// are the first block's input, of which each sequence has one more.
   void multiply_only(ThreadTeam& team, const BatchPlan& plan, const PackedLinear<Value>& input) {
     const auto drop = [](int, int, int, int, const float*, const float*) {};
-    for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
+    for_each_chunk(team, plan, nullptr, [&](const Share& share, const Chunk& chunk, Lane& lane) {
       const int count = static_cast<int>(chunk.sequences.size());
       const auto [begin, end] = share.of(input.panels());
       input.multiply(kernels_, lane.input, chunk.rows - count, begin, end, drop);
@@ -213,26 +219,32 @@ class Tower {
     ProductRows<Value> input;   // [rows, input_columns]
   };
 
-  /// Calls work(share, chunk, lane) on the team's threads, until all chunks are done.
+  /// Calls work(share, chunk, lane) on the team's threads, until all chunks are done or, where
+  /// threads take whole chunks, `stop` is true and each has taken one. Returns how many are done,
+  /// the first of them.
   template <typename Work>
-  void for_each_chunk(ThreadTeam& team, const BatchPlan& plan, const Work& work) {
+  std::size_t for_each_chunk(ThreadTeam& team, const BatchPlan& plan, const std::atomic<bool>* stop,
+                             const Work& work) {
     int most_rows = 0;
     for (const Chunk& chunk : plan.chunks) most_rows = std::max(most_rows, chunk.rows);
-    if (most_rows == 0) return;
+    if (most_rows == 0) return plan.chunks.size();
     reserve(plan.together ? 1 : team.size(), most_rows, team.size());
-    if (plan.together) {
+    if (plan.together && team.size() > 1) {
       team.run([&](int rank) {
-        const Share share{rank, team.size(), team.size() > 1 ? &team : nullptr};
-        for (const Chunk& chunk : plan.chunks) work(share, chunk, lanes_[0]);
+        for (const Chunk& chunk : plan.chunks)
+          work(Share{rank, team.size(), &team}, chunk, lanes_[0]);
       });
-    } else {
-      std::atomic<std::size_t> next{0};
-      team.run([&](int rank) {
-        for (std::size_t i = next++; i < plan.chunks.size(); i = next++) {
-          work(Share{}, plan.chunks[i], lanes_[static_cast<std::size_t>(rank)]);
-        }
-      });
+      return plan.chunks.size();
     }
+    std::atomic<std::size_t> next{0};
+    team.run([&](int rank) {
+      do {
+        const std::size_t i = next++;  // whoever takes a chunk goes through with it
+        if (i >= plan.chunks.size()) return;
+        work(Share{}, plan.chunks[i], lanes_[static_cast<std::size_t>(rank)]);
+      } while (stop == nullptr || !stop->load(std::memory_order_relaxed));
+    });
+    return std::min(next.load(), plan.chunks.size());
   }
 
   void reserve(int lanes, int rows, int threads) {
@@ -331,10 +343,10 @@ class CpuTowers : public ClipTowers {
     return true;
   }
 
-  Matrix encode_images(std::span<const Image> images) override {
+  Matrix encode_images(std::span<const Image> images, const std::atomic<bool>* stop) override {
     const int tokens = image_tokens();
     return vision_.run(
-        team_, plan_images(images.size(), tokens, team_.size()),
+        team_, plan_images(images.size(), tokens, team_.size()), stop,
         [&](const Share& share, const Chunk& chunk, ProductRows<Value>& patches, float* hidden) {
           const int count = static_cast<int>(chunk.sequences.size());
           const int rows = count * (tokens - 1);
@@ -383,7 +395,7 @@ class CpuTowers : public ClipTowers {
     }
     const TextPlan plan = plan_texts(pooled, start_id_, team_.size());
     const Matrix distinct =
-        text_.run(team_, plan,
+        text_.run(team_, plan, nullptr,
                   [&](const Share& share, const Chunk& chunk, ProductRows<Value>&, float* hidden) {
                     const auto [begin, end] = share.of(chunk.rows);
                     for (int row = begin; row < end; ++row) {

@@ -157,16 +157,22 @@ std::string name_of(const Way& way) {
          std::to_string(way.threads) + " threads";
 }
 
+std::vector<Image> random_images(const ClipConfig& config, std::size_t count,
+                                 std::mt19937& random) {
+  std::vector<Image> images(count);
+  for (Image& image : images) {
+    image.width = image.height = static_cast<int>(config.vision.image_size);
+    image.rgb.resize(static_cast<std::size_t>(image.width * image.height * 3));
+    for (std::uint8_t& byte : image.rgb) byte = static_cast<std::uint8_t>(random());
+  }
+  return images;
+}
+
 TEST(CpuTowers, EncodesImagesAsLibTorchDoes) {
   std::mt19937 random(3);
   for (const ClipConfig& config : configs()) {
     const RandomModel random_model(config);
-    std::vector<Image> images(20);
-    for (Image& image : images) {
-      image.width = image.height = static_cast<int>(config.vision.image_size);
-      image.rgb.resize(static_cast<std::size_t>(image.width * image.height * 3));
-      for (std::uint8_t& byte : image.rgb) byte = static_cast<std::uint8_t>(random());
-    }
+    const std::vector<Image> images = random_images(config, 20, random);
     const Matrix expected = random_model.reference_images(images);
     for (const Way& way : ways()) {
       const auto model = random_model.on_cpu(way.precision, way.set, way.threads);
@@ -254,6 +260,28 @@ TEST(CpuTowers, EndsATextAtItsEndTokenWithoutChangingItsEmbedding) {
         EXPECT_NEAR(actual.row(0)[c], padded.row(0)[c], 3e-6F) << length << " tokens";
       }
     }
+  }
+}
+
+TEST(CpuTowers, EncodesTheFirstImagesOfABatchThatEndsEarly) {
+  std::mt19937 random(13);
+  const RandomModel random_model(configs()[0]);
+  const std::vector<Image> images = random_images(configs()[0], 200, random);
+  const std::atomic<bool> go_on{false};
+  const std::atomic<bool> stop{true};
+  for (const int threads : {1, 2, 3}) {
+    const auto model =
+        random_model.on_cpu(Precision::kFloat32, supported_kernel_sets().back(), threads);
+    const Matrix all = model->encode_images(images);
+    EXPECT_EQ(model->encode_images(images, &go_on).rows(), images.size());
+    const Matrix first = model->encode_images(images, &stop);
+    ASSERT_GT(first.rows(), 0U);
+    ASSERT_LT(first.rows(), images.size()) << threads;
+    for (std::size_t i = 0; i < first.rows(); ++i) {
+      ASSERT_TRUE(std::ranges::equal(first.row(i), all.row(i))) << threads << ", image " << i;
+    }
+    // As many as all threads need do not end early.
+    EXPECT_EQ(model->encode_images({images.data(), 2}, &stop).rows(), 2U);
   }
 }
 

@@ -45,6 +45,21 @@ class PassRecorder : public encoder::Encoder {
     for (const auto& image : images) pass.push_back(-image.rgb.at(0));
     return encode(std::move(pass));
   }
+  /// Takes two images at a time, until it is told to stop.
+  Matrix encode_prepared_until(std::span<const encoder::Image> prepared,
+                               const std::atomic<bool>& stop) const override {
+    Matrix rows(prepared.size(), 1);
+    std::size_t begun = 0;
+    do {
+      const auto some = prepared.subspan(begun, std::min<std::size_t>(2, prepared.size() - begun));
+      const Matrix part = encode_images(some);
+      for (std::size_t i = 0; i < some.size(); ++i) rows.row(begun + i)[0] = part.row(i)[0];
+      begun += some.size();
+    } while (begun < prepared.size() && !stop);
+    Matrix first(begun, 1);
+    std::copy_n(rows.data(), begun, first.data());
+    return first;
+  }
   float logit_scale() const override { return 1; }
   const std::string& fingerprint() const override { return fingerprint_; }
   encoder::EncoderInfo info() const override { return {}; }
@@ -208,6 +223,26 @@ TEST_F(Batching, LetsAQueryOvertakeIndexing) {
   expect(list, {10, 11, 12, 13});
   EXPECT_THAT(encoder_.passes(),
               ElementsAre(ElementsAre(10, 11), ElementsAre(2), ElementsAre(12, 13)));
+}
+
+TEST_F(Batching, EndsAPassOfIndexingForAQuery) {
+  start({.max_indexing_images = 6});
+  encoder_.hold();
+  Rows list = images({10, 11, 12, 13, 14}, Traffic::kIndexing);
+  encoder_.wait_for_pass(1);
+  Rows another = images({20, 21, 22}, Traffic::kIndexing);
+  Rows query = texts({2});
+  wait_until_waiting(1);
+  encoder_.release();
+  expect(query, {2});
+  expect(list, {-10, -11, -12, -13, -14});
+  expect(another, {-20, -21, -22});
+  const auto passes = encoder_.passes();
+  EXPECT_THAT(passes[0], ElementsAre(-10, -11));
+  EXPECT_THAT(passes[1], ElementsAre(2));
+  const BatchingStats stats = batching_->stats();
+  EXPECT_EQ(stats.images, 8U);
+  EXPECT_EQ(stats.waiting, 0U);
 }
 
 TEST_F(Batching, LetsIndexingAdvanceHoweverManyQueriesCome) {
