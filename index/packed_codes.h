@@ -28,6 +28,7 @@ class PackedCodes {
   bool empty() const { return rows_.count == 0; }
   /// By place.
   const PackedRows& rows() const { return rows_; }
+  /// query: by the leading codes that these are, with the weights of packed_bounds_kernel().
   PackedQuery encode(const RoundedQuery& query) const;
 
  private:

@@ -71,12 +71,6 @@ ByteWeightsLoss split_portable(const float* elements, ByteWeights& weights) {
 constexpr std::size_t kLanes = 8;
 constexpr std::size_t kVectors = kByteRow / kLanes;
 
-VITRINE_AVX2 inline float largest_avx2(__m256 lanes) {
-  __m128 largest = _mm_max_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
-  largest = _mm_max_ps(largest, _mm_movehl_ps(largest, largest));
-  return _mm_cvtss_f32(_mm_max_ss(largest, _mm_movehdup_ps(largest)));
-}
-
 VITRINE_AVX2 inline std::int32_t sum_avx2(__m256i lanes) {
   __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
   sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, _MM_SHUFFLE(1, 0, 3, 2)));
@@ -99,7 +93,7 @@ VITRINE_AVX2 inline float load_avx2(const float* elements, __m256 values[kVector
     values[v] = _mm256_loadu_ps(elements + v * kLanes);
     magnitudes = _mm256_max_ps(magnitudes, _mm256_andnot_ps(_mm256_set1_ps(-0.0F), values[v]));
   }
-  return largest_avx2(magnitudes);
+  return largest_of_lanes(magnitudes);
 }
 
 VITRINE_AVX2 ByteWeightsLoss round_avx2(const float* elements, int most, RoundedWeights& weights) {

@@ -7,9 +7,7 @@
 #include <limits>
 #include <vector>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "index/kernels/lanes.h"
 
 namespace vitrine::index {
 namespace {
@@ -67,8 +65,8 @@ std::int32_t weights_of(const PackedQuery& query, std::size_t step) {
   return four;
 }
 
-// Each instruction set has a class Bounds*, of one query; of(i) writes what each of its lanes' rows
-// from the i-th on scores at most, and returns what they score at least.
+// Each instruction set has a struct of one query, ...Bounds; of(i) writes what each of its lanes'
+// rows from the i-th on scores at most, and returns what they score at least.
 
 constexpr std::size_t kAvx2Lanes = 8;
 
@@ -83,12 +81,6 @@ constexpr auto kLanesOfSets = [] {
   }
   return lanes;
 }();
-
-VITRINE_AVX2 inline float largest_of_lanes(__m256 lanes) {
-  __m128 largest = _mm_max_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
-  largest = _mm_max_ps(largest, _mm_movehl_ps(largest, largest));
-  return _mm_cvtss_f32(_mm_max_ss(largest, _mm_movehdup_ps(largest)));
-}
 
 struct Avx2Bounds {
   const PackedQuery& query;

@@ -42,9 +42,9 @@ struct PackedQuery {
 struct PackedBoundsKernel {
   std::string_view name;
   int most_weight;  ///< of a query's, in magnitude
-  /// Finds the rows that may be among the k best: no other scores more than k that are found, at
-  /// least as much as which these score at best. places: has room for the rows of whole blocks;
-  /// gets theirs, ascending. k: 1 to kMostPackedHits. Returns how many they are.
+  /// Finds the rows that may be among the k best: k of them score at least as much as any row that
+  /// is left out can. places: has room for the rows of whole blocks; gets theirs, ascending. k: 1
+  /// to kMostPackedHits. Returns how many they are.
   std::size_t (*open)(const PackedQuery& query, const PackedRows& rows, std::size_t k,
                       std::int32_t* places);
 };
