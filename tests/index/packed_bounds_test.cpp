@@ -86,7 +86,7 @@ TEST_P(PackedBounds, LeaveOpenWhatMayBeAmongTheBest) {
         if (k > count || bounds[row].most >= least[k - 1] + 1e-6) {
           ASSERT_TRUE(is_open) << count << ' ' << k << ' ' << row;
         }
-        // Classes are the twice as many as hits, or more: far behind, nothing is left open.
+        // There are twice as many classes as hits, or more: far behind, nothing is left open.
         if (count > 4 * kMostPackedHits && bounds[row].most < least[4 * k] - 1e-6) {
           ASSERT_FALSE(is_open) << count << ' ' << k << ' ' << row;
         }
