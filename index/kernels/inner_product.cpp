@@ -43,6 +43,15 @@ void dot_portable(const float* query, const float* const* rows, std::size_t dim,
 #define VITRINE_AVX512 __attribute__((target("avx512f")))
 
 template <std::size_t kRows>
+__attribute__((target("avx2"))) inline void store_sums(const __m256 lanes[kRows], float* out) {
+  if constexpr (kRows == 4) {
+    _mm_storeu_ps(out, sums_of_lanes(lanes));
+  } else {
+    for (std::size_t r = 0; r < kRows; ++r) out[r] = sum_of_lanes(lanes[r]);
+  }
+}
+
+template <std::size_t kRows>
 VITRINE_AVX2 void dot_avx2(const float* query, const float* const* rows, std::size_t dim,
                            float* out) {
   __m256 even[kRows];
@@ -57,12 +66,20 @@ VITRINE_AVX2 void dot_avx2(const float* query, const float* const* rows, std::si
       odd[r] = _mm256_fmadd_ps(query_odd, _mm256_loadu_ps(rows[r] + i + 8), odd[r]);
     }
   }
-  for (std::size_t r = 0; r < kRows; ++r) {
-    float sum = sum_of_lanes(_mm256_add_ps(even[r], odd[r]));
-    for (std::size_t tail = i; tail < dim; ++tail)
-      sum = __builtin_fmaf(query[tail], load(rows[r] + tail), sum);
-    out[r] = sum;
+  for (std::size_t r = 0; r < kRows; ++r) even[r] = _mm256_add_ps(even[r], odd[r]);
+  store_sums<kRows>(even, out);
+  for (; i < dim; ++i) {
+    for (std::size_t r = 0; r < kRows; ++r) {
+      out[r] = __builtin_fmaf(query[i], load(rows[r] + i), out[r]);
+    }
   }
+}
+
+VITRINE_AVX512 inline __m256 sum_of_halves(__m512 lanes) {
+  // Masked, though by nothing: of the plain forms GCC 12 warns that they use an undefined register.
+  const __m512d pairs = _mm512_castps_pd(lanes);
+  return _mm256_add_ps(_mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, pairs, 0)),
+                       _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, pairs, 1)));
 }
 
 template <std::size_t kRows>
@@ -88,11 +105,11 @@ VITRINE_AVX512 void dot_avx512(const float* query, const float* const* rows, std
       even[r] = _mm512_fmadd_ps(query_tail, _mm512_maskz_loadu_ps(mask, rows[r] + i), even[r]);
     }
   }
+  __m256 sums[kRows];
   for (std::size_t r = 0; r < kRows; ++r) {
-    alignas(64) float lanes[16];
-    _mm512_store_ps(lanes, _mm512_add_ps(even[r], odd[r]));
-    out[r] = sum_of_lanes(_mm256_add_ps(_mm256_load_ps(lanes), _mm256_load_ps(lanes + 8)));
+    sums[r] = sum_of_halves(_mm512_add_ps(even[r], odd[r]));
   }
+  store_sums<kRows>(sums, out);
 }
 #endif
 
