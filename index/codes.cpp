@@ -136,7 +136,7 @@ CodeTable::CodeTable(const VectorTable& vectors, Leading leading)
   if (leading == Leading::kNone) return;
   leading_ = LeadingCodes(vectors, mean_);
   caps_ = Caps(vectors, mean_, leading_);
-  packed_ = PackedCodes(leading_, size_);
+  packed_ = PackedCodes(leading_, size_, mean_);
 }
 
 CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimension,
@@ -173,7 +173,7 @@ CodeTable::CodeTable(std::string_view bytes, std::size_t size, std::size_t dimen
   const std::size_t leading_bytes = std::min(bytes.size(), LeadingCodes::bytes_of(size, dimension));
   leading_ = LeadingCodes(bytes.substr(0, leading_bytes), size, dimension, owner_);
   caps_ = Caps(bytes.substr(leading_bytes), size, dimension, owner_);
-  packed_ = PackedCodes(leading_, size_);
+  packed_ = PackedCodes(leading_, size_, mean_);
 }
 
 void CodeTable::write_to(const std::function<void(std::string_view)>& write) const {

@@ -144,7 +144,7 @@ SearchResult make_result(std::size_t queries, std::size_t k) {
           std::vector<float>(queries * k, kLeast)};
 }
 
-void put_hits(const std::vector<Hit>& hits, std::size_t query, SearchResult& result) {
+void put_hits(std::span<const Hit> hits, std::size_t query, SearchResult& result) {
   const std::size_t count = std::min(hits.size(), result.k);
   for (std::size_t i = 0; i < count; ++i) {
     result.rows[query * result.k + i] = hits[i].row;

@@ -16,7 +16,7 @@ namespace vitrine::index {
 /// A result of all misses, for the queries to fill.
 SearchResult make_result(std::size_t queries, std::size_t k);
 /// Writes the hits, best first, as the answer to a query; hits beyond k are dropped.
-void put_hits(const std::vector<Hit>& hits, std::size_t query, SearchResult& result);
+void put_hits(std::span<const Hit> hits, std::size_t query, SearchResult& result);
 /// The same of the k best, which are taken.
 void put_hits(BestHits& best, std::size_t query, SearchResult& result);
 

@@ -32,7 +32,6 @@ constexpr std::size_t kRowsATask = 1024;
 constexpr std::size_t kRowsAtATime = 64;
 
 constexpr float kLargestCode = 127;
-constexpr int kCodeOfZero = 128;
 /// Of vectors that are no longer along the axes all elements are zero: steps must be finite.
 constexpr float kLeastElement = 1e-30F;
 
@@ -122,13 +121,17 @@ double share_along(const Matrix& axes, const Matrix& rows) {
   return all > 0 ? along / all : 0;
 }
 
-/// The axes' R A: each element of a vector along them is then about as large as any other.
+/// The axes' R A: each element of a vector along the axes of a part is then about as large as any
+/// other.
 void rotate(Matrix& axes) {
-  const Rotation rotation(kByteRow);
+  constexpr std::size_t kFirst = LeadingCodes::kFirstElements;
+  const Rotation first(kFirst);
+  const Rotation others(kByteRow - kFirst);
   float column[kByteRow];
   for (std::size_t j = 0; j < axes.cols(); ++j) {
     for (std::size_t i = 0; i < kByteRow; ++i) column[i] = axes.row(i)[j];
-    rotation.apply(column);
+    first.apply(column);
+    others.apply(column + kFirst);
     for (std::size_t i = 0; i < kByteRow; ++i) axes.row(i)[j] = column[i];
   }
 }
@@ -159,6 +162,11 @@ double rounding_of(std::size_t dimension) {
 double rest_of(double square, double along, double skew, double rounding) {
   const double least_along = std::max(0.0, std::sqrt(along) - rounding);
   return std::sqrt(std::max(0.0, square - least_along * least_along * (1 - skew)));
+}
+
+/// How long what steps lost of a query's elements is, at most.
+double lost_length(float square_lost, float largest) {
+  return std::sqrt(sum_at_most(square_lost, kByteRow)) + 16 * kUnit * largest;
 }
 
 double square_of(const float* elements) {
@@ -209,11 +217,15 @@ LeadingCodes::LeadingCodes(const VectorTable& vectors, const std::vector<float>&
 
 void LeadingCodes::set_axes(Matrix axes) {
   axes_ = std::move(axes);
-  const auto columns = std::make_shared<LargeArray<float>>(axes_.cols() * kByteRow);
-  for (std::size_t i = 0; i < kByteRow; ++i) {
-    for (std::size_t j = 0; j < axes_.cols(); ++j) (*columns)[j * kByteRow + i] = axes_.row(i)[j];
-  }
-  columns_ = columns;
+  const auto transposed = [&](std::size_t elements) {
+    const auto columns = std::make_shared<LargeArray<float>>(axes_.cols() * elements);
+    for (std::size_t i = 0; i < elements; ++i) {
+      for (std::size_t j = 0; j < axes_.cols(); ++j) (*columns)[j * elements + i] = axes_.row(i)[j];
+    }
+    return columns;
+  };
+  columns_ = transposed(kByteRow);
+  first_columns_ = transposed(kFirstElements);
 }
 
 void LeadingCodes::encode(const VectorTable& vectors, const std::vector<float>& mean,
@@ -331,11 +343,6 @@ float LeadingCodes::encode_centre(const float* elements, std::uint8_t* code) con
   return std::min(largest / kLargestCode, longest_ * 0.9999F / std::sqrt(square));
 }
 
-void LeadingCodes::elements_of(const float* query, float* elements) const {
-  static_assert(kSummedRow == kByteRow);
-  weighted_sum_kernel().sum(query, columns_->data(), axes_.cols(), elements);
-}
-
 /// In the words of LeadingCodes.
 LeadingCodes::QueryBound LeadingCodes::bound_of(const float* query, float base,
                                                 float square) const {
@@ -353,36 +360,37 @@ LeadingCodes::QueryBound LeadingCodes::bound_of(const float* query, float base,
   return {length, whole, rest, of_axes + of_score + of_kernels};
 }
 
-double LeadingCodes::of_steps(float square_lost, float largest) const {
-  return (std::sqrt(sum_at_most(square_lost, kByteRow)) + 16 * kUnit * largest) * longest_;
-}
-
 void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& code) const {
+  static_assert(kSummedRow == kByteRow);
   float elements[kByteRow];
-  elements_of(query, elements);
+  weighted_sum_kernel().sum(query, columns_->data(), axes_.cols(), elements);
   const ByteWeightsLoss loss = byte_weights_kernel().split(elements, code);
   const QueryBound bound = bound_of(query, base, loss.square);
   code.base = base;
   code.length = rounded_up(bound.length * 1.000001);
   code.whole_length = static_cast<float>(std::sqrt(bound.square));
   code.rest = rounded_up(bound.rest * 1.000001);
-  code.slack = rounded_up(1.01 * (of_steps(loss.lost_square, loss.largest) + bound.rounding));
+  code.slack =
+      rounded_up(1.01 * (lost_length(loss.lost_square, loss.largest) * longest_ + bound.rounding));
   // Half a step an element, and what rounding makes of it.
   code.rough_length = rounded_up(bound.length * std::sqrt(static_cast<double>(kByteRow)) * 0.501);
-  code.rough_slack = rounded_up(1.01 * (of_steps(loss.rough_lost_square, loss.largest) +
-                                        bound.rest * longest_rest_ + bound.rounding));
+  code.rough_slack =
+      rounded_up(1.01 * (lost_length(loss.rough_lost_square, loss.largest) * longest_ +
+                         bound.rest * longest_rest_ + bound.rounding));
 }
 
-RoundedQuery LeadingCodes::round_query(const float* query, float base, int most_weight) const {
-  float elements[kByteRow];
-  elements_of(query, elements);
+RoundedQuery LeadingCodes::round_query(const float* query, int most_weight) const {
+  static_assert(kNarrowSummedRow == kFirstElements);
+  float elements[kByteRow] = {};
+  weighted_sum_kernel().narrow_sum(query, first_columns_->data(), axes_.cols(), elements);
   RoundedQuery code;
   const ByteWeightsLoss loss = byte_weights_kernel().round(elements, most_weight, code.weights);
-  const QueryBound bound = bound_of(query, base, loss.square);
-  code.score = {base, code.weights.step, kCodeOfZero * code.weights.sum};
+  const QueryBound bound = bound_of(query, 0, loss.square);
+  code.bias = kCodeOfZero * code.weights.sum;
   code.length = bound.length;
   code.rest = bound.rest;
-  code.slack = of_steps(loss.rough_lost_square, loss.largest) + bound.rounding;
+  code.lost = lost_length(loss.rough_lost_square, loss.largest);
+  code.slack = bound.rounding;
   return code;
 }
 

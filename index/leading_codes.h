@@ -47,13 +47,16 @@ struct LeadingQuery : ByteWeights {
   }
 };
 
-/// The same in one byte an element, for a scan that compares nothing with what is left of it.
-///   |query . x - score(x)| <= length * error(x) + rest * rest(x) + slack
+/// The same in one byte an element, for a scan that compares nothing with what is left of it. What
+/// all vectors have of the score alike is left out: score = scale * weights.step * (product -
+/// bias),
+///   |query . (x - mean) - score(x)| <= length * error(x) + rest * rest(x) + lost * |s| + slack
 struct RoundedQuery {
   RoundedWeights weights;
-  ByteDotScore score;
+  std::int32_t bias = 0;  ///< of the product of the weights with a row's code
   double length = 0;
   double rest = 0;
+  double lost = 0;
   double slack = 0;
 };
 
@@ -68,14 +71,20 @@ struct LeadingRows {
 /// Vectors that vary along few axes, as those of a small model or of products of one sort do: what
 /// they are along the 32 that say most, in 32 bytes each, with a bound on what that loses.
 ///
-/// A being the axes, orthonormal rows, and R a Rotation of 32 elements, x is stored as
-/// s = scale * (code - 128), the nearest to R A (x - mean), scale being the row's own. One axis is
-/// that of the mean, along which queries are long. For a query with R A q = w + (what steps lose)
+/// A being the axes, orthonormal rows, and R a Rotation of the first 24 elements and one of the
+/// others, x is stored as s = scale * (code - 128), the nearest to R A (x - mean), scale being the
+/// row's own. The first axis is that of the mean, along which queries are long. For a query with R
+/// A q = w + (what steps lose)
 ///   |<q, x> - <q, mean> - <w, s>| <= |A q| |R A (x - mean) - s| + |R A q - w| |s| + |q'| |x'|
 /// where q' and x' are what the axes leave of the query and of x - mean.
 /// Immutable; any thread may read.
 class LeadingCodes {
  public:
+  static constexpr int kCodeOfZero = 128;
+  /// Those of the axes that say most: what is said about all holds for them alone as well, if what
+  /// the others say counts as rest.
+  static constexpr std::size_t kFirstElements = 24;
+
   /// None: empty().
   LeadingCodes() = default;
   /// None where the vectors are few or vary along too many axes. mean: [dimension], of the vectors.
@@ -117,7 +126,7 @@ class LeadingCodes {
   /// query: [dimension], of unit length within 1e-3. base: query . mean, by a kernel.
   void encode_query(const float* query, float base, LeadingQuery& code) const;
   /// most_weight: in magnitude, 1 to 127.
-  RoundedQuery round_query(const float* query, float base, int most_weight) const;
+  RoundedQuery round_query(const float* query, int most_weight) const;
 
  private:
   struct Arrays;
@@ -131,20 +140,18 @@ class LeadingCodes {
   };
 
   void encode(const VectorTable& vectors, const std::vector<float>& mean, Arrays& arrays);
-  /// R A query: [kByteRow]
-  void elements_of(const float* query, float* elements) const;
   /// square: of the elements, in float32.
   QueryBound bound_of(const float* query, float base, float square) const;
-  /// What steps add that leave so much of a query's elements.
-  double of_steps(float square_lost, float largest) const;
   void set_axes(Matrix axes);
 
   std::size_t size_ = 0;
-  Matrix axes_;                                       // R A: [kByteRow, dimension]
-  std::shared_ptr<const LargeArray<float>> columns_;  // and transposed: [dimension, kByteRow]
-  float skew_ = 0;                                    // |A A^T - 1|, at most
-  float longest_ = 0;                                 // |s| of any row, at most
-  float longest_rest_ = 0;                            // |x'| of any row, at most
+  Matrix axes_;  // R A: [kByteRow, dimension]
+  // The same transposed, and of it the first elements: [dimension, kByteRow or kFirstElements].
+  std::shared_ptr<const LargeArray<float>> columns_;
+  std::shared_ptr<const LargeArray<float>> first_columns_;
+  float skew_ = 0;          // |A A^T - 1|, at most
+  float longest_ = 0;       // |s| of any row, at most
+  float longest_rest_ = 0;  // |x'| of any row, at most
   LeadingRows rows_;
   std::shared_ptr<const void> owner_;  // of what they point to
 };

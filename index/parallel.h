@@ -15,6 +15,7 @@ namespace vitrine::index {
 /// and none that would get less work than starting it costs.
 inline int threads_for(std::size_t multiply_adds) {
   constexpr std::size_t kWorthAThread = std::size_t{1} << 21;  // about 0.1 ms
+  if (multiply_adds < 2 * kWorthAThread) return 1;
   const auto most = static_cast<std::size_t>(std::max(1, omp_get_max_threads()));
   return static_cast<int>(std::clamp<std::size_t>(multiply_adds / kWorthAThread, 1, most));
 }

@@ -20,7 +20,7 @@ namespace {
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 /// Of a lane that is no row: it reaches nothing.
 constexpr float kNoRow = std::numeric_limits<float>::quiet_NaN();
-constexpr std::size_t kSteps = kByteRow / kPackedElements;
+constexpr std::size_t kSteps = kPackedRow / kPackedElements;
 /// Hits for which a few classes are enough, in registers.
 constexpr std::size_t kFewHits = 16;
 constexpr std::size_t kFewClasses = 32;
@@ -35,11 +35,12 @@ std::size_t open_portable(const PackedQuery& query, const PackedRows& rows, std:
     const PackedBlock& block = rows.blocks[i / kPackedRows];
     const std::size_t row = i % kPackedRows;
     std::int32_t product = 0;
-    for (std::size_t j = 0; j < kByteRow; ++j) {
+    for (std::size_t j = 0; j < kPackedRow; ++j) {
       product +=
           query.weights.weights[j] * block.codes[j / kPackedElements][row][j % kPackedElements];
     }
-    const float score = query.score.of(product, block.scales[row]);
+    const float score =
+        block.scales[row] * query.weights.step * static_cast<float>(product - query.bias);
     most[i] = score + block.errors[row];
     float& of_class = best[i % kManyClasses];
     of_class = std::max(of_class, score - block.errors[row]);
@@ -89,7 +90,7 @@ struct Avx2Bounds {
 
   VITRINE_AVX2 __m256i products(const PackedBlock& block, std::size_t row) const {
     __m256i sums = _mm256_setzero_si256();
-#pragma GCC unroll 8
+#pragma GCC unroll 6
     for (std::size_t step = 0; step < kSteps; ++step) {
       const __m256i some =
           _mm256_load_si256(reinterpret_cast<const __m256i*>(block.codes[step][row]));
@@ -102,14 +103,13 @@ struct Avx2Bounds {
   VITRINE_AVX2 __m256 of(std::size_t first) const {
     const PackedBlock& block = rows.blocks[first / kPackedRows];
     const std::size_t row = first % kPackedRows;
-    const __m256 steps = _mm256_cvtepi32_ps(
-        _mm256_sub_epi32(products(block, row), _mm256_set1_epi32(query.score.bias)));
+    const __m256 steps =
+        _mm256_cvtepi32_ps(_mm256_sub_epi32(products(block, row), _mm256_set1_epi32(query.bias)));
     const __m256 scales =
-        _mm256_mul_ps(_mm256_load_ps(block.scales + row), _mm256_set1_ps(query.score.factor));
-    const __m256 score = _mm256_fmadd_ps(scales, steps, _mm256_set1_ps(query.score.base));
+        _mm256_mul_ps(_mm256_load_ps(block.scales + row), _mm256_set1_ps(query.weights.step));
     const __m256 error = _mm256_load_ps(block.errors + row);
-    _mm256_store_ps(most + first, _mm256_add_ps(score, error));
-    return _mm256_sub_ps(score, error);
+    _mm256_store_ps(most + first, _mm256_fmadd_ps(scales, steps, error));
+    return _mm256_fmsub_ps(scales, steps, error);
   }
 };
 
@@ -193,32 +193,30 @@ VITRINE_VNNI inline __m512 larger(__m512 a, __m512 b) {
 }
 
 struct VnniBounds {
-  const PackedQuery& query;
-  const PackedRows& rows;
-  float* most;  // [whole blocks]
   __m512i weights[kSteps];
+  __m512i less_bias;
+  __m512 step;
 
-  VITRINE_VNNI VnniBounds(const PackedQuery& of_query, const PackedRows& some_rows, float* room)
-      : query(of_query), rows(some_rows), most(room) {
-    for (std::size_t step = 0; step < kSteps; ++step) {
-      weights[step] = _mm512_set1_epi32(weights_of(query, step));
-    }
+  VITRINE_VNNI explicit VnniBounds(const PackedQuery& query)
+      : less_bias(_mm512_set1_epi32(-query.bias)), step(_mm512_set1_ps(query.weights.step)) {
+    for (std::size_t i = 0; i < kSteps; ++i) weights[i] = _mm512_set1_epi32(weights_of(query, i));
   }
 
-  VITRINE_VNNI __m512 of(std::size_t first) const {
-    const PackedBlock& block = rows.blocks[first / kPackedRows];
-    __m512i products = _mm512_set1_epi32(-query.score.bias);
-#pragma GCC unroll 8
-    for (std::size_t step = 0; step < kSteps; ++step) {
-      products = _mm512_dpbusd_epi32(products, _mm512_load_si512(block.codes[step]), weights[step]);
+  /// most: [kPackedRows]
+  VITRINE_VNNI __m512 of(const PackedBlock& block, float* most) const {
+    // Two sums, each of which waits for half as many products.
+    __m512i even = less_bias;
+    __m512i odd = _mm512_setzero_si512();
+#pragma GCC unroll 3
+    for (std::size_t i = 0; i < kSteps; i += 2) {
+      even = _mm512_dpbusd_epi32(even, _mm512_load_si512(block.codes[i]), weights[i]);
+      odd = _mm512_dpbusd_epi32(odd, _mm512_load_si512(block.codes[i + 1]), weights[i + 1]);
     }
-    const __m512 scales =
-        _mm512_mul_ps(_mm512_load_ps(block.scales), _mm512_set1_ps(query.score.factor));
-    const __m512 score = _mm512_fmadd_ps(scales, _mm512_maskz_cvtepi32_ps(kAllLanes, products),
-                                         _mm512_set1_ps(query.score.base));
+    const __m512 steps = _mm512_maskz_cvtepi32_ps(kAllLanes, _mm512_add_epi32(even, odd));
+    const __m512 scales = _mm512_mul_ps(_mm512_load_ps(block.scales), step);
     const __m512 error = _mm512_load_ps(block.errors);
-    _mm512_store_ps(most + first, _mm512_add_ps(score, error));
-    return _mm512_sub_ps(score, error);
+    _mm512_store_ps(most, _mm512_fmadd_ps(scales, steps, error));
+    return _mm512_fmsub_ps(scales, steps, error);
   }
 };
 
@@ -255,29 +253,33 @@ VITRINE_VNNI std::size_t open_classes_vnni(const PackedQuery& query, const Packe
                                            std::size_t k, std::int32_t* places) {
   constexpr std::size_t kVectors = kClasses / kPackedRows;
   alignas(64) float most[kMostPackedRows];
-  const VnniBounds bounds(query, rows, most);
+  const VnniBounds bounds(query);
   __m512 best[kVectors];
   for (__m512& each : best) each = _mm512_set1_ps(kNever);
-  const std::size_t whole = rows.count / kPackedRows * kPackedRows;
-  std::size_t i = 0;
-  for (; i + kClasses <= whole; i += kClasses) {
+  const std::size_t whole = rows.count / kPackedRows;
+  const PackedBlock* block = rows.blocks;
+  const PackedBlock* const end = block + whole;
+  float* most_of_block = most;
+  for (; block + kVectors <= end; block += kVectors, most_of_block += kClasses) {
     for (std::size_t v = 0; v < kVectors; ++v) {
-      best[v] = larger(best[v], bounds.of(i + v * kPackedRows));
+      best[v] = larger(best[v], bounds.of(block[v], most_of_block + v * kPackedRows));
     }
   }
-  for (std::size_t v = 0; i < whole; i += kPackedRows, ++v) {
-    best[v] = larger(best[v], bounds.of(i));
+  for (std::size_t v = 0; block < end; ++block, most_of_block += kPackedRows, ++v) {
+    best[v] = larger(best[v], bounds.of(*block, most_of_block));
   }
-  if (i < rows.count) {
-    const auto is_row = static_cast<__mmask16>((1U << (rows.count - i)) - 1);
-    const __m512 least = bounds.of(i);
+  const std::size_t left = rows.count % kPackedRows;
+  if (left > 0) {
+    const auto is_row = static_cast<__mmask16>((1U << left) - 1);
+    const __m512 least = bounds.of(*block, most_of_block);
     best[kVectors - 1] = _mm512_mask_max_ps(best[kVectors - 1], is_row, best[kVectors - 1], least);
-    _mm512_mask_store_ps(most + i, static_cast<__mmask16>(~is_row), _mm512_set1_ps(kNoRow));
+    _mm512_mask_store_ps(most_of_block, static_cast<__mmask16>(~is_row), _mm512_set1_ps(kNoRow));
   }
   const __m512 threshold = _mm512_set1_ps(threshold_vnni<kVectors>(best, k) - 2 * query.slack);
   __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   std::size_t found = 0;
-  for (i = 0; i < rows.count; i += kPackedRows) {
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < rows.count; i += kPackedRows) {
     const __mmask16 set = _mm512_cmp_ps_mask(_mm512_load_ps(most + i), threshold, _CMP_GE_OQ);
     // Compressed in a register: into memory takes some CPUs a hundred times as long.
     _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi32(set, numbers));

@@ -12,15 +12,17 @@ namespace vitrine::index {
 
 /// Rows that lie side by side, one in each lane of the widest register.
 constexpr std::size_t kPackedRows = 16;
+/// Elements of a row, the first of kByteRow.
+constexpr std::size_t kPackedRow = 24;
 /// Elements of a row that lie together, and are multiplied by one instruction.
 constexpr std::size_t kPackedElements = 4;
 constexpr std::size_t kMostPackedRows = 4096;
 /// Hits that are asked for at most.
 constexpr std::size_t kMostPackedHits = 64;
 
-/// So many rows of kByteRow bytes, packed.
+/// So many rows, packed.
 struct alignas(64) PackedBlock {
-  std::uint8_t codes[kByteRow / kPackedElements][kPackedRows][kPackedElements];
+  std::uint8_t codes[kPackedRow / kPackedElements][kPackedRows][kPackedElements];
   float scales[kPackedRows];
   float errors[kPackedRows];  ///< of their scores, at most, but for the slack of the query
 };
@@ -31,9 +33,11 @@ struct PackedRows {
   std::size_t count = 0;  ///< of rows: at most kMostPackedRows
 };
 
+/// Of a row it says score = scale * weights.step * (product - bias), which is what it scores less
+/// what is the same for all rows.
 struct PackedQuery {
   RoundedWeights weights;
-  ByteDotScore score;
+  std::int32_t bias = 0;  ///< of a product
   /// How far any score may be off beside the row's error. It covers what rounding makes of score,
   /// error and slack as well.
   float slack = 0;

@@ -9,40 +9,51 @@
 namespace vitrine::index {
 namespace {
 
+// Each instruction set has sum_*<elements of a row>.
+
+template <std::size_t kRow>
 void sum_portable(const float* weights, const float* rows, std::size_t count, float* out) {
-  float sums[kSummedRow] = {};
-  for (std::size_t i = 0; i < count; ++i, rows += kSummedRow) {
-    for (std::size_t j = 0; j < kSummedRow; ++j) sums[j] += weights[i] * rows[j];
+  float sums[kRow] = {};
+  for (std::size_t i = 0; i < count; ++i, rows += kRow) {
+    for (std::size_t j = 0; j < kRow; ++j) sums[j] += weights[i] * rows[j];
   }
-  std::copy_n(sums, kSummedRow, out);
+  std::copy_n(sums, kRow, out);
 }
 
 #if defined(__x86_64__)
 #define VITRINE_AVX2 __attribute__((target("avx2,fma")))
 
 constexpr std::size_t kLanes = 8;
-constexpr std::size_t kVectors = kSummedRow / kLanes;
 
-VITRINE_AVX2 inline void add_row_avx2(float weight, const float* row, __m256 sums[kVectors]) {
+template <std::size_t kRow>
+VITRINE_AVX2 inline void add_row_avx2(float weight, const float* row, __m256* sums) {
   const __m256 weights = _mm256_set1_ps(weight);
-  for (std::size_t v = 0; v < kVectors; ++v) {
+  for (std::size_t v = 0; v < kRow / kLanes; ++v) {
     sums[v] = _mm256_fmadd_ps(weights, _mm256_loadu_ps(row + v * kLanes), sums[v]);
   }
 }
 
+template <std::size_t kRow>
 VITRINE_AVX2 void sum_avx2(const float* weights, const float* rows, std::size_t count, float* out) {
-  // Of even and of odd rows: enough independent sums to hide the latency of an addition.
-  __m256 even[kVectors];
-  __m256 odd[kVectors];
-  for (std::size_t v = 0; v < kVectors; ++v) even[v] = odd[v] = _mm256_setzero_ps();
-  std::size_t i = 0;
-  for (; i + 2 <= count; i += 2) {
-    add_row_avx2(weights[i], rows + i * kSummedRow, even);
-    add_row_avx2(weights[i + 1], rows + (i + 1) * kSummedRow, odd);
+  // Of rows in turn: enough independent sums to hide the latency of an addition.
+  constexpr std::size_t kVectors = kRow / kLanes;
+  constexpr std::size_t kTurns = kVectors < 4 ? 3 : 2;
+  __m256 sums[kTurns][kVectors];
+  for (auto& of_turn : sums) {
+    for (__m256& sum : of_turn) sum = _mm256_setzero_ps();
   }
-  if (i < count) add_row_avx2(weights[i], rows + i * kSummedRow, even);
+  std::size_t i = 0;
+  for (; i + kTurns <= count; i += kTurns) {
+    for (std::size_t turn = 0; turn < kTurns; ++turn) {
+      add_row_avx2<kRow>(weights[i + turn], rows + (i + turn) * kRow, sums[turn]);
+    }
+  }
+  for (; i < count; ++i) add_row_avx2<kRow>(weights[i], rows + i * kRow, sums[0]);
   for (std::size_t v = 0; v < kVectors; ++v) {
-    _mm256_storeu_ps(out + v * kLanes, _mm256_add_ps(even[v], odd[v]));
+    for (std::size_t turn = 1; turn < kTurns; ++turn) {
+      sums[0][v] = _mm256_add_ps(sums[0][v], sums[turn][v]);
+    }
+    _mm256_storeu_ps(out + v * kLanes, sums[0][v]);
   }
 }
 
@@ -61,7 +72,6 @@ VITRINE_AVX512 inline void add_row_avx512(float weight, const float* row,
 
 VITRINE_AVX512 void sum_avx512(const float* weights, const float* rows, std::size_t count,
                                float* out) {
-  // Of every fourth row: as many independent sums as above.
   constexpr std::size_t kTurns = 4;
   __m512 sums[kTurns][kWideVectors];
   for (auto& of_turn : sums) {
@@ -84,10 +94,13 @@ VITRINE_AVX512 void sum_avx512(const float* weights, const float* rows, std::siz
 }  // namespace
 
 const WeightedSumKernel& weighted_sum_kernel(InstructionSet instruction_set) {
-  static constexpr WeightedSumKernel kPortable = {sum_portable};
+  static constexpr WeightedSumKernel kPortable = {sum_portable<kSummedRow>,
+                                                  sum_portable<kNarrowSummedRow>};
 #if defined(__x86_64__)
-  static constexpr WeightedSumKernel kAvx2 = {sum_avx2};
-  static constexpr WeightedSumKernel kAvx512 = {sum_avx512};
+  static constexpr WeightedSumKernel kAvx2 = {sum_avx2<kSummedRow>, sum_avx2<kNarrowSummedRow>};
+  static constexpr WeightedSumKernel kAvx512 = {
+      sum_avx512,  // a narrow row is no multiple of its lanes
+      sum_avx2<kNarrowSummedRow>};
   switch (instruction_set) {
     case InstructionSet::kAvx512:
       return kAvx512;

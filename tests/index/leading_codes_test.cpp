@@ -81,15 +81,22 @@ TEST(LeadingCodes, SayHowFarTheirScoresAreFromTheKernels) {
         rough_error_sum += rough_error;
       }
       for (const int most_weight : {kMostByteWeight, 127}) {
-        const RoundedQuery rounded =
-            leading.round_query(queries.row(query).data(), own.base, most_weight);
+        const RoundedQuery rounded = leading.round_query(queries.row(query).data(), most_weight);
         for (std::size_t row = 0; row < kRows; ++row) {
           const std::uint8_t* codes = leading.codes() + row * kByteRow;
-          const int product =
-              std::inner_product(codes, codes + kByteRow, rounded.weights.weights.begin(), 0);
-          const double score = rounded.score.of(product, leading.scales()[row]);
-          const double error = rounded.length * leading.errors()[row] +
-                               rounded.rest * leading.rests()[row] + rounded.slack;
+          const std::uint8_t* others = codes + LeadingCodes::kFirstElements;
+          const int product = std::inner_product(codes, others, rounded.weights.weights.begin(), 0);
+          const double scale = leading.scales()[row];
+          const double score = own.base + scale * rounded.weights.step * (product - rounded.bias);
+          const auto length = [&](const std::uint8_t* begin, const std::uint8_t* end) {
+            return scale * std::sqrt(std::accumulate(begin, end, 0.0, [](double sum, int byte) {
+                     return sum + std::pow(byte - LeadingCodes::kCodeOfZero, 2);
+                   }));
+          };
+          const double rest = std::hypot(leading.rests()[row],
+                                         length(others, codes + kByteRow) + leading.errors()[row]);
+          const double error = rounded.length * leading.errors()[row] + rounded.rest * rest +
+                               rounded.lost * length(codes, others) + rounded.slack;
           const double expected = inner_product_kernel().pair(queries.row(query).data(),
                                                               vectors.row(row).data(), dimension);
           ASSERT_LE(std::abs(score - expected), error) << dimension << ' ' << query << ' ' << row;

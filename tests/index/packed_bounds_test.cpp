@@ -38,24 +38,24 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
   PackedQuery make_query() {
     PackedQuery query;
     const int most = GetParam().most_weight;
-    for (auto& weight : query.weights.weights) {
-      weight = static_cast<std::int8_t>(static_cast<int>(random_() % (2 * most + 1)) - most);
+    for (std::size_t i = 0; i < kPackedRow; ++i) {
+      const int weight = static_cast<int>(random_() % (2 * most + 1)) - most;
+      query.weights.weights[i] = static_cast<std::int8_t>(weight);
       query.weights.sum += weight;
     }
     query.weights.step = 1.0F / static_cast<float>(most);
-    query.score = {0.5F, query.weights.step, 128 * query.weights.sum};
+    query.bias = 128 * query.weights.sum;
     query.slack = 1e-3F;
     return query;
   }
 
   static Bounds bounds_of(const PackedQuery& query, const PackedBlock& block, std::size_t row) {
     std::int32_t product = 0;
-    for (std::size_t i = 0; i < kByteRow; ++i) {
+    for (std::size_t i = 0; i < kPackedRow; ++i) {
       product +=
           query.weights.weights[i] * block.codes[i / kPackedElements][row][i % kPackedElements];
     }
-    const double score = query.score.base + double{block.scales[row]} * query.score.factor *
-                                                (product - query.score.bias);
+    const double score = double{block.scales[row]} * query.weights.step * (product - query.bias);
     const double error = double{block.errors[row]} + query.slack;
     return {score - error, score + error};
   }

@@ -1,0 +1,151 @@
+#include "index/kernels/rank.h"
+
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace vitrine::index {
+namespace {
+
+void rank_portable(const float* scores, std::size_t count, std::int32_t* ranks) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::int32_t better = 0;
+    for (std::size_t j = 0; j < count; ++j) {
+      better += scores[j] > scores[i] || (scores[j] == scores[i] && j < i) ? 1 : 0;
+    }
+    ranks[i] = better;
+  }
+}
+
+#if defined(__x86_64__)
+// A lane counts the scores that are larger than its own. Where no two are equal that is its rank,
+// and no rank is there twice; else those that are as large and stand before it are added.
+
+constexpr std::uint32_t lowest_bits(std::size_t count) {
+  return count >= kMostRanked ? ~0U : (1U << count) - 1;
+}
+
+#define VITRINE_AVX2 __attribute__((target("avx2")))
+
+VITRINE_AVX2 inline std::uint32_t or_of_lanes(__m256i lanes) {
+  __m128i bits = _mm_or_si128(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+  bits = _mm_or_si128(bits, _mm_shuffle_epi32(bits, _MM_SHUFFLE(1, 0, 3, 2)));
+  bits = _mm_or_si128(bits, _mm_shuffle_epi32(bits, 1));
+  return static_cast<std::uint32_t>(_mm_cvtsi128_si32(bits));
+}
+
+VITRINE_AVX2 void rank_avx2(const float* scores, std::size_t count, std::int32_t* ranks) {
+  constexpr std::size_t kLanes = 8;
+  constexpr std::size_t kVectors = kMostRanked / kLanes;
+  const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  __m256 own[kVectors];
+  __m256i better[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    own[v] = _mm256_loadu_ps(scores + v * kLanes);
+    better[v] = _mm256_setzero_si256();
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    const __m256 score = _mm256_set1_ps(scores[i]);
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      better[v] = _mm256_sub_epi32(better[v],
+                                   _mm256_castps_si256(_mm256_cmp_ps(score, own[v], _CMP_GT_OQ)));
+    }
+  }
+  __m256i taken = _mm256_setzero_si256();
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    const __m256i is_score = _mm256_cmpgt_epi32(
+        _mm256_set1_epi32(static_cast<int>(count)),
+        _mm256_add_epi32(numbers, _mm256_set1_epi32(static_cast<int>(v * kLanes))));
+    taken = _mm256_or_si256(
+        taken, _mm256_and_si256(is_score, _mm256_sllv_epi32(_mm256_set1_epi32(1), better[v])));
+  }
+  if (or_of_lanes(taken) != lowest_bits(count)) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const __m256 score = _mm256_set1_ps(scores[i]);
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        const __m256i is_after = _mm256_cmpgt_epi32(
+            _mm256_add_epi32(numbers, _mm256_set1_epi32(static_cast<int>(v * kLanes))),
+            _mm256_set1_epi32(static_cast<int>(i)));
+        better[v] = _mm256_sub_epi32(
+            better[v], _mm256_and_si256(is_after, _mm256_castps_si256(
+                                                      _mm256_cmp_ps(score, own[v], _CMP_EQ_OQ))));
+      }
+    }
+  }
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(ranks + v * kLanes), better[v]);
+  }
+}
+
+#define VITRINE_AVX512 __attribute__((target("avx512f")))
+
+VITRINE_AVX512 void rank_avx512(const float* scores, std::size_t count, std::int32_t* ranks) {
+  constexpr std::size_t kLanes = 16;
+  constexpr std::size_t kVectors = kMostRanked / kLanes;
+  const __m512i one = _mm512_set1_epi32(1);
+  __m512 own[kVectors];
+  __m512i better[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    own[v] = _mm512_loadu_ps(scores + v * kLanes);
+    better[v] = _mm512_setzero_si512();
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    const __m512 score = _mm512_set1_ps(scores[i]);
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      better[v] = _mm512_mask_add_epi32(better[v], _mm512_cmp_ps_mask(score, own[v], _CMP_GT_OQ),
+                                        better[v], one);
+    }
+  }
+  const std::uint32_t all = lowest_bits(count);
+  __m512i taken = _mm512_setzero_si512();
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    const auto is_score = static_cast<__mmask16>(all >> (v * kLanes));
+    taken = _mm512_or_si512(taken, _mm512_maskz_sllv_epi32(is_score, one, better[v]));
+  }
+  alignas(64) std::int32_t bits[kLanes];
+  _mm512_store_si512(bits, taken);
+  const auto* halves = reinterpret_cast<const __m256i*>(bits);
+  if (or_of_lanes(_mm256_or_si256(_mm256_load_si256(halves), _mm256_load_si256(halves + 1))) !=
+      all) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const __m512 score = _mm512_set1_ps(scores[i]);
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        const auto is_after = static_cast<__mmask16>(~lowest_bits(i + 1) >> (v * kLanes));
+        better[v] = _mm512_mask_add_epi32(
+            better[v], _mm512_mask_cmp_ps_mask(is_after, score, own[v], _CMP_EQ_OQ), better[v],
+            one);
+      }
+    }
+  }
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    _mm512_storeu_si512(ranks + v * kLanes, better[v]);
+  }
+}
+#endif
+
+std::vector<RankKernel> find_supported() {
+  std::vector<RankKernel> kernels = {{"portable", rank_portable}};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) {
+    kernels.push_back({"avx2", rank_avx2});
+    if (__builtin_cpu_supports("avx512f")) kernels.push_back({"avx512", rank_avx512});
+  }
+#endif
+  return kernels;
+}
+
+}  // namespace
+
+std::span<const RankKernel> supported_rank_kernels() {
+  static const std::vector<RankKernel> kernels = find_supported();
+  return kernels;
+}
+
+const RankKernel& rank_kernel() {
+  static const RankKernel& best = supported_rank_kernels().back();
+  return best;
+}
+
+}  // namespace vitrine::index
