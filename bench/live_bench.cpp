@@ -29,6 +29,7 @@
 #include "bench/http_client.h"
 #include "bench/made_up_catalog.h"
 #include "engine/engine.h"
+#include "engine/merging.h"
 #include "http/base64.h"
 #include "http/server.h"
 
@@ -165,7 +166,10 @@ class LiveBench {
   /// Updates until a merge is almost due.
   void fill_delta() {
     std::mt19937 random(5);
-    const std::size_t enough = static_cast<std::size_t>(options_.merge_size) * 19 / 20;
+    const std::size_t enough =
+        engine::rows_worth_a_merge(static_cast<std::size_t>(options_.merge_size),
+                                   engine_->catalog(kCatalog)->size()) *
+        19 / 20;
     while (delta_rows() < enough) {
       std::vector<engine::ProductUpdate> updates;
       std::vector<std::size_t> rows(100);

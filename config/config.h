@@ -104,8 +104,9 @@ struct SearchConfig {
 
 /// [updates]: products that are added, changed or deleted while the catalogue is served.
 struct UpdatesConfig {
-  /// A merge begins once this many rows are new, replaced or deleted. Every search scans the new
-  /// ones; every merge builds the whole index. 0: no merge by size. Valid: [0, max_unmerged].
+  /// A merge begins once this many rows are new, replaced or deleted, or a quarter as many as there
+  /// are products (1,000 at least) where that is fewer. Every search scans the new ones; every
+  /// merge builds the whole index. 0: no merge by size. Valid: [0, max_unmerged].
   int merge_size = 10000;
   /// A merge begins once the oldest update is this old, in seconds. 0: no merge by age. Valid:
   /// [0, 31536000].

@@ -409,8 +409,9 @@ class Engine::Impl {
     const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
                             std::chrono::system_clock::now().time_since_epoch())
                             .count();
-    const bool large = options_.merge_size > 0 &&
-                       unmerged_rows(catalog) >= static_cast<std::size_t>(options_.merge_size);
+    const auto merge_size = static_cast<std::size_t>(options_.merge_size);
+    const bool large =
+        merge_size > 0 && unmerged_rows(catalog) >= rows_worth_a_merge(merge_size, catalog.size());
     const bool old = options_.merge_age_sec > 0 &&
                      now_ms - *delta.oldest_ms() >= 1000LL * options_.merge_age_sec;
     if (!large && !old) return false;

@@ -55,9 +55,10 @@ struct EngineOptions {
   /// Memory for the embeddings of the queries that were used last, in MiB. 0: none is kept. Valid:
   /// [0, 65536].
   int query_cache_mb = 64;
-  /// A merge begins once a catalog's delta and tombstones have this many rows. Each row of the
-  /// delta is compared with every query: more of them make searches slower, fewer make merges,
-  /// which build the whole index, more frequent. 0: no merge by size. Valid: [0, max_unmerged].
+  /// A merge begins once a catalog's delta and tombstones have this many rows, or a quarter as many
+  /// as there are products (1,000 at least) where that is fewer. Each row of the delta is compared
+  /// with every query: more of them make searches slower, fewer make merges, which build the whole
+  /// index, more frequent. 0: no merge by size. Valid: [0, max_unmerged].
   int merge_size = 10'000;
   /// A merge begins once the oldest update is this old, in seconds. 0: no merge by age. Valid:
   /// [0, 31536000].

@@ -27,6 +27,7 @@ namespace {
 /// Products that are read and stored together: about a millisecond's work, for it gives way between
 /// two batches.
 constexpr std::size_t kBatch = 128;
+constexpr std::size_t kLeastRowsWorthAMerge = 1000;
 
 class Merge {
  public:
@@ -168,6 +169,10 @@ class Merge {
 };
 
 }  // namespace
+
+std::size_t rows_worth_a_merge(std::size_t merge_size, std::size_t products) {
+  return std::min(merge_size, std::max(products / 4, kLeastRowsWorthAMerge));
+}
 
 IndexReport build_merged_generation(storage::Database& database,
                                     storage::GenerationStore& generations, const Catalog& catalog,

@@ -8,6 +8,7 @@
 #include <set>
 #include <thread>
 
+#include "engine/merging.h"
 #include "live_support.h"
 #include "storage/database.h"
 
@@ -341,6 +342,34 @@ TEST_F(LiveUpdates, AreMergedInTheBackgroundBySize) {
   EXPECT_GT(catalog()->generation(), generation);
   EXPECT_EQ(catalog()->size(), 20U);
   EXPECT_EQ(engine->jobs()[0].kind, JobKind::kMerge);
+}
+
+TEST_F(LiveUpdates, OfASmallCatalogAreMergedBeforeMergeSizeIsReached) {
+  reopen([](EngineOptions& options) {
+    options.merge_age_sec = 0;
+    options.merge_in_background = true;
+  });
+  const std::uint64_t generation = catalog()->generation();
+  std::vector<ProductUpdate> updates;
+  for (int i = 0; i < 1000; ++i) {
+    updates.push_back(precomputed_update("new" + std::to_string(i), i, random));
+  }
+  for (std::size_t i = 0; i < updates.size(); i += 100) {
+    engine->upsert_products("shop", std::span(updates).subspan(i, 100));
+  }
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (catalog()->generation() == generation && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_GT(catalog()->generation(), generation);
+}
+
+TEST(RowsWorthAMerge, AreAQuarterOfTheProductsWithinBounds) {
+  EXPECT_EQ(rows_worth_a_merge(10'000, 1'000'000), 10'000U);
+  EXPECT_EQ(rows_worth_a_merge(10'000, 40'000), 10'000U);
+  EXPECT_EQ(rows_worth_a_merge(10'000, 10'000), 2'500U);
+  EXPECT_EQ(rows_worth_a_merge(10'000, 20), 1'000U);
+  EXPECT_EQ(rows_worth_a_merge(10, 1'000'000), 10U);
 }
 
 TEST_F(LiveUpdates, AreMergedInTheBackgroundByAgeAlsoAfterARestart) {
