@@ -374,10 +374,13 @@ class Engine::Impl {
     return catalog.delta().rows() + catalog.delta().tombstones();
   }
 
-  /// On cores that searches never leave, a merge at idle priority would not end before updates are
-  /// refused.
+  /// On cores that searches never leave, a merge at idle priority would not end before those take
+  /// far longer, or updates are refused.
   bool merge_is_urgent(const Catalog& catalog) const {
-    return 2 * unmerged_rows(catalog) >= static_cast<std::size_t>(options_.max_unmerged);
+    const std::size_t rows = unmerged_rows(catalog);
+    const auto merge_size = static_cast<std::size_t>(options_.merge_size);
+    return 2 * rows >= static_cast<std::size_t>(options_.max_unmerged) ||
+           (merge_size > 0 && rows >= 4 * rows_worth_a_merge(merge_size, catalog.size()));
   }
 
   /// It begins anew, at a priority at which it gets on.
@@ -394,9 +397,7 @@ class Engine::Impl {
     try {
       if (jobs().status(job).state != JobState::kRunning) return;
       spdlog::info(
-          "catalog {}: half of max_unmerged is reached; the merge begins anew with more of the "
-          "cores",
-          name);
+          "catalog {}: too many updates wait; the merge begins anew with more of the cores", name);
       jobs().cancel(job);
     } catch (const Error&) {
       // The job is forgotten: it ended long ago.
