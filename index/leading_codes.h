@@ -47,13 +47,14 @@ struct LeadingQuery : ByteWeights {
   }
 };
 
-/// The same in one byte an element, for a scan that compares nothing with what is left of it. What
-/// all vectors have of the score alike is left out: score = scale * weights.step * (product -
-/// bias),
+/// The same of the first LeadingCodes::kFirstElements, in one byte each, for a scan that reads no
+/// more than those. What all vectors have of the score alike is left out:
+///   score(x) = scale * weights.step * (product - bias)
 ///   |query . (x - mean) - score(x)| <= length * error(x) + rest * rest(x) + lost * |s| + slack
+/// where rest(x) and s are those of the first elements.
 struct RoundedQuery {
-  RoundedWeights weights;
-  std::int32_t bias = 0;  ///< of the product of the weights with a row's code
+  RoundedWeights weights;  ///< of other elements: 0
+  std::int32_t bias = 0;   ///< of the product of the weights with a row's code
   double length = 0;
   double rest = 0;
   double lost = 0;
@@ -73,16 +74,16 @@ struct LeadingRows {
 ///
 /// A being the axes, orthonormal rows, and R a Rotation of the first 24 elements and one of the
 /// others, x is stored as s = scale * (code - 128), the nearest to R A (x - mean), scale being the
-/// row's own. The first axis is that of the mean, along which queries are long. For a query with R
-/// A q = w + (what steps lose)
+/// row's own. The first axis is that of the mean, along which queries are long.
+/// For a query with R A q = w + (what steps lose)
 ///   |<q, x> - <q, mean> - <w, s>| <= |A q| |R A (x - mean) - s| + |R A q - w| |s| + |q'| |x'|
 /// where q' and x' are what the axes leave of the query and of x - mean.
 /// Immutable; any thread may read.
 class LeadingCodes {
  public:
   static constexpr int kCodeOfZero = 128;
-  /// Those of the axes that say most: what is said about all holds for them alone as well, if what
-  /// the others say counts as rest.
+  /// Of the axes that say most. All of the above holds for them alone as well, where what the other
+  /// elements say counts as rest.
   static constexpr std::size_t kFirstElements = 24;
 
   /// None: empty().
@@ -140,7 +141,7 @@ class LeadingCodes {
   };
 
   void encode(const VectorTable& vectors, const std::vector<float>& mean, Arrays& arrays);
-  /// square: of the elements, in float32.
+  /// square: of the elements, in float32. base: of the score; 0 where that leaves it out.
   QueryBound bound_of(const float* query, float base, float square) const;
   void set_axes(Matrix axes);
 

@@ -66,8 +66,8 @@ std::int32_t weights_of(const PackedQuery& query, std::size_t step) {
   return four;
 }
 
-// Each instruction set has a struct of one query, ...Bounds; of(i) writes what each of its lanes'
-// rows from the i-th on scores at most, and returns what they score at least.
+// Each instruction set has a struct of one query, ...Bounds; of() writes what each of its lanes'
+// rows scores at most, and returns what they score at least.
 
 constexpr std::size_t kAvx2Lanes = 8;
 

@@ -5,7 +5,6 @@
 #include <span>
 #include <string_view>
 
-#include "index/kernels/byte_dot.h"
 #include "index/kernels/byte_weights.h"
 
 namespace vitrine::index {

@@ -1,5 +1,6 @@
 #include "index/kernels/rank.h"
 
+#include <bit>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -9,13 +10,20 @@
 namespace vitrine::index {
 namespace {
 
+// Scores are compared as integers of the same order, in which each pair has one.
+
 void rank_portable(const float* scores, std::size_t count, std::int32_t* ranks) {
+  std::int32_t ordered[kMostRanked];
   for (std::size_t i = 0; i < count; ++i) {
-    std::int32_t better = 0;
+    const auto bits = std::bit_cast<std::int32_t>(scores[i] + 0.0F);  // -0 is 0
+    ordered[i] = bits ^ (bits >> 31 & 0x7fffffff);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    ranks[i] = 0;
     for (std::size_t j = 0; j < count; ++j) {
-      better += scores[j] > scores[i] || (scores[j] == scores[i] && j < i) ? 1 : 0;
+      const bool is_better = ordered[j] > ordered[i] || (ordered[j] == ordered[i] && j < i);
+      ranks[i] += is_better ? 1 : 0;
     }
-    ranks[i] = better;
   }
 }
 
@@ -40,37 +48,37 @@ VITRINE_AVX2 void rank_avx2(const float* scores, std::size_t count, std::int32_t
   constexpr std::size_t kLanes = 8;
   constexpr std::size_t kVectors = kMostRanked / kLanes;
   const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  __m256 own[kVectors];
+  alignas(32) std::int32_t ordered[kMostRanked];
+  __m256i own[kVectors];
   __m256i better[kVectors];
   for (std::size_t v = 0; v < kVectors; ++v) {
-    own[v] = _mm256_loadu_ps(scores + v * kLanes);
+    const __m256i bits = _mm256_castps_si256(
+        _mm256_add_ps(_mm256_loadu_ps(scores + v * kLanes), _mm256_setzero_ps()));
+    own[v] = _mm256_xor_si256(bits, _mm256_srli_epi32(_mm256_srai_epi32(bits, 31), 1));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(ordered + v * kLanes), own[v]);
     better[v] = _mm256_setzero_si256();
   }
   for (std::size_t i = 0; i < count; ++i) {
-    const __m256 score = _mm256_set1_ps(scores[i]);
+    const __m256i score = _mm256_set1_epi32(ordered[i]);
     for (std::size_t v = 0; v < kVectors; ++v) {
-      better[v] = _mm256_sub_epi32(better[v],
-                                   _mm256_castps_si256(_mm256_cmp_ps(score, own[v], _CMP_GT_OQ)));
+      better[v] = _mm256_sub_epi32(better[v], _mm256_cmpgt_epi32(score, own[v]));
     }
   }
   __m256i taken = _mm256_setzero_si256();
   for (std::size_t v = 0; v < kVectors; ++v) {
-    const __m256i is_score = _mm256_cmpgt_epi32(
-        _mm256_set1_epi32(static_cast<int>(count)),
-        _mm256_add_epi32(numbers, _mm256_set1_epi32(static_cast<int>(v * kLanes))));
+    const __m256i is_score =
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count - v * kLanes)), numbers);
     taken = _mm256_or_si256(
         taken, _mm256_and_si256(is_score, _mm256_sllv_epi32(_mm256_set1_epi32(1), better[v])));
   }
   if (or_of_lanes(taken) != lowest_bits(count)) {
     for (std::size_t i = 0; i < count; ++i) {
-      const __m256 score = _mm256_set1_ps(scores[i]);
+      const __m256i score = _mm256_set1_epi32(ordered[i]);
       for (std::size_t v = 0; v < kVectors; ++v) {
-        const __m256i is_after = _mm256_cmpgt_epi32(
-            _mm256_add_epi32(numbers, _mm256_set1_epi32(static_cast<int>(v * kLanes))),
-            _mm256_set1_epi32(static_cast<int>(i)));
-        better[v] = _mm256_sub_epi32(
-            better[v], _mm256_and_si256(is_after, _mm256_castps_si256(
-                                                      _mm256_cmp_ps(score, own[v], _CMP_EQ_OQ))));
+        const __m256i is_after =
+            _mm256_cmpgt_epi32(numbers, _mm256_set1_epi32(static_cast<int>(i - v * kLanes)));
+        better[v] = _mm256_sub_epi32(better[v],
+                                     _mm256_and_si256(is_after, _mm256_cmpeq_epi32(score, own[v])));
       }
     }
   }
@@ -84,18 +92,25 @@ VITRINE_AVX2 void rank_avx2(const float* scores, std::size_t count, std::int32_t
 VITRINE_AVX512 void rank_avx512(const float* scores, std::size_t count, std::int32_t* ranks) {
   constexpr std::size_t kLanes = 16;
   constexpr std::size_t kVectors = kMostRanked / kLanes;
+  // Masked, though by nothing: of the plain forms GCC 12 warns that they use an undefined register.
+  constexpr __mmask16 kAllLanes = 0xffff;
   const __m512i one = _mm512_set1_epi32(1);
-  __m512 own[kVectors];
+  alignas(64) std::int32_t ordered[kMostRanked];
+  __m512i own[kVectors];
   __m512i better[kVectors];
   for (std::size_t v = 0; v < kVectors; ++v) {
-    own[v] = _mm512_loadu_ps(scores + v * kLanes);
+    const __m512i bits = _mm512_castps_si512(
+        _mm512_add_ps(_mm512_loadu_ps(scores + v * kLanes), _mm512_setzero_ps()));
+    const __m512i signs = _mm512_maskz_srai_epi32(kAllLanes, bits, 31);
+    own[v] = _mm512_xor_si512(bits, _mm512_maskz_srli_epi32(kAllLanes, signs, 1));
+    _mm512_store_si512(ordered + v * kLanes, own[v]);
     better[v] = _mm512_setzero_si512();
   }
   for (std::size_t i = 0; i < count; ++i) {
-    const __m512 score = _mm512_set1_ps(scores[i]);
+    const __m512i score = _mm512_set1_epi32(ordered[i]);
     for (std::size_t v = 0; v < kVectors; ++v) {
-      better[v] = _mm512_mask_add_epi32(better[v], _mm512_cmp_ps_mask(score, own[v], _CMP_GT_OQ),
-                                        better[v], one);
+      better[v] =
+          _mm512_mask_add_epi32(better[v], _mm512_cmpgt_epi32_mask(score, own[v]), better[v], one);
     }
   }
   const std::uint32_t all = lowest_bits(count);
@@ -110,12 +125,11 @@ VITRINE_AVX512 void rank_avx512(const float* scores, std::size_t count, std::int
   if (or_of_lanes(_mm256_or_si256(_mm256_load_si256(halves), _mm256_load_si256(halves + 1))) !=
       all) {
     for (std::size_t i = 0; i < count; ++i) {
-      const __m512 score = _mm512_set1_ps(scores[i]);
+      const __m512i score = _mm512_set1_epi32(ordered[i]);
       for (std::size_t v = 0; v < kVectors; ++v) {
         const auto is_after = static_cast<__mmask16>(~lowest_bits(i + 1) >> (v * kLanes));
         better[v] = _mm512_mask_add_epi32(
-            better[v], _mm512_mask_cmp_ps_mask(is_after, score, own[v], _CMP_EQ_OQ), better[v],
-            one);
+            better[v], _mm512_mask_cmpeq_epi32_mask(is_after, score, own[v]), better[v], one);
       }
     }
   }

@@ -63,6 +63,17 @@ TEST_P(Rank, IsNotDisturbedByWhatFollowsTheScores) {
   EXPECT_EQ(ranks_of(scores, 3), (std::vector<std::int32_t>{1, 0, 2}));
 }
 
+TEST_P(Rank, IsThereOnceWhateverTheScoresAre) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> some = {nan, -nan, infinity, -infinity, 0.0F, -0.0F};
+  std::vector<float> scores(kMostRanked);
+  for (std::size_t i = 0; i < kMostRanked; ++i) scores[i] = some[i % some.size()];
+  std::vector<std::int32_t> ranks = ranks_of(scores, kMostRanked);
+  std::sort(ranks.begin(), ranks.end());
+  for (std::size_t i = 0; i < kMostRanked; ++i) EXPECT_EQ(ranks[i], static_cast<std::int32_t>(i));
+}
+
 INSTANTIATE_TEST_SUITE_P(InstructionSets, Rank, testing::ValuesIn(supported_rank_kernels()),
                          [](const auto& kernel) { return std::string(kernel.param.name); });
 
