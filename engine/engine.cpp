@@ -377,10 +377,9 @@ class Engine::Impl {
   /// On cores that searches never leave, a merge at idle priority would not end before those take
   /// far longer, or updates are refused.
   bool merge_is_urgent(const Catalog& catalog) const {
-    const std::size_t rows = unmerged_rows(catalog);
-    const auto merge_size = static_cast<std::size_t>(options_.merge_size);
-    return 2 * rows >= static_cast<std::size_t>(options_.max_unmerged) ||
-           (merge_size > 0 && rows >= 4 * rows_worth_a_merge(merge_size, catalog.size()));
+    return unmerged_rows(catalog) >=
+           rows_of_an_urgent_merge(static_cast<std::size_t>(options_.merge_size),
+                                   static_cast<std::size_t>(options_.max_unmerged), catalog.size());
   }
 
   /// It begins anew, at a priority at which it gets on.

@@ -174,6 +174,12 @@ std::size_t rows_worth_a_merge(std::size_t merge_size, std::size_t products) {
   return std::min(merge_size, std::max(products / 4, kLeastRowsWorthAMerge));
 }
 
+std::size_t rows_of_an_urgent_merge(std::size_t merge_size, std::size_t max_unmerged,
+                                    std::size_t products) {
+  const std::size_t half = (max_unmerged + 1) / 2;
+  return merge_size == 0 ? half : std::min(half, 4 * rows_worth_a_merge(merge_size, products));
+}
+
 IndexReport build_merged_generation(storage::Database& database,
                                     storage::GenerationStore& generations, const Catalog& catalog,
                                     const IndexRequest& request, std::uint64_t generation,

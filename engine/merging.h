@@ -18,6 +18,12 @@ namespace vitrine::engine {
 /// products; a thousand rows are scanned in less than a request takes. merge_size: not 0.
 std::size_t rows_worth_a_merge(std::size_t merge_size, std::size_t products);
 
+/// Rows from which on a merge must not wait for cores that searches leave: four times as many, or
+/// half of those at which updates are refused, whichever is fewer. merge_size: 0 where only age
+/// begins a merge.
+std::size_t rows_of_an_urgent_merge(std::size_t merge_size, std::size_t max_unmerged,
+                                    std::size_t products);
+
 /// Fills a generation with the live products of a snapshot, in the order of its rows: the rest of
 /// its generation, then its delta. The embeddings are taken over, so that nothing is encoded. The
 /// generation is then complete but not current, and covers the snapshot's sequence number.

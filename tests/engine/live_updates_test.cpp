@@ -372,6 +372,13 @@ TEST(RowsWorthAMerge, AreAQuarterOfTheProductsWithinBounds) {
   EXPECT_EQ(rows_worth_a_merge(10, 1'000'000), 10U);
 }
 
+TEST(RowsOfAnUrgentMerge, AreFourTimesThoseOrHalfOfWhatIsRefused) {
+  EXPECT_EQ(rows_of_an_urgent_merge(10'000, 200'000, 1'000'000), 40'000U);
+  EXPECT_EQ(rows_of_an_urgent_merge(10'000, 200'000, 10'000), 10'000U);
+  EXPECT_EQ(rows_of_an_urgent_merge(10'000, 20'000, 1'000'000), 10'000U);
+  EXPECT_EQ(rows_of_an_urgent_merge(0, 200'001, 10'000), 100'001U);
+}
+
 TEST_F(LiveUpdates, AreMergedInTheBackgroundByAgeAlsoAfterARestart) {
   upsert(precomputed_update("a", 1, random));
   const std::uint64_t generation = catalog()->generation();
