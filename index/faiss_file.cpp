@@ -231,7 +231,7 @@ ListsInFile lists_in(std::string_view faiss_part) {
   const std::size_t vector_bytes = static_cast<std::size_t>(dimension) * sizeof(float);
   const auto count = from.number<std::uint64_t>();
   from.number<std::uint64_t>();
-  from.take(kElementsAt);
+  if (!from.take(kElementsAt).starts_with(kFlatName)) throw misfit();
   const std::string_view centroids = from.array<float>();
   if (centroids.size() % vector_bytes != 0 || centroids.size() / vector_bytes != count) {
     throw misfit();
@@ -364,8 +364,15 @@ IndexFile read_index_file(const std::filesystem::path& path) {
     }
   }
   check_metric(parts.faiss, path.string());
+  // FAISS reads many more kinds than are written here, and some trust what they read: a product
+  // quantizer divides by the number of its parts.
+  const bool has_lists = parts.faiss.starts_with(kListsName);
+  if (!has_lists && !parts.faiss.starts_with(kFlatName)) {
+    throw corruption(path.string() +
+                     " is not a sound index: it is of no known kind; build it again");
+  }
   std::string tail = std::move(empty_storage);
-  if (head.starts_with(kListsName)) {
+  if (has_lists) {
     try {
       ListsInFile found = lists_in(head);
       head = head.substr(0, found.sizes_at);

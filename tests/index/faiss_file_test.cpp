@@ -161,6 +161,19 @@ TEST_F(FaissFile, OfAnotherKindIsRefused) {
   expect_unsound(index, "no known kind");
 }
 
+TEST_F(FaissFile, OfAKindWhoseNumbersFaissTrustsIsRefused) {
+  faiss::IndexFlatIP quantizer(kCols);
+  faiss::IndexIVFPQ index(&quantizer, kCols, 4, 4, 4);
+  index.metric_type = faiss::METRIC_INNER_PRODUCT;
+  index.train(kRows, vectors_.data());
+  index.add(kRows, vectors_.data());
+  index.pq.M = 0;  // which FAISS divides by
+  expect_unsound(index, "no known kind");
+  // Nor as what finds the lists of a known one.
+  faiss::IndexIVFFlat lists(&index, kCols, 4, faiss::METRIC_INNER_PRODUCT);
+  expect_unsound(lists, "do not fit");
+}
+
 TEST_F(FaissFile, WithoutVectorsIsRefused) {
   expect_unsound(faiss::IndexFlatIP(kCols), "has 0 vectors");
 }
