@@ -57,8 +57,12 @@ PackedCodes::PackedCodes(const LeadingCodes& leading, std::size_t size,
   longest_rest_ = *std::max_element(rests.begin(), rests.end());
   longest_ = *std::max_element(lengths.begin(), lengths.end());
 
-  const auto blocks =
-      std::make_shared<LargeArray<PackedBlock>>((size + kPackedRows - 1) / kPackedRows);
+  constexpr std::size_t kRowsOfGroup = kPackedGroup * kPackedRows;
+  const std::size_t groups = (size + kRowsOfGroup - 1) / kRowsOfGroup;
+  const auto blocks = std::make_shared<LargeArray<PackedBlock>>(groups * kPackedGroup);
+  for (std::size_t i = 0; i < groups * kPackedGroup; ++i) {
+    std::fill_n((*blocks)[i].errors, kPackedRows, kNoPackedRow);
+  }
   for (std::size_t i = 0; i < size; ++i) {
     PackedBlock& block = (*blocks)[i / kPackedRows];
     const std::size_t row = i % kPackedRows;

@@ -71,12 +71,6 @@ ByteWeightsLoss split_portable(const float* elements, ByteWeights& weights) {
 constexpr std::size_t kLanes = 8;
 constexpr std::size_t kVectors = kByteRow / kLanes;
 
-VITRINE_AVX2 inline std::int32_t sum_avx2(__m256i lanes) {
-  __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
-  sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, _MM_SHUFFLE(1, 0, 3, 2)));
-  return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_shuffle_epi32(sums, 1)));
-}
-
 /// The whole numbers of four vectors, each of which fits a byte, one behind another.
 VITRINE_AVX2 inline void store_bytes_avx2(const __m256i whole[kVectors], std::int8_t* out) {
   const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(whole[0], whole[1]),
@@ -115,7 +109,7 @@ VITRINE_AVX2 ByteWeightsLoss round_avx2(const float* elements, int most, Rounded
     lost_squares = _mm256_fmadd_ps(lost, lost, lost_squares);
   }
   store_bytes_avx2(whole, weights.weights.data());
-  weights.sum = sum_avx2(sums);
+  weights.sum = sum_of_lanes(sums);
   loss.square = sum_of_lanes(squares);
   loss.rough_lost_square = sum_of_lanes(lost_squares);
   return loss;
@@ -153,8 +147,8 @@ VITRINE_AVX2 ByteWeightsLoss split_avx2(const float* elements, ByteWeights& weig
   }
   store_bytes_avx2(highs, weights.high.data());
   store_bytes_avx2(lows, weights.low.data());
-  weights.high_sum = sum_avx2(high_sums);
-  weights.low_sum = sum_avx2(low_sums);
+  weights.high_sum = sum_of_lanes(high_sums);
+  weights.low_sum = sum_of_lanes(low_sums);
   loss.square = sum_of_lanes(squares);
   loss.lost_square = sum_of_lanes(lost_squares);
   loss.rough_lost_square = sum_of_lanes(rough_lost_squares);

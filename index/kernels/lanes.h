@@ -3,6 +3,8 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include <cstdint>
+
 namespace vitrine::index {
 
 /// The sum of eight numbers.
@@ -11,6 +13,12 @@ __attribute__((target("avx2"))) inline float sum_of_lanes(__m256 lanes) {
   sums = _mm_add_ps(sums, _mm_movehl_ps(sums, sums));
   sums = _mm_add_ss(sums, _mm_movehdup_ps(sums));
   return _mm_cvtss_f32(sums);
+}
+
+__attribute__((target("avx2"))) inline std::int32_t sum_of_lanes(__m256i lanes) {
+  __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+  sums = _mm_add_epi32(sums, _mm_shuffle_epi32(sums, _MM_SHUFFLE(1, 0, 3, 2)));
+  return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_shuffle_epi32(sums, 1)));
 }
 
 /// The same sums of four times eight numbers, in as many instructions as of two.

@@ -18,13 +18,17 @@ namespace {
 // hardly smaller where those are some more than k, and never larger.
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
-/// Of a lane that is no row: it reaches nothing.
-constexpr float kNoRow = std::numeric_limits<float>::quiet_NaN();
 constexpr std::size_t kSteps = kPackedRow / kPackedElements;
 /// Hits for which a few classes are enough, in registers.
 constexpr std::size_t kFewHits = 16;
 constexpr std::size_t kFewClasses = 32;
 constexpr std::size_t kManyClasses = 128;
+
+constexpr std::size_t kRowsOfGroup = kPackedGroup * kPackedRows;
+
+std::size_t groups_of(const PackedRows& rows) {
+  return (rows.count + kRowsOfGroup - 1) / kRowsOfGroup;
+}
 
 std::size_t open_portable(const PackedQuery& query, const PackedRows& rows, std::size_t k,
                           std::int32_t* places) {
@@ -142,32 +146,23 @@ template <std::size_t kClasses>
 VITRINE_AVX2 std::size_t open_classes_avx2(const PackedQuery& query, const PackedRows& rows,
                                            std::size_t k, std::int32_t* places) {
   constexpr std::size_t kVectors = kClasses / kAvx2Lanes;
+  constexpr std::size_t kVectorsOfGroup = kRowsOfGroup / kAvx2Lanes;
   alignas(32) float most[kMostPackedRows];
   const Avx2Bounds bounds = {query, rows, most};
   __m256 best[kVectors];
   for (__m256& each : best) each = _mm256_set1_ps(kNever);
-  const std::size_t whole = rows.count / kAvx2Lanes * kAvx2Lanes;
-  std::size_t i = 0;
-  for (; i + kClasses <= whole; i += kClasses) {
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      best[v] = _mm256_max_ps(best[v], bounds.of(i + v * kAvx2Lanes));
+  const std::size_t groups = groups_of(rows);
+  for (std::size_t group = 0; group < groups; ++group) {
+    __m256* const best_of_group = best + group % (kClasses / kRowsOfGroup) * kVectorsOfGroup;
+    for (std::size_t v = 0; v < kVectorsOfGroup; ++v) {
+      // Of a NaN and another number the second is taken.
+      best_of_group[v] =
+          _mm256_max_ps(bounds.of(group * kRowsOfGroup + v * kAvx2Lanes), best_of_group[v]);
     }
-  }
-  for (std::size_t v = 0; i < whole; i += kAvx2Lanes, ++v) {
-    best[v] = _mm256_max_ps(best[v], bounds.of(i));
-  }
-  if (i < rows.count) {
-    const __m256 is_row =
-        _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(rows.count - i)),
-                                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
-    const __m256 least = _mm256_blendv_ps(_mm256_set1_ps(kNever), bounds.of(i), is_row);
-    best[kVectors - 1] = _mm256_max_ps(best[kVectors - 1], least);
-    _mm256_store_ps(most + i,
-                    _mm256_blendv_ps(_mm256_set1_ps(kNoRow), _mm256_load_ps(most + i), is_row));
   }
   const __m256 threshold = _mm256_set1_ps(threshold_avx2<kVectors>(best, k) - 2 * query.slack);
   std::size_t found = 0;
-  for (i = 0; i < rows.count; i += kAvx2Lanes) {
+  for (std::size_t i = 0; i < rows.count; i += kAvx2Lanes) {
     const auto set = static_cast<unsigned>(
         _mm256_movemask_ps(_mm256_cmp_ps(_mm256_load_ps(most + i), threshold, _CMP_GE_OQ)));
     const __m256i lanes = _mm256_cvtepu8_epi32(
@@ -188,10 +183,6 @@ std::size_t open_avx2(const PackedQuery& query, const PackedRows& rows, std::siz
 // Masked, though by nothing: of the plain forms GCC 12 warns that they use an undefined register.
 constexpr __mmask16 kAllLanes = 0xffff;
 
-VITRINE_VNNI inline __m512 larger(__m512 a, __m512 b) {
-  return _mm512_mask_max_ps(a, kAllLanes, a, b);
-}
-
 struct VnniBounds {
   __m512i weights[kSteps];
   __m512i less_bias;
@@ -202,8 +193,8 @@ struct VnniBounds {
     for (std::size_t i = 0; i < kSteps; ++i) weights[i] = _mm512_set1_epi32(weights_of(query, i));
   }
 
-  /// most: [kPackedRows]
-  VITRINE_VNNI __m512 of(const PackedBlock& block, float* most) const {
+  /// Less the bias.
+  VITRINE_VNNI __m512i products(const PackedBlock& block) const {
     // Two sums, each of which waits for half as many products.
     __m512i even = less_bias;
     __m512i odd = _mm512_setzero_si512();
@@ -212,7 +203,12 @@ struct VnniBounds {
       even = _mm512_dpbusd_epi32(even, _mm512_load_si512(block.codes[i]), weights[i]);
       odd = _mm512_dpbusd_epi32(odd, _mm512_load_si512(block.codes[i + 1]), weights[i + 1]);
     }
-    const __m512 steps = _mm512_maskz_cvtepi32_ps(kAllLanes, _mm512_add_epi32(even, odd));
+    return _mm512_add_epi32(even, odd);
+  }
+
+  /// products: of the block. most: [kPackedRows]
+  VITRINE_VNNI __m512 of(const PackedBlock& block, __m512i products, float* most) const {
+    const __m512 steps = _mm512_maskz_cvtepi32_ps(kAllLanes, products);
     const __m512 scales = _mm512_mul_ps(_mm512_load_ps(block.scales), step);
     const __m512 error = _mm512_load_ps(block.errors);
     _mm512_store_ps(most, _mm512_fmadd_ps(scales, steps, error));
@@ -256,24 +252,27 @@ VITRINE_VNNI std::size_t open_classes_vnni(const PackedQuery& query, const Packe
   const VnniBounds bounds(query);
   __m512 best[kVectors];
   for (__m512& each : best) each = _mm512_set1_ps(kNever);
-  const std::size_t whole = rows.count / kPackedRows;
-  const PackedBlock* block = rows.blocks;
-  const PackedBlock* const end = block + whole;
-  float* most_of_block = most;
-  for (; block + kVectors <= end; block += kVectors, most_of_block += kClasses) {
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      best[v] = larger(best[v], bounds.of(block[v], most_of_block + v * kPackedRows));
+  // A group's products are begun before the bounds of the last one: a CPU that looks only so far
+  // ahead would wait for each group's.
+  const std::size_t groups = groups_of(rows);
+  __m512i next[kPackedGroup];
+  for (std::size_t v = 0; v < kPackedGroup; ++v) next[v] = bounds.products(rows.blocks[v]);
+  for (std::size_t group = 0; group < groups; ++group) {
+    const PackedBlock* const blocks = rows.blocks + group * kPackedGroup;
+    __m512i products[kPackedGroup];
+    for (std::size_t v = 0; v < kPackedGroup; ++v) products[v] = next[v];
+    if (group + 1 < groups) {
+      for (std::size_t v = 0; v < kPackedGroup; ++v) {
+        next[v] = bounds.products(blocks[kPackedGroup + v]);
+      }
     }
-  }
-  for (std::size_t v = 0; block < end; ++block, most_of_block += kPackedRows, ++v) {
-    best[v] = larger(best[v], bounds.of(*block, most_of_block));
-  }
-  const std::size_t left = rows.count % kPackedRows;
-  if (left > 0) {
-    const auto is_row = static_cast<__mmask16>((1U << left) - 1);
-    const __m512 least = bounds.of(*block, most_of_block);
-    best[kVectors - 1] = _mm512_mask_max_ps(best[kVectors - 1], is_row, best[kVectors - 1], least);
-    _mm512_mask_store_ps(most_of_block, static_cast<__mmask16>(~is_row), _mm512_set1_ps(kNoRow));
+    __m512* const best_of_group = best + group % (kClasses / kRowsOfGroup) * kPackedGroup;
+    for (std::size_t v = 0; v < kPackedGroup; ++v) {
+      const __m512 least =
+          bounds.of(blocks[v], products[v], most + group * kRowsOfGroup + v * kPackedRows);
+      // Of a NaN and another number the second is taken.
+      best_of_group[v] = _mm512_maskz_max_ps(kAllLanes, least, best_of_group[v]);
+    }
   }
   const __m512 threshold = _mm512_set1_ps(threshold_vnni<kVectors>(best, k) - 2 * query.slack);
   __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -11,11 +12,15 @@ namespace vitrine::index {
 
 /// Rows that lie side by side, one in each lane of the widest register.
 constexpr std::size_t kPackedRows = 16;
+/// There are whole groups of so many blocks.
+constexpr std::size_t kPackedGroup = 2;
 /// Elements of a row, the first of kByteRow.
 constexpr std::size_t kPackedRow = 24;
 /// Elements of a row that lie together, and are multiplied by one instruction.
 constexpr std::size_t kPackedElements = 4;
 constexpr std::size_t kMostPackedRows = 4096;
+/// In place of a row's error where there is no row: what is NaN reaches nothing.
+constexpr float kNoPackedRow = std::numeric_limits<float>::quiet_NaN();
 /// Hits that are asked for at most.
 constexpr std::size_t kMostPackedHits = 64;
 
@@ -26,7 +31,7 @@ struct alignas(64) PackedBlock {
   float errors[kPackedRows];  ///< of their scores, at most, but for the slack of the query
 };
 
-/// Block after block; what follows the last row in its block means nothing.
+/// Block after block. What follows the last row in its group has errors of kNoPackedRow.
 struct PackedRows {
   const PackedBlock* blocks = nullptr;
   std::size_t count = 0;  ///< of rows: at most kMostPackedRows
@@ -46,7 +51,7 @@ struct PackedBoundsKernel {
   std::string_view name;
   int most_weight;  ///< of a query's, in magnitude
   /// Finds the rows that may be among the k best: k of them score at least as much as any row that
-  /// is left out can. places: has room for the rows of whole blocks; gets theirs, ascending. k: 1
+  /// is left out can. places: has room for the rows of whole groups; gets theirs, ascending. k: 1
   /// to kMostPackedHits. Returns how many they are.
   std::size_t (*open)(const PackedQuery& query, const PackedRows& rows, std::size_t k,
                       std::int32_t* places);

@@ -1,11 +1,11 @@
 #include "index/kernels/rank.h"
 
+#include <algorithm>
 #include <bit>
+#include <limits>
 #include <vector>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "index/kernels/lanes.h"
 
 namespace vitrine::index {
 namespace {
@@ -25,53 +25,57 @@ void rank_portable(const float* scores, std::size_t count, std::int32_t* ranks) 
       ranks[i] += is_better ? 1 : 0;
     }
   }
+  for (std::size_t i = count; i < whole_ranked_sets(count); ++i) {
+    ranks[i] = static_cast<std::int32_t>(count);
+  }
 }
 
 #if defined(__x86_64__)
-// A lane counts the scores that are larger than its own. Where no two are equal that is its rank,
-// and no rank is there twice; else those that are as large and stand before it are added.
+// A lane counts the scores that are larger than its own. Where no two are equal that is its rank;
+// else those that are as large and stand before it are added. Lanes that follow the scores have
+// the least of all numbers, so that all scores are larger, and they are larger than none.
 
-constexpr std::uint32_t lowest_bits(std::size_t count) {
-  return count >= kMostRanked ? ~0U : (1U << count) - 1;
+constexpr std::int32_t kLeast = std::numeric_limits<std::int32_t>::min();
+/// Most often there are no more, and half the registers are enough.
+constexpr std::size_t kFewScores = 32;
+
+/// The sum over all lanes where no two scores are equal.
+constexpr std::int32_t sum_of_ranks(std::size_t count, std::size_t lanes) {
+  return static_cast<std::int32_t>(count * (count - 1) / 2 + (lanes - count) * count);
 }
 
 #define VITRINE_AVX2 __attribute__((target("avx2")))
 
-VITRINE_AVX2 inline std::uint32_t or_of_lanes(__m256i lanes) {
-  __m128i bits = _mm_or_si128(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
-  bits = _mm_or_si128(bits, _mm_shuffle_epi32(bits, _MM_SHUFFLE(1, 0, 3, 2)));
-  bits = _mm_or_si128(bits, _mm_shuffle_epi32(bits, 1));
-  return static_cast<std::uint32_t>(_mm_cvtsi128_si32(bits));
-}
-
-VITRINE_AVX2 void rank_avx2(const float* scores, std::size_t count, std::int32_t* ranks) {
+template <std::size_t kScores>
+VITRINE_AVX2 void rank_some_avx2(const float* scores, std::size_t count, std::int32_t* ranks) {
   constexpr std::size_t kLanes = 8;
-  constexpr std::size_t kVectors = kMostRanked / kLanes;
+  constexpr std::size_t kVectors = kScores / kLanes;
   const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  alignas(32) std::int32_t ordered[kMostRanked];
+  alignas(32) std::int32_t ordered[kScores];
   __m256i own[kVectors];
   __m256i better[kVectors];
   for (std::size_t v = 0; v < kVectors; ++v) {
+    const __m256i is_score =
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count - v * kLanes)), numbers);
     const __m256i bits = _mm256_castps_si256(
         _mm256_add_ps(_mm256_loadu_ps(scores + v * kLanes), _mm256_setzero_ps()));
-    own[v] = _mm256_xor_si256(bits, _mm256_srli_epi32(_mm256_srai_epi32(bits, 31), 1));
+    own[v] = _mm256_blendv_epi8(
+        _mm256_set1_epi32(kLeast),
+        _mm256_xor_si256(bits, _mm256_srli_epi32(_mm256_srai_epi32(bits, 31), 1)), is_score);
     _mm256_store_si256(reinterpret_cast<__m256i*>(ordered + v * kLanes), own[v]);
     better[v] = _mm256_setzero_si256();
   }
-  for (std::size_t i = 0; i < count; ++i) {
-    const __m256i score = _mm256_set1_epi32(ordered[i]);
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      better[v] = _mm256_sub_epi32(better[v], _mm256_cmpgt_epi32(score, own[v]));
+  for (std::size_t i = 0; i < count; i += kRankedTogether) {
+    for (std::size_t j = i; j < i + kRankedTogether; ++j) {
+      const __m256i score = _mm256_set1_epi32(ordered[j]);
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        better[v] = _mm256_sub_epi32(better[v], _mm256_cmpgt_epi32(score, own[v]));
+      }
     }
   }
-  __m256i taken = _mm256_setzero_si256();
-  for (std::size_t v = 0; v < kVectors; ++v) {
-    const __m256i is_score =
-        _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count - v * kLanes)), numbers);
-    taken = _mm256_or_si256(
-        taken, _mm256_and_si256(is_score, _mm256_sllv_epi32(_mm256_set1_epi32(1), better[v])));
-  }
-  if (or_of_lanes(taken) != lowest_bits(count)) {
+  __m256i sums = better[0];
+  for (std::size_t v = 1; v < kVectors; ++v) sums = _mm256_add_epi32(sums, better[v]);
+  if (sum_of_lanes(sums) != sum_of_ranks(count, kScores)) {
     for (std::size_t i = 0; i < count; ++i) {
       const __m256i score = _mm256_set1_epi32(ordered[i]);
       for (std::size_t v = 0; v < kVectors; ++v) {
@@ -87,47 +91,58 @@ VITRINE_AVX2 void rank_avx2(const float* scores, std::size_t count, std::int32_t
   }
 }
 
+void rank_avx2(const float* scores, std::size_t count, std::int32_t* ranks) {
+  count <= kFewScores ? rank_some_avx2<kFewScores>(scores, count, ranks)
+                      : rank_some_avx2<kMostRanked>(scores, count, ranks);
+}
+
 #define VITRINE_AVX512 __attribute__((target("avx512f")))
 
-VITRINE_AVX512 void rank_avx512(const float* scores, std::size_t count, std::int32_t* ranks) {
+/// Of the lanes from the first-th on, those of what precedes the count-th.
+constexpr __mmask16 lanes_before(std::size_t count, std::size_t first) {
+  const std::size_t lanes = count <= first ? 0 : std::min<std::size_t>(count - first, 16);
+  return static_cast<__mmask16>((1U << lanes) - 1);
+}
+
+template <std::size_t kScores>
+VITRINE_AVX512 void rank_some_avx512(const float* scores, std::size_t count, std::int32_t* ranks) {
   constexpr std::size_t kLanes = 16;
-  constexpr std::size_t kVectors = kMostRanked / kLanes;
+  constexpr std::size_t kVectors = kScores / kLanes;
   // Masked, though by nothing: of the plain forms GCC 12 warns that they use an undefined register.
   constexpr __mmask16 kAllLanes = 0xffff;
   const __m512i one = _mm512_set1_epi32(1);
-  alignas(64) std::int32_t ordered[kMostRanked];
+  alignas(64) std::int32_t ordered[kScores];
   __m512i own[kVectors];
   __m512i better[kVectors];
   for (std::size_t v = 0; v < kVectors; ++v) {
     const __m512i bits = _mm512_castps_si512(
         _mm512_add_ps(_mm512_loadu_ps(scores + v * kLanes), _mm512_setzero_ps()));
     const __m512i signs = _mm512_maskz_srai_epi32(kAllLanes, bits, 31);
-    own[v] = _mm512_xor_si512(bits, _mm512_maskz_srli_epi32(kAllLanes, signs, 1));
+    own[v] = _mm512_mask_xor_epi32(_mm512_set1_epi32(kLeast), lanes_before(count, v * kLanes), bits,
+                                   _mm512_maskz_srli_epi32(kAllLanes, signs, 1));
     _mm512_store_si512(ordered + v * kLanes, own[v]);
     better[v] = _mm512_setzero_si512();
   }
-  for (std::size_t i = 0; i < count; ++i) {
-    const __m512i score = _mm512_set1_epi32(ordered[i]);
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      better[v] =
-          _mm512_mask_add_epi32(better[v], _mm512_cmpgt_epi32_mask(score, own[v]), better[v], one);
+  for (std::size_t i = 0; i < count; i += kRankedTogether) {
+    for (std::size_t j = i; j < i + kRankedTogether; ++j) {
+      const __m512i score = _mm512_set1_epi32(ordered[j]);
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        better[v] = _mm512_mask_add_epi32(better[v], _mm512_cmpgt_epi32_mask(score, own[v]),
+                                          better[v], one);
+      }
     }
   }
-  const std::uint32_t all = lowest_bits(count);
-  __m512i taken = _mm512_setzero_si512();
-  for (std::size_t v = 0; v < kVectors; ++v) {
-    const auto is_score = static_cast<__mmask16>(all >> (v * kLanes));
-    taken = _mm512_or_si512(taken, _mm512_maskz_sllv_epi32(is_score, one, better[v]));
-  }
-  alignas(64) std::int32_t bits[kLanes];
-  _mm512_store_si512(bits, taken);
-  const auto* halves = reinterpret_cast<const __m256i*>(bits);
-  if (or_of_lanes(_mm256_or_si256(_mm256_load_si256(halves), _mm256_load_si256(halves + 1))) !=
-      all) {
+  __m512i sums = better[0];
+  for (std::size_t v = 1; v < kVectors; ++v) sums = _mm512_add_epi32(sums, better[v]);
+  alignas(64) std::int32_t lanes[kLanes];
+  _mm512_store_si512(lanes, sums);
+  const auto* halves = reinterpret_cast<const __m256i*>(lanes);
+  if (sum_of_lanes(_mm256_add_epi32(_mm256_load_si256(halves), _mm256_load_si256(halves + 1))) !=
+      sum_of_ranks(count, kScores)) {
     for (std::size_t i = 0; i < count; ++i) {
       const __m512i score = _mm512_set1_epi32(ordered[i]);
       for (std::size_t v = 0; v < kVectors; ++v) {
-        const auto is_after = static_cast<__mmask16>(~lowest_bits(i + 1) >> (v * kLanes));
+        const auto is_after = static_cast<__mmask16>(~lanes_before(i + 1, v * kLanes));
         better[v] = _mm512_mask_add_epi32(
             better[v], _mm512_mask_cmpeq_epi32_mask(is_after, score, own[v]), better[v], one);
       }
@@ -136,6 +151,11 @@ VITRINE_AVX512 void rank_avx512(const float* scores, std::size_t count, std::int
   for (std::size_t v = 0; v < kVectors; ++v) {
     _mm512_storeu_si512(ranks + v * kLanes, better[v]);
   }
+}
+
+void rank_avx512(const float* scores, std::size_t count, std::int32_t* ranks) {
+  count <= kFewScores ? rank_some_avx512<kFewScores>(scores, count, ranks)
+                      : rank_some_avx512<kMostRanked>(scores, count, ranks);
 }
 #endif
 

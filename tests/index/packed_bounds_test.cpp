@@ -20,7 +20,8 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
 
   /// Of random rows; the errors of some are far larger than those of others.
   std::vector<PackedBlock> make_blocks(std::size_t rows) {
-    std::vector<PackedBlock> blocks((rows + kPackedRows - 1) / kPackedRows);
+    constexpr std::size_t kRowsOfGroup = kPackedGroup * kPackedRows;
+    std::vector<PackedBlock> blocks((rows + kRowsOfGroup - 1) / kRowsOfGroup * kPackedGroup);
     for (PackedBlock& block : blocks) {
       auto* codes = &block.codes[0][0][0];
       for (std::size_t i = 0; i < sizeof(block.codes); ++i) {
@@ -32,7 +33,14 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
             (random_() % 10 == 0 ? 1e-1F : 1e-3F) * static_cast<float>(random_() % 20);
       }
     }
+    leave_only(rows, blocks);
     return blocks;
+  }
+
+  static void leave_only(std::size_t rows, std::vector<PackedBlock>& blocks) {
+    for (std::size_t row = rows; row < blocks.size() * kPackedRows; ++row) {
+      blocks[row / kPackedRows].errors[row % kPackedRows] = kNoPackedRow;
+    }
   }
 
   PackedQuery make_query() {
@@ -97,7 +105,7 @@ TEST_P(PackedBounds, LeaveOpenWhatMayBeAmongTheBest) {
 
 TEST_P(PackedBounds, LeaveAllOpenThatScoreTheSame) {
   const std::vector<PackedBlock> one = make_blocks(1);
-  std::vector<PackedBlock> blocks(5, one[0]);
+  std::vector<PackedBlock> blocks(6, one[0]);
   for (PackedBlock& block : blocks) {
     for (std::size_t row = 1; row < kPackedRows; ++row) {
       for (auto& step : block.codes) std::copy_n(step[0], kPackedElements, step[row]);
@@ -105,7 +113,8 @@ TEST_P(PackedBounds, LeaveAllOpenThatScoreTheSame) {
       block.errors[row] = block.errors[0];
     }
   }
-  for (const std::size_t count : {64, 70, 80}) {
+  for (const std::size_t count : {96, 80, 70}) {
+    leave_only(count, blocks);
     std::vector<std::int32_t> open(blocks.size() * kPackedRows);
     EXPECT_EQ(GetParam().open(make_query(), {blocks.data(), count}, 5, open.data()), count);
   }

@@ -14,10 +14,13 @@ namespace {
 
 class Rank : public testing::TestWithParam<RankKernel> {
  protected:
-  /// The first `count` of the scores.
-  std::vector<std::int32_t> ranks_of(const std::vector<float>& scores, std::size_t count) {
+  /// Of the first `count` of the scores. Expects what follows to have no rank of theirs.
+  static std::vector<std::int32_t> ranks_of(const std::vector<float>& scores, std::size_t count) {
     std::vector<std::int32_t> ranks(kMostRanked, -1);
     GetParam().rank(scores.data(), count, ranks.data());
+    for (std::size_t i = count; i < whole_ranked_sets(count); ++i) {
+      EXPECT_EQ(ranks[i], static_cast<std::int32_t>(count)) << i;
+    }
     ranks.resize(count);
     return ranks;
   }
