@@ -18,6 +18,7 @@ namespace vitrine::encoder::cpu {
 namespace {
 
 constexpr int kLanes = VITRINE_LANES;
+constexpr int kShorts = 2 * kLanes;
 constexpr int kMaxRows = VITRINE_ROWS;
 
 using Vector = float __attribute__((vector_size(kLanes * sizeof(float))));
@@ -27,7 +28,9 @@ using Shorts = std::int16_t __attribute__((vector_size(kLanes * sizeof(std::int3
 using Longs = std::uint64_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
 using Halves = std::uint16_t __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
 
+using Four = float __attribute__((vector_size(4 * sizeof(float))));
 using Bytes = std::uint8_t __attribute__((vector_size(kLanes)));
+using ShortBytes = std::uint8_t __attribute__((vector_size(kShorts)));
 
 #define VITRINE_INLINE inline __attribute__((always_inline))
 
@@ -83,6 +86,12 @@ VITRINE_INLINE void store(BFloat16* p, Vector v) {
   std::memcpy(p, &h, sizeof(h));
 }
 
+// The bfloat16 numbers of pairs, as the bits of float32.
+VITRINE_INLINE Integers lower_halves(Integers pairs) { return pairs << 16; }
+VITRINE_INLINE Integers upper_halves(Integers pairs) {
+  return pairs & static_cast<std::int32_t>(0xffff0000);
+}
+
 /// The first `count` values, zeros behind them.
 template <typename T>
 VITRINE_INLINE Vector load_some(const T* p, int count) {
@@ -97,23 +106,30 @@ VITRINE_INLINE void store_some(T* p, Vector v, int count) {
   std::memcpy(p, values, static_cast<std::size_t>(count) * sizeof(T));
 }
 
-VITRINE_INLINE float sum_of_lanes(Vector v) {
-  float lanes[kLanes];
-  store(lanes, v);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
-}
-VITRINE_INLINE float max_of_lanes(Vector v) {
-  float lanes[kLanes];
-  store(lanes, v);
-  float max = lanes[0];
-  for (int i = 1; i < kLanes; ++i) max = lanes[i] > max ? lanes[i] : max;
-  return max;
-}
 VITRINE_INLINE Vector max(Vector a, Vector b) { return a > b ? a : b; }
 VITRINE_INLINE Vector min(Vector a, Vector b) { return a < b ? a : b; }
+
+/// What `both` makes of all lanes: of the lower half with the upper one, until one is left.
+template <typename Both>
+VITRINE_INLINE float fold_lanes(Vector v, const Both& both) {
+  Four fours[kLanes / 4];
+  std::memcpy(fours, &v, sizeof(v));
+#pragma GCC unroll 2
+  for (int width = kLanes / 8; width > 0; width /= 2) {
+#pragma GCC unroll 2
+    for (int i = 0; i < width; ++i) fours[i] = both(fours[i], fours[i + width]);
+  }
+  const Four pairs = both(fours[0], __builtin_shufflevector(fours[0], fours[0], 2, 3, 2, 3));
+  return both(pairs, __builtin_shufflevector(pairs, pairs, 1, 1, 1, 1))[0];
+}
+VITRINE_INLINE float sum_of_lanes(Vector v) {
+  return fold_lanes(
+      v, [](Four a, Four b) __attribute__((always_inline)) { return a + b; });
+}
+VITRINE_INLINE float max_of_lanes(Vector v) {
+  return fold_lanes(
+      v, [](Four a, Four b) __attribute__((always_inline)) { return a > b ? a : b; });
+}
 
 /// e^x to about one unit in the last place, for x of at most 88; 0 below -87.3. Cody and Waite's
 /// reduction and the minimax polynomial of Cephes' expf.
@@ -290,7 +306,7 @@ VITRINE_INLINE void multiply_wide_rows(const float* a, const BFloat16* panel, in
 #pragma GCC unroll 2
       for (int odd = 0; odd < 2; ++odd) {
         const auto half = [odd](Integers pair) __attribute__((always_inline)) {
-          return as_float(odd ? pair & static_cast<std::int32_t>(0xffff0000) : pair << 16);
+          return as_float(odd ? upper_halves(pair) : lower_halves(pair));
         };
         const Vector b_left = half(load_integers(pairs));
         const Vector b_right = half(load_integers(pairs + 2 * kLanes));
@@ -612,37 +628,110 @@ VITRINE_INLINE void store_bytes(std::uint8_t* p, Integers values) {
   std::memcpy(p, &bytes, sizeof(bytes));
 }
 
-template <typename Value>
-RowQuantization quantize(const Value* values, int n, std::uint8_t* out, std::size_t line_stride) {
-  Vector low{}, high{};
-  Vector unfit{};  // becomes NaN where a value is not finite
-  const auto look_at = [&](Vector v) __attribute__((always_inline)) {
+/// Of some values and zero, lane by lane.
+struct Extent {
+  Vector low{};
+  Vector high{};
+  Vector unfit{};  ///< becomes NaN where a value is not finite
+
+  VITRINE_INLINE void include(Vector v) {
     low = min(v, low);
     high = max(v, high);
     unfit += v * 0.0F;
-  };
+  }
+};
+
+VITRINE_INLINE Extent extent_of(const float* values, int n) {
+  Extent extent;
   for_each_vector(
-      n, [&](int i) { look_at(load(values + i)); },
-      [&](int i, int count) { look_at(load_some(values + i, count)); });
-  constexpr float kLargest = 255.0F;
-  const float least = -max_of_lanes(-low);
-  const float range = max_of_lanes(high) - least;
-  const bool usable = range > 1e-30F && range < 1e38F;
-  const float steps = usable ? kLargest / range : 0.0F;
-  const std::int32_t zero = usable ? static_cast<std::int32_t>(-least * steps + 0.5F) : 0;
-  const Vector shifter = broadcast(8388608.0F);  // 2^23: adding it rounds to an integer
-  const auto number = [&](Vector v) __attribute__((always_inline)) {
-    const Vector shifted = v * steps + static_cast<float>(zero);
-    return bits(min(max(shifted, Vector{}), broadcast(kLargest)) + shifter) & 255;
+      n, [&](int i) __attribute__((always_inline)) { extent.include(load(values + i)); },
+      [&](int i, int count)
+          __attribute__((always_inline)) { extent.include(load_some(values + i, count)); });
+  return extent;
+}
+
+/// Numbers of bfloat16 are in the order of integers, once those below zero are turned around, and
+/// what is not finite lies beyond all others.
+VITRINE_INLINE Extent extent_of(const BFloat16* values, int n) {
+  const auto turn = [](Shorts numbers) __attribute__((always_inline)) {
+    return numbers ^ ((numbers >> 15) & 0x7fff);
   };
+  Shorts low{}, high{};
+  const auto include = [&](const BFloat16* numbers, int count) __attribute__((always_inline)) {
+    Shorts some{};
+    std::memcpy(&some, numbers, static_cast<std::size_t>(count) * sizeof(BFloat16));
+    some = turn(some);
+    low = some < low ? some : low;
+    high = some > high ? some : high;
+  };
+  int i = 0;
+  for (; i + kShorts <= n; i += kShorts) include(values + i, kShorts);
+  if (i < n) include(values + i, n - i);
+  Extent extent;
+  for (const Shorts ends : {turn(low), turn(high)}) {
+    const auto pairs = reinterpret_cast<Integers>(ends);
+    extent.include(as_float(lower_halves(pairs)));
+    extent.include(as_float(upper_halves(pairs)));
+  }
+  return extent;
+}
+
+/// Values as 8-bit numbers: value * steps + zero, rounded.
+struct Rounding {
+  float steps;
+  float zero;
+
+  /// In the low bytes of the lanes, whose other bytes mean nothing.
+  VITRINE_INLINE Integers number(Vector v) const {
+    return bits(v * steps + (zero + 12582912.0F));  // 1.5 * 2^23: adding it rounds to an integer
+  }
+};
+
+VITRINE_INLINE void write_numbers(const float* values, int n, const Rounding& rounding,
+                                  std::uint8_t* out, std::size_t line_stride) {
   for_each_vector(
-      n, [&](int i) { store_bytes(in_lines(out, i, line_stride), number(load(values + i))); },
-      [&](int i, int count) {
+      n,
+      [&](int i) __attribute__((always_inline)) {
+        store_bytes(in_lines(out, i, line_stride), rounding.number(load(values + i)) & 255);
+      },
+      [&](int i, int count) __attribute__((always_inline)) {
         std::uint8_t bytes[kLanes];
-        store_bytes(bytes, number(load_some(values + i, count)));
+        store_bytes(bytes, rounding.number(load_some(values + i, count)) & 255);
         std::memcpy(in_lines(out, i, line_stride), bytes, static_cast<std::size_t>(count));
       });
-  return {range / kLargest + sum_of_lanes(unfit), zero};
+}
+
+VITRINE_INLINE void write_numbers(const BFloat16* values, int n, const Rounding& rounding,
+                                  std::uint8_t* out, std::size_t line_stride) {
+  const auto write = [&](int i, int count) __attribute__((always_inline)) {
+    Integers pairs{};
+    std::memcpy(&pairs, values + i, static_cast<std::size_t>(count) * sizeof(BFloat16));
+    const Integers even = rounding.number(as_float(lower_halves(pairs)));
+    const Integers odd = rounding.number(as_float(upper_halves(pairs)));
+    const auto bytes =
+        __builtin_convertvector(reinterpret_cast<Shorts>((even & 255) | (odd << 16)), ShortBytes);
+    std::memcpy(in_lines(out, i, line_stride), &bytes, static_cast<std::size_t>(count));
+  };
+  int i = 0;
+  for (; i + kShorts <= n; i += kShorts) write(i, kShorts);
+  if (i < n) write(i, n - i);
+}
+
+template <typename Value>
+RowQuantization quantize(const Value* values, int n, std::uint8_t* out, std::size_t line_stride) {
+  // Zero is rounded up from a little less than a half, and the steps are longer than they need to
+  // be by so little that the largest value is not rounded to 256: no number has to be checked. What
+  // float32 rounds of numbers up to 255 is less than 2^-16 each time.
+  constexpr float kUp = 0.5F + 0x1p-14F;
+  constexpr float kLargest = 255.0F - 0x1p-12F;
+  const Extent extent = extent_of(values, n);
+  const float least = -max_of_lanes(-extent.low);
+  const float range = max_of_lanes(extent.high) - least;
+  const bool usable = range > 1e-30F && range < 1e38F;
+  const float steps = usable ? kLargest / range : 0.0F;
+  const std::int32_t zero = usable ? static_cast<std::int32_t>(-least * steps + kUp) : 0;
+  write_numbers(values, n, {steps, static_cast<float>(zero)}, out, line_stride);
+  return {range / kLargest + sum_of_lanes(extent.unfit), zero};
 }
 
 template <bool kOffsets>

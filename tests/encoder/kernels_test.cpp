@@ -237,9 +237,30 @@ TEST_P(Kernel, RoundsToHalfAStepWhereZeroIsAStepAnyway) {
   std::vector<std::uint8_t> numbers(256);
   for (int i = 0; i < 256; ++i) values[static_cast<std::size_t>(i)] = static_cast<float>(i - 100);
   const RowQuantization row = k().quantize(values.data(), 256, numbers.data(), 64);
-  EXPECT_FLOAT_EQ(row.scale, 1);
+  EXPECT_NEAR(row.scale, 1, 1e-6);
   EXPECT_EQ(row.zero, 100);
   for (int i = 0; i < 256; ++i) EXPECT_EQ(numbers[static_cast<std::size_t>(i)], i);
+}
+
+TEST_P(Kernel, RoundsNoValueBeyondTheEnds) {
+  std::mt19937 random(9);
+  std::uniform_real_distribution<float> exponent(-60, 60);
+  for (int round = 0; round < 20000; ++round) {
+    // Ends whose zero lies between two steps are the ones that may be rounded beyond them.
+    const float reach = std::exp2(exponent(random));
+    const float share = (static_cast<float>(random() % 256) + 0.5F) / 255;
+    const std::vector<float> values = {-share * reach, (1 - share) * reach, 0.0F};
+    std::vector<BFloat16> halves(values.size());
+    k().to_bf16(values.data(), values.size(), halves.data());
+    std::vector<std::uint8_t> numbers(values.size());
+    const auto expect_ends = [&](RowQuantization row) {
+      EXPECT_LE(numbers[0], 1) << share << ' ' << reach;
+      EXPECT_GE(numbers[1], 254) << share << ' ' << reach;
+      EXPECT_EQ(numbers[2], row.zero);
+    };
+    expect_ends(k().quantize(values.data(), 3, numbers.data(), 64));
+    if (share < 1) expect_ends(k().quantize_bf16(halves.data(), 3, numbers.data(), 64));
+  }
 }
 
 TEST_P(Kernel, ARowThatIsNotFiniteStaysSo) {
@@ -251,6 +272,10 @@ TEST_P(Kernel, ARowThatIsNotFiniteStaysSo) {
       std::vector<std::uint8_t> numbers(21);
       const RowQuantization row = k().quantize(values.data(), 21, numbers.data(), 64);
       EXPECT_FALSE(std::isfinite(row.scale)) << bad << " at " << at;
+      std::vector<BFloat16> halves(21);
+      k().to_bf16(values.data(), 21, halves.data());
+      const RowQuantization of_halves = k().quantize_bf16(halves.data(), 21, numbers.data(), 64);
+      EXPECT_FALSE(std::isfinite(of_halves.scale)) << bad << " at " << at;
     }
   }
   const std::vector<float> nothing(21, 0.0F);
