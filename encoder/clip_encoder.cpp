@@ -8,6 +8,7 @@
 #include <mutex>
 #include <new>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,26 @@ double image_flops(const ClipConfig& config) {
               static_cast<double>(tower.layers) * tokens * (linear + attention) +
               width * static_cast<double>(config.projection_dim));
 }
+
+/// Throws InvalidArgument where an image is not as the processor prepares it.
+class CheckedFeed : public ImageFeed {
+ public:
+  CheckedFeed(const ImageProcessor& processor, ImageFeed& feed)
+      : processor_(processor), feed_(feed) {}
+
+  Piece take(std::size_t most) override {
+    Piece piece = feed_.take(most);
+    for (const Image& image : piece.images) processor_.check_prepared(image);
+    return piece;
+  }
+  void give(const Piece& piece, const Matrix& embeddings) override {
+    feed_.give(piece, embeddings);
+  }
+
+ private:
+  const ImageProcessor& processor_;
+  ImageFeed& feed_;
+};
 
 class ClipEncoder : public Encoder {
  public:
@@ -113,12 +134,10 @@ class ClipEncoder : public Encoder {
     return in_batches(prepared, [this](auto batch) { return towers_->encode_images(batch); });
   }
 
-  Matrix encode_prepared_until(std::span<const Image> prepared,
-                               const std::atomic<bool>& stop) const override {
+  void encode_from(ImageFeed& feed) const override {
+    CheckedFeed checked(processor_, feed);
     const auto most = static_cast<std::size_t>(options_.max_batch);
-    const std::span<const Image> batch = prepared.first(std::min(prepared.size(), most));
-    for (const Image& image : batch) processor_.check_prepared(image);
-    return one_batch(batch, [&](auto images) { return towers_->encode_images(images, &stop); });
+    alone(most, [&] { towers_->encode_images_from(checked, most); });
   }
 
   TokenizedText tokenize(std::string_view text) const override {
@@ -160,25 +179,26 @@ class ClipEncoder : public Encoder {
   }
 
  private:
-  /// encode(batch) gives the embeddings of up to max_batch inputs.
-  template <typename Input, typename Encode>
-  Matrix one_batch(std::span<const Input> batch, const Encode& encode) const {
+  /// encode() with the towers to itself.
+  template <typename Encode>
+  std::invoke_result_t<const Encode&> alone(std::size_t inputs, const Encode& encode) const {
     try {
       const std::lock_guard lock(towers_mutex_);
-      return encode(batch);
+      return encode();
     } catch (const std::bad_alloc&) {
-      throw resource_exhausted(fmt::format("no memory to encode a batch of {}", batch.size()));
+      throw resource_exhausted(fmt::format("no memory to encode a batch of {}", inputs));
     }
   }
 
-  /// The same of any number of inputs; other callers' batches may run in between.
+  /// encode(batch) gives the embeddings of up to max_batch inputs; other callers' batches may run
+  /// in between.
   template <typename Input, typename Encode>
   Matrix in_batches(std::span<const Input> inputs, const Encode& encode) const {
     Matrix result(inputs.size(), static_cast<std::size_t>(config_.projection_dim));
     const auto max_batch = static_cast<std::size_t>(options_.max_batch);
     for (std::size_t begin = 0; begin < inputs.size(); begin += max_batch) {
       const auto batch = inputs.subspan(begin, std::min(max_batch, inputs.size() - begin));
-      const Matrix embeddings = one_batch(batch, encode);
+      const Matrix embeddings = alone(batch.size(), [&] { return encode(batch); });
       std::copy_n(embeddings.data(), embeddings.rows() * embeddings.cols(),
                   result.row(begin).data());
     }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -10,6 +9,7 @@
 
 #include "base/matrix.h"
 #include "encoder/image.h"
+#include "encoder/image_feed.h"
 
 namespace vitrine::encoder {
 
@@ -23,10 +23,12 @@ class ClipTowers {
   virtual ~ClipTowers() = default;
 
   /// images: [image_size, image_size] each, as the image processor prepares them. Returns image
-  /// embeddings [n, projection_dim], not normalised. stop: null, or what may end it early: see
-  /// Encoder::encode_prepared_until().
-  virtual Matrix encode_images(std::span<const Image> images,
-                               const std::atomic<bool>* stop = nullptr) = 0;
+  /// embeddings [n, projection_dim], not normalised.
+  virtual Matrix encode_images(std::span<const Image> images) = 0;
+  /// Encoder::encode_from(), at most `most` images at a time.
+  virtual void encode_images_from(ImageFeed& feed, std::size_t most) {
+    encode_pieces(feed, most, [this](auto& images) { return encode_images(images); });
+  }
   /// Token ids with start and end token, each text [2, context_length] of them, all below
   /// vocab_size. Returns text embeddings [n, projection_dim], not normalised.
   virtual Matrix encode_texts(std::span<const std::vector<std::int32_t>> texts) = 0;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +10,7 @@
 
 #include "base/matrix.h"
 #include "encoder/image.h"
+#include "encoder/image_feed.h"
 #include "encoder/image_options.h"
 #include "encoder/precision.h"
 
@@ -78,13 +78,11 @@ class Encoder {
   virtual Matrix encode_prepared(std::span<const Image> prepared) const {
     return encode_images(prepared);
   }
-  /// encode_prepared() that may be ended early, by whoever has something more urgent for the
-  /// encoder: where `stop` is true it begins with no more of the images than it needs to keep its
-  /// threads busy once. Returns [m, dimension()], those of the first m images, at least one of
-  /// them.
-  virtual Matrix encode_prepared_until(std::span<const Image> prepared,
-                                       const std::atomic<bool>& /*stop*/) const {
-    return encode_prepared(prepared);
+  /// encode_prepared() of what the feed gives, until it gives nothing. Other callers wait as long.
+  /// Throws what the feed throws and what encode_prepared() does; then what was taken from the feed
+  /// may not have been given back.
+  virtual void encode_from(ImageFeed& feed) const {
+    encode_pieces(feed, 8, [this](auto& prepared) { return encode_prepared(prepared); });
   }
   /// encode_texts() in two steps, as for images: tokenize() runs on the calling thread, whatever
   /// the forward passes do meanwhile. text: UTF-8. Throws InvalidArgument for malformed UTF-8.

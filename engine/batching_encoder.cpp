@@ -6,7 +6,9 @@
 #include <chrono>
 #include <exception>
 #include <iterator>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -14,25 +16,44 @@
 
 namespace vitrine::engine {
 
-/// What a pass gives a request that ends with it. An error travels as a value: the caller throws
-/// it, so that no two threads ever hold one exception.
+/// Why a pass has no embeddings, if so. An error travels as a value: the caller throws it, so that
+/// no two threads ever hold one exception.
+struct BatchingEncoder::Failure {
+  std::optional<ErrorCode> code;  // none: there is no failure
+  std::string message;
+
+  template <typename Work>
+  static Failure of(const Work& work) {
+    try {
+      work();
+      return {};
+    } catch (const Error& error) {
+      return {error.code(), error.what()};
+    } catch (const std::exception& error) {
+      return {ErrorCode::kInternal, error.what()};
+    }
+  }
+};
+
+/// What a request ends with.
 struct BatchingEncoder::Outcome {
   Matrix embeddings;
-  std::optional<ErrorCode> failure;
-  std::string message;
+  Failure failure;
 };
 
 /// What one caller waits for; either texts or images. Belongs to a queue or to the running pass.
 struct BatchingEncoder::Request {
   std::vector<encoder::TokenizedText> texts;
   std::vector<encoder::Image> images;
-  std::size_t begin = 0;  // of what no pass has taken yet
-  Matrix embeddings;      // [size(), dimension]
+  std::size_t begin = 0;    // of what no pass has taken yet
+  std::size_t encoded = 0;  // of what an IndexingFeed gave out
+  Matrix embeddings;        // [size(), dimension]
   std::promise<Outcome> promise;
 
   bool is_text() const { return !texts.empty(); }
   std::size_t size() const { return is_text() ? texts.size() : images.size(); }
   std::size_t left() const { return size() - begin; }
+  void answer(const Failure& failure) { promise.set_value({std::move(embeddings), failure}); }
 };
 
 /// The part of a request that is in a pass.
@@ -47,14 +68,99 @@ struct BatchingEncoder::Pass {
   Traffic traffic = Traffic::kQuery;
   bool is_text = false;
   std::vector<Slice> slices;
-  std::optional<ErrorCode> failure;
-  std::string message;
+  Failure failure;
 
   std::size_t size() const {
     std::size_t count = 0;
     for (const Slice& slice : slices) count += slice.count;
     return count;
   }
+};
+
+/// The images of indexing_, those that arrive meanwhile too, until something else waits.
+class BatchingEncoder::IndexingFeed : public encoder::ImageFeed {
+ public:
+  explicit IndexingFeed(BatchingEncoder& batching) : batching_(batching) {}
+
+  Piece take(std::size_t most) override {
+    const std::lock_guard lock(batching_.mutex_);
+    // A thread has one piece whatever waits: indexing is to advance.
+    const bool is_first = threads_.insert(std::this_thread::get_id()).second;
+    if (!is_first && batching_.more_than_images_wait()) return {};
+    Piece piece{.images = {}, .number = next_piece_++};
+    std::vector<Part> parts;
+    Queue others;
+    for (auto& request : batching_.indexing_) {
+      const std::size_t count = std::min(most - piece.images.size(), request->left());
+      if (request->is_text() || count == 0) {
+        others.push_back(std::move(request));
+        continue;
+      }
+      const std::size_t begin = std::exchange(request->begin, request->begin + count);
+      const auto first = request->images.begin() + static_cast<std::ptrdiff_t>(begin);
+      std::move(first, first + static_cast<std::ptrdiff_t>(count),
+                std::back_inserter(piece.images));
+      parts.push_back({request.get(), begin, count});
+      (request->left() > 0 ? others : taken_).push_back(std::move(request));
+    }
+    batching_.indexing_ = std::move(others);
+    if (!parts.empty()) pieces_[piece.number] = std::move(parts);
+    return piece;
+  }
+
+  void give(const Piece& piece, const Matrix& embeddings) override {
+    Queue done;
+    {
+      const std::lock_guard lock(batching_.mutex_);
+      const float* next = embeddings.data();
+      const auto parts = pieces_.extract(piece.number);
+      for (const Part& part : parts.mapped()) {
+        const std::size_t values = part.count * embeddings.cols();
+        std::copy_n(next, values, part.request->embeddings.row(part.begin).data());
+        next += values;
+        part.request->encoded += part.count;
+      }
+      batching_.stats_.images += piece.images.size();
+      done = take_out(taken_,
+                      [](const Request& request) { return request.encoded == request.size(); });
+    }
+    for (const auto& request : done) request->answer({});
+  }
+
+  /// Called with the mutex held and no thread at work: the requests that have images which were
+  /// taken and not given.
+  Queue take_unfinished() {
+    Queue unfinished = std::move(taken_);
+    for (auto& request : take_out(batching_.indexing_, [](const Request& each) {
+           return each.encoded < each.begin && !each.is_text();
+         })) {
+      unfinished.push_back(std::move(request));
+    }
+    return unfinished;
+  }
+
+ private:
+  struct Part {
+    Request* request;
+    std::size_t begin;
+    std::size_t count;
+  };
+
+  template <typename Condition>
+  static Queue take_out(Queue& queue, const Condition& condition) {
+    Queue out;
+    Queue rest;
+    for (auto& request : queue) (condition(*request) ? out : rest).push_back(std::move(request));
+    queue = std::move(rest);
+    return out;
+  }
+
+  BatchingEncoder& batching_;
+  // Guarded by batching_.mutex_:
+  std::set<std::thread::id> threads_;  // that had a piece
+  std::size_t next_piece_ = 0;
+  std::map<std::size_t, std::vector<Part>> pieces_;  // that are being encoded
+  Queue taken_;                                      // requests with no image left in indexing_
 };
 
 BatchingEncoder::BatchingEncoder(const encoder::Encoder& encoder, const BatchingOptions& options)
@@ -64,7 +170,6 @@ BatchingEncoder::~BatchingEncoder() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    end_pass_ = true;
   }
   work_.notify_one();
   thread_.join();
@@ -92,7 +197,7 @@ std::future<Matrix> BatchingEncoder::submit(std::unique_ptr<Request> request, Tr
   request->embeddings = Matrix(count, static_cast<std::size_t>(encoder_.dimension()));
   std::future<Outcome> future = request->promise.get_future();
   if (count == 0) {
-    request->promise.set_value({std::move(request->embeddings), std::nullopt, {}});
+    request->answer({});
   } else {
     const std::lock_guard lock(mutex_);
     if (traffic == Traffic::kQuery) {
@@ -104,8 +209,8 @@ std::future<Matrix> BatchingEncoder::submit(std::unique_ptr<Request> request, Tr
                         stats_.waiting, options_.max_waiting));
       }
       stats_.waiting += count;
+      if (queries_.empty()) queries_wait_since_ = std::chrono::steady_clock::now();
       queries_.push_back(std::move(request));
-      end_pass_ = true;
     } else {
       indexing_.push_back(std::move(request));
     }
@@ -113,14 +218,16 @@ std::future<Matrix> BatchingEncoder::submit(std::unique_ptr<Request> request, Tr
   }
   return std::async(std::launch::deferred, [future = std::move(future)]() mutable {
     Outcome outcome = future.get();
-    if (outcome.failure) throw Error(*outcome.failure, outcome.message);
+    if (outcome.failure.code) throw Error(*outcome.failure.code, outcome.failure.message);
     return std::move(outcome.embeddings);
   });
 }
 
 BatchingStats BatchingEncoder::stats() const {
   const std::lock_guard lock(mutex_);
-  return stats_;
+  BatchingStats stats = stats_;
+  for (const auto& request : indexing_) stats.indexing_waiting += request->left();
+  return stats;
 }
 
 void BatchingEncoder::run() {
@@ -130,34 +237,45 @@ void BatchingEncoder::run() {
       std::unique_lock lock(mutex_);
       work_.wait(lock, [this] { return stopping_ || !queries_.empty() || !indexing_.empty(); });
       if (stopping_) return;
+      if (indexing_is_next() && many_images_wait()) {
+        lock.unlock();
+        feed_images();
+        continue;
+      }
       pass = take_pass();
     }
     const auto start = std::chrono::steady_clock::now();
-    try {
-      encode_pass(pass);
-    } catch (const Error& error) {
-      pass.failure = error.code();
-      pass.message = error.what();
-    } catch (const std::exception& error) {
-      pass.failure = ErrorCode::kInternal;
-      pass.message = error.what();
-    }
+    pass.failure = Failure::of([&] { encode_pass(pass); });
     finish(std::move(pass), std::chrono::steady_clock::now() - start);
   }
+}
+
+/// This and the next two are called with mutex_ held.
+bool BatchingEncoder::indexing_is_next() const {
+  return queries_.empty() || (!indexing_.empty() && fair_share_.indexing_is_due());
+}
+
+/// Whether indexing is to go on with images, of which there are more than a pass takes.
+bool BatchingEncoder::many_images_wait() const {
+  std::size_t images = 0;
+  for (const auto& request : indexing_) images += request->is_text() ? 0 : request->left();
+  return images > options_.max_images && !indexing_.front()->is_text();
+}
+
+/// Whether something else than images of indexing is to be done.
+bool BatchingEncoder::more_than_images_wait() const {
+  return stopping_ || !queries_.empty() ||
+         std::ranges::any_of(indexing_, [](const auto& request) { return request->is_text(); });
 }
 
 /// Called with mutex_ held and something in a queue. Texts and images go through different towers,
 /// so the request in front says which of them the pass is made of.
 BatchingEncoder::Pass BatchingEncoder::take_pass() {
   Pass pass;
-  pass.traffic = queries_.empty() || (!indexing_.empty() && fair_share_.indexing_is_due())
-                     ? Traffic::kIndexing
-                     : Traffic::kQuery;
+  pass.traffic = indexing_is_next() ? Traffic::kIndexing : Traffic::kQuery;
   Queue& queue = pass.traffic == Traffic::kQuery ? queries_ : indexing_;
   pass.is_text = queue.front()->is_text();
-  std::size_t room = pass.is_text                      ? options_.max_texts
-                     : pass.traffic == Traffic::kQuery ? options_.max_images
-                                                       : options_.max_indexing_images;
+  std::size_t room = pass.is_text ? options_.max_texts : options_.max_images;
   Queue others;
   for (auto& request : queue) {
     if (room == 0 || request->is_text() != pass.is_text) {
@@ -171,7 +289,6 @@ BatchingEncoder::Pass BatchingEncoder::take_pass() {
   }
   queue = std::move(others);
   if (pass.traffic == Traffic::kQuery) stats_.waiting -= pass.size();
-  end_pass_ = !queries_.empty();
   return pass;
 }
 
@@ -194,12 +311,7 @@ void BatchingEncoder::encode_pass(Pass& pass) const {
           slice.request->images.begin() + static_cast<std::ptrdiff_t>(slice.begin + slice.count),
           std::back_inserter(images));
     }
-    if (pass.traffic == Traffic::kQuery) {
-      rows = encoder_.encode_prepared(images);
-    } else {
-      rows = encoder_.encode_prepared_until(images, end_pass_);
-      give_back(pass, images, rows.rows());
-    }
+    rows = encoder_.encode_prepared(images);
   }
   const float* next = rows.data();
   for (const Slice& slice : pass.slices) {
@@ -209,24 +321,10 @@ void BatchingEncoder::encode_pass(Pass& pass) const {
   }
 }
 
-/// Takes images out of a pass that it ended before; they wait for another one.
-void BatchingEncoder::give_back(Pass& pass, std::vector<encoder::Image>& images,
-                                std::size_t encoded) {
-  auto next = images.begin();
-  for (Slice& slice : pass.slices) {
-    const std::size_t done = std::min(slice.count, encoded);
-    encoded -= done;
-    std::move(next + static_cast<std::ptrdiff_t>(done),
-              next + static_cast<std::ptrdiff_t>(slice.count),
-              slice.request->images.begin() + static_cast<std::ptrdiff_t>(slice.begin + done));
-    next += static_cast<std::ptrdiff_t>(slice.count);
-    slice.request->begin -= slice.count - done;
-    slice.count = done;
-  }
-}
-
-/// Answers the requests that are complete; the others go to the end of the queue, so that a long
-/// list of inputs never stands in the way of a single one for more than a pass.
+/// Answers the requests that are complete. A query's others go to the end of the queue, so that a
+/// long list of inputs never stands in the way of a single one for more than a pass. Indexing's
+/// stay in front: images that wait meanwhile are then interrupted once, not for each pass of its
+/// texts.
 void BatchingEncoder::finish(Pass pass, std::chrono::steady_clock::duration time) {
   std::vector<std::unique_ptr<Request>> done;
   {
@@ -236,17 +334,36 @@ void BatchingEncoder::finish(Pass pass, std::chrono::steady_clock::duration time
     const bool is_query = pass.traffic == Traffic::kQuery;
     is_query ? fair_share_.queries_ran(time) : fair_share_.indexing_ran(time);
     for (Slice& slice : pass.slices) {
-      if (pass.failure || slice.request->left() == 0) {
+      if (pass.failure.code || slice.request->left() == 0) {
         if (is_query) stats_.waiting -= slice.request->left();
         done.push_back(std::move(slice.request));
+      } else if (is_query) {
+        queries_.push_back(std::move(slice.request));
       } else {
-        (is_query ? queries_ : indexing_).push_back(std::move(slice.request));
+        indexing_.push_front(std::move(slice.request));
       }
     }
   }
-  for (const auto& request : done) {
-    request->promise.set_value({std::move(request->embeddings), pass.failure, pass.message});
+  for (const auto& request : done) request->answer(pass.failure);
+}
+
+void BatchingEncoder::feed_images() {
+  const auto start = std::chrono::steady_clock::now();
+  IndexingFeed feed(*this);
+  const Failure failure = Failure::of([&] { encoder_.encode_from(feed); });
+  Queue unfinished;
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.image_passes;
+    // What queries had no use for was not taken from them.
+    const auto wanted = std::max(start, queries_wait_since_);
+    fair_share_.indexing_ran(queries_.empty() ? FairShare::Duration::zero()
+                                              : std::chrono::steady_clock::now() - wanted);
+    unfinished = feed.take_unfinished();
+    // What the images gave way to is next.
+    std::ranges::stable_partition(indexing_, [](const auto& each) { return each->is_text(); });
   }
+  for (const auto& request : unfinished) request->answer(failure);
 }
 
 }  // namespace vitrine::engine

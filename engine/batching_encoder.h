@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -25,10 +24,6 @@ struct BatchingOptions {
   /// so this bounds what indexing costs a query; beyond a few images for each of the encoder's
   /// threads a larger pass is hardly faster an image.
   std::size_t max_images = 8;
-  /// The same of what is not a query, at least 1. Such a pass ends as soon as a query waits, and
-  /// then costs it no more than one of max_images; without queries, threads that are done sooner
-  /// than others wait once in so many images.
-  std::size_t max_indexing_images = 32;
   /// Texts and images of queries that may wait, at least 1.
   std::size_t max_waiting = 1024;
 };
@@ -39,12 +34,15 @@ struct BatchingStats {
   std::uint64_t text_passes = 0;
   std::uint64_t images = 0;
   std::uint64_t image_passes = 0;
-  std::uint64_t refused = 0;  ///< requests that found no room in the queue
-  std::size_t waiting = 0;    ///< texts and images of queries, now
+  std::uint64_t refused = 0;         ///< requests that found no room in the queue
+  std::size_t waiting = 0;           ///< texts and images of queries, now
+  std::size_t indexing_waiting = 0;  ///< other texts and images, now
 };
 
 /// Encodes what concurrent callers bring in common forward passes, one pass at a time. A caller
 /// that finds the encoder idle is served at once; what arrives during a pass forms the next one.
+/// Many images that are not of queries are one pass for as long as more of them come, which ends
+/// as soon as anything else waits: it then costs a query no more than a pass of max_images.
 ///
 /// All passes run on one thread of this object: it is the first of the encoder's own team of
 /// threads, and callers cost no cores while they wait.
@@ -80,17 +78,22 @@ class BatchingEncoder {
 
  private:
   struct Outcome;
+  struct Failure;
   struct Request;
   struct Slice;
   struct Pass;
+  class IndexingFeed;
   using Queue = std::deque<std::unique_ptr<Request>>;
 
   std::future<Matrix> submit(std::unique_ptr<Request> request, Traffic traffic);
   void run();
+  bool indexing_is_next() const;
+  bool many_images_wait() const;
+  bool more_than_images_wait() const;
   Pass take_pass();
   void encode_pass(Pass& pass) const;
-  static void give_back(Pass& pass, std::vector<encoder::Image>& images, std::size_t encoded);
   void finish(Pass pass, std::chrono::steady_clock::duration time);
+  void feed_images();
 
   const encoder::Encoder& encoder_;
   const BatchingOptions options_;
@@ -102,8 +105,8 @@ class BatchingEncoder {
   FairShare fair_share_;   // guarded by mutex_
   BatchingStats stats_;    // guarded by mutex_
   bool stopping_ = false;  // guarded by mutex_
-  /// A pass that is not of queries is to end early. Changes under mutex_.
-  std::atomic<bool> end_pass_{false};
+  /// Since when a query waits, if one does. Guarded by mutex_.
+  std::chrono::steady_clock::time_point queries_wait_since_;
 
   std::thread thread_;  // last: it uses all of the above
 };

@@ -522,7 +522,6 @@ class Engine::Impl {
         std::min(std::max(batching.max_images,
                           kImagesOfOneThread * static_cast<std::size_t>(encoder_threads)),
                  batching.max_texts);
-    batching.max_indexing_images = batching.max_texts;
     batching.max_waiting = static_cast<std::size_t>(options.max_waiting);
     return batching;
   }

@@ -488,17 +488,15 @@ class Run {
     for (std::size_t place = 0; place < texts.size(); ++place) {
       if (!embeddings[place]) missing.push_back(place);
     }
-    for (std::size_t begin = 0; begin < missing.size(); begin += tools_.batch_size) {
-      check_cancelled();
-      const auto part =
-          std::span(missing).subspan(begin, std::min(tools_.batch_size, missing.size() - begin));
-      std::vector<encoder::TokenizedText> batch;
-      for (const std::size_t place : part) batch.push_back(tools_.encoder.tokenize(texts[place]));
-      keep_embeddings(
-          EmbeddingKind::kText,
-          tools_.batching.encode_texts(std::move(batch), BatchingEncoder::Traffic::kIndexing), part,
-          digests, embeddings);
+    check_cancelled();
+    std::vector<encoder::TokenizedText> tokenized;
+    for (const std::size_t place : missing) {
+      tokenized.push_back(tools_.encoder.tokenize(texts[place]));
     }
+    keep_embeddings(
+        EmbeddingKind::kText,
+        tools_.batching.encode_texts(std::move(tokenized), BatchingEncoder::Traffic::kIndexing),
+        missing, digests, embeddings);
     std::uint64_t known = unfinished_.size();
     for (const std::size_t place : missing) known -= embeddings[place] ? 1 : 0;
     report_.captions_cached += known;

@@ -12,6 +12,8 @@ namespace {
 /// it is in the cache, few enough for the rows themselves to stay in the cache of the thread's
 /// core.
 constexpr int kRowsOfOneThread = 256;
+/// The same of a piece, whose end may be waited for.
+constexpr int kRowsOfPiece = 200;
 /// The same where all threads work on the same rows.
 constexpr int kRowsOfAllThreads = 1024;
 /// With fewer rows for each thread, reading the weights costs more than using them, and all threads
@@ -63,6 +65,10 @@ std::size_t common_prefix(std::span<const std::int32_t> a, std::span<const std::
 }
 
 }  // namespace
+
+std::size_t images_of_piece(int tokens) {
+  return static_cast<std::size_t>(std::max(1, kRowsOfPiece / tokens));
+}
 
 BatchPlan plan_images(std::size_t images, int tokens, int threads) {
   BatchPlan plan = divide(std::vector<int>(images, tokens), threads);

@@ -42,6 +42,10 @@ struct BatchPlan {
   }
 };
 
+/// Images that one thread takes through a tower at a time where there are always more: enough to
+/// use every weight often, few enough for who waits for its end not to wait long.
+std::size_t images_of_piece(int tokens);
+
 /// images: of `tokens` rows each, of which the first is pooled. threads: at least 1.
 BatchPlan plan_images(std::size_t images, int tokens, int threads);
 

@@ -102,24 +102,29 @@ class BlockPacker {
   ColumnSpread spread_;  // of what the next layer reads
 };
 
+/// team.run() of what may throw; rethrows the first exception once all have ended.
+template <typename Work>
+void run_throwing(ThreadTeam& team, const Work& work) {
+  std::mutex mutex;
+  std::exception_ptr failure;
+  team.run([&](int rank) {
+    try {
+      work(rank);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
+}
+
 /// Calls load(i) for i in [0, count), on all threads of the team; rethrows the first exception.
 template <typename Load>
 void load_in_parallel(ThreadTeam& team, int count, const Load& load) {
   std::atomic<int> next{0};
-  std::mutex mutex;
-  std::exception_ptr failure;
-  team.run([&](int) {
-    for (int i = next++; i < count; i = next++) {
-      try {
-        load(i);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (!failure) failure = std::current_exception();
-        return;
-      }
-    }
+  run_throwing(team, [&](int) {
+    for (int i = next++; i < count; i = next++) load(i);
   });
-  if (failure) std::rethrow_exception(failure);
 }
 
 template <typename Linear>
@@ -177,32 +182,36 @@ class Tower {
 
   /// Takes a batch through the tower; returns the embeddings of its sequences. embed(share, chunk,
   /// input, hidden) writes the first block's input of the chunk's rows to hidden, at
-  /// hidden_stride(); input is room for [rows, input_columns], as products read it. stop: null, or
-  /// what ends it early, after chunks whose sequences are the first of the batch.
+  /// hidden_stride(); input is room for [rows, input_columns], as products read it.
   template <typename Embed>
-  Matrix run(ThreadTeam& team, const BatchPlan& plan, const std::atomic<bool>* stop,
-             const Embed& embed) {
+  Matrix run(ThreadTeam& team, const BatchPlan& plan, const Embed& embed) {
     Matrix embeddings(plan.sequences(), static_cast<std::size_t>(projection_.outputs()));
-    const std::size_t done =
-        for_each_chunk(team, plan, stop, [&](const Share& share, const Chunk& chunk, Lane& lane) {
-          embed(share, chunk, lane.input, lane.workspace.hidden());
-          share.barrier();
-          transformer_.run(share, chunk.sequences, lane.workspace);
-          project(share, static_cast<int>(chunk.sequences.size()), lane,
-                  embeddings.row(chunk.first_sequence).data());
-          share.barrier();
-        });
-    if (done == plan.chunks.size()) return embeddings;
-    Matrix begun(plan.chunks[done].first_sequence, embeddings.cols());
-    std::copy_n(embeddings.data(), begun.rows() * begun.cols(), begun.data());
-    return begun;
+    for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
+      run_chunk(share, chunk, lane, embed, embeddings);
+    });
+    return embeddings;
+  }
+
+  /// Calls work(run) on every thread of the team. run(plan, embed) is run() of a batch of at most
+  /// so many rows, on that thread alone. Rethrows the first exception once all have ended.
+  template <typename Work>
+  void run_alone(ThreadTeam& team, int rows, const Work& work) {
+    reserve(team.size(), rows, team.size());
+    run_throwing(team, [&](int rank) {
+      Lane& lane = lanes_[static_cast<std::size_t>(rank)];
+      work([&](const BatchPlan& plan, const auto& embed) {
+        Matrix embeddings(plan.sequences(), static_cast<std::size_t>(projection_.outputs()));
+        for (const Chunk& chunk : plan.chunks) run_chunk({}, chunk, lane, embed, embeddings);
+        return embeddings;
+      });
+    });
   }
 
   /// The products of run() on rows of any values, and nothing else. input: the layer whose outputs
   /// are the first block's input, of which each sequence has one more.
   void multiply_only(ThreadTeam& team, const BatchPlan& plan, const PackedLinear<Value>& input) {
     const auto drop = [](int, int, int, int, const float*, const float*) {};
-    for_each_chunk(team, plan, nullptr, [&](const Share& share, const Chunk& chunk, Lane& lane) {
+    for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
       const int count = static_cast<int>(chunk.sequences.size());
       const auto [begin, end] = share.of(input.panels());
       input.multiply(kernels_, lane.input, chunk.rows - count, begin, end, drop);
@@ -219,32 +228,38 @@ class Tower {
     ProductRows<Value> input;   // [rows, input_columns]
   };
 
-  /// Calls work(share, chunk, lane) on the team's threads, until all chunks are done or, where
-  /// threads take whole chunks, `stop` is true and each has taken one. Returns how many are done,
-  /// the first of them.
+  /// embeddings: of all sequences of the batch.
+  template <typename Embed>
+  void run_chunk(const Share& share, const Chunk& chunk, Lane& lane, const Embed& embed,
+                 Matrix& embeddings) const {
+    embed(share, chunk, lane.input, lane.workspace.hidden());
+    share.barrier();
+    transformer_.run(share, chunk.sequences, lane.workspace);
+    project(share, static_cast<int>(chunk.sequences.size()), lane,
+            embeddings.row(chunk.first_sequence).data());
+    share.barrier();
+  }
+
+  /// Calls work(share, chunk, lane) on the team's threads.
   template <typename Work>
-  std::size_t for_each_chunk(ThreadTeam& team, const BatchPlan& plan, const std::atomic<bool>* stop,
-                             const Work& work) {
+  void for_each_chunk(ThreadTeam& team, const BatchPlan& plan, const Work& work) {
     int most_rows = 0;
     for (const Chunk& chunk : plan.chunks) most_rows = std::max(most_rows, chunk.rows);
-    if (most_rows == 0) return plan.chunks.size();
+    if (most_rows == 0) return;
     reserve(plan.together ? 1 : team.size(), most_rows, team.size());
     if (plan.together && team.size() > 1) {
       team.run([&](int rank) {
         for (const Chunk& chunk : plan.chunks)
           work(Share{rank, team.size(), &team}, chunk, lanes_[0]);
       });
-      return plan.chunks.size();
+      return;
     }
     std::atomic<std::size_t> next{0};
     team.run([&](int rank) {
-      do {
-        const std::size_t i = next++;  // whoever takes a chunk goes through with it
-        if (i >= plan.chunks.size()) return;
+      for (std::size_t i = next++; i < plan.chunks.size(); i = next++) {
         work(Share{}, plan.chunks[i], lanes_[static_cast<std::size_t>(rank)]);
-      } while (stop == nullptr || !stop->load(std::memory_order_relaxed));
+      }
     });
-    return std::min(next.load(), plan.chunks.size());
   }
 
   void reserve(int lanes, int rows, int threads) {
@@ -343,46 +358,19 @@ class CpuTowers : public ClipTowers {
     return true;
   }
 
-  Matrix encode_images(std::span<const Image> images, const std::atomic<bool>* stop) override {
+  Matrix encode_images(std::span<const Image> images) override {
+    return vision_.run(team_, plan_images(images.size(), image_tokens(), team_.size()),
+                       embedding_of(images));
+  }
+
+  void encode_images_from(ImageFeed& feed, std::size_t most) override {
     const int tokens = image_tokens();
-    return vision_.run(
-        team_, plan_images(images.size(), tokens, team_.size()), stop,
-        [&](const Share& share, const Chunk& chunk, ProductRows<Value>& patches, float* hidden) {
-          const int count = static_cast<int>(chunk.sequences.size());
-          const int rows = count * (tokens - 1);
-          const auto [begin, end] = share.of(rows);
-          std::vector<Value> values(static_cast<std::size_t>(patch_embedding_.inputs()));
-          for (int row = begin; row < end; ++row) {
-            write_patch(images[chunk.first_sequence + static_cast<std::size_t>(row / (tokens - 1))],
-                        row % (tokens - 1), values.data());
-            patches.write(row, values);
-          }
-          share.barrier();
-          const auto hidden_row = [&](int row) {
-            return hidden + static_cast<std::size_t>(row) * vision_.hidden_stride();
-          };
-          const auto [first, last] = share.of(patch_embedding_.panels());
-          patch_embedding_.multiply(
-              kernels_, patches, rows, first, last,
-              [&](int row, int block, int column, int columns, const float* sums, const float*) {
-                for (int i = 0; i < block; ++i) {
-                  const int patch = (row + i) % (tokens - 1);
-                  kernels_.add_bias(
-                      sums + i * kPanelColumns,
-                      positions_.row(static_cast<std::size_t>(patch) + 1).data() + column, 1,
-                      columns, hidden_row((row + i) / (tokens - 1) * tokens + 1 + patch) + column,
-                      0);
-                }
-              });
-          share.barrier();
-          const auto [first_row, last_row] = share.of(count * tokens);
-          for (int row = first_row; row < last_row; ++row) {
-            const float* input = row % tokens == 0 ? positions_.row(0).data() : hidden_row(row);
-            kernels_.layer_norm(input, pre_norm_.scale.data(), pre_norm_.shift.data(),
-                                static_cast<float>(config_.vision.tower.layer_norm_eps),
-                                vision_.width(), hidden_row(row));
-          }
-        });
+    const std::size_t images = std::min(most, images_of_piece(tokens));
+    vision_.run_alone(team_, static_cast<int>(images) * tokens, [&](const auto& run) {
+      encode_pieces(feed, images, [&](std::span<const Image> piece) {
+        return run(plan_images(piece.size(), tokens, 1), embedding_of(piece));
+      });
+    });
   }
 
   Matrix encode_texts(std::span<const std::vector<std::int32_t>> texts) override {
@@ -395,7 +383,7 @@ class CpuTowers : public ClipTowers {
     }
     const TextPlan plan = plan_texts(pooled, start_id_, team_.size());
     const Matrix distinct =
-        text_.run(team_, plan, nullptr,
+        text_.run(team_, plan,
                   [&](const Share& share, const Chunk& chunk, ProductRows<Value>&, float* hidden) {
                     const auto [begin, end] = share.of(chunk.rows);
                     for (int row = begin; row < end; ++row) {
@@ -411,6 +399,46 @@ class CpuTowers : public ClipTowers {
   }
 
  private:
+  /// Writes the first block's input: see Tower::run(). images: of the batch.
+  auto embedding_of(std::span<const Image> images) const {
+    return [this, images, tokens = image_tokens()](const Share& share, const Chunk& chunk,
+                                                   ProductRows<Value>& patches, float* hidden) {
+      const int count = static_cast<int>(chunk.sequences.size());
+      const int rows = count * (tokens - 1);
+      const auto [begin, end] = share.of(rows);
+      std::vector<Value> values(static_cast<std::size_t>(patch_embedding_.inputs()));
+      for (int row = begin; row < end; ++row) {
+        write_patch(images[chunk.first_sequence + static_cast<std::size_t>(row / (tokens - 1))],
+                    row % (tokens - 1), values.data());
+        patches.write(row, values);
+      }
+      share.barrier();
+      const auto hidden_row = [&](int row) {
+        return hidden + static_cast<std::size_t>(row) * vision_.hidden_stride();
+      };
+      const auto [first, last] = share.of(patch_embedding_.panels());
+      patch_embedding_.multiply(
+          kernels_, patches, rows, first, last,
+          [&](int row, int block, int column, int columns, const float* sums, const float*) {
+            for (int i = 0; i < block; ++i) {
+              const int patch = (row + i) % (tokens - 1);
+              kernels_.add_bias(
+                  sums + i * kPanelColumns,
+                  positions_.row(static_cast<std::size_t>(patch) + 1).data() + column, 1, columns,
+                  hidden_row((row + i) / (tokens - 1) * tokens + 1 + patch) + column, 0);
+            }
+          });
+      share.barrier();
+      const auto [first_row, last_row] = share.of(count * tokens);
+      for (int row = first_row; row < last_row; ++row) {
+        const float* input = row % tokens == 0 ? positions_.row(0).data() : hidden_row(row);
+        kernels_.layer_norm(input, pre_norm_.scale.data(), pre_norm_.shift.data(),
+                            static_cast<float>(config_.vision.tower.layer_norm_eps),
+                            vision_.width(), hidden_row(row));
+      }
+    };
+  }
+
   static int patch_inputs(const VisionConfig& vision) {
     return static_cast<int>(vision.channels * vision.patch_size * vision.patch_size);
   }

@@ -53,7 +53,7 @@ class TorchTowers : public ClipTowers {
               const CheckpointWeights& weights, const at::TensorOptions& options)
       : processor_(processor), options_(options), model_(config, read_weights(weights, options)) {}
 
-  Matrix encode_images(std::span<const Image> images, const std::atomic<bool>* /*stop*/) override {
+  Matrix encode_images(std::span<const Image> images) override {
     const auto columns = static_cast<std::size_t>(model_.config().projection_dim);
     if (images.empty()) return {0, columns};
     return guarded("encode images", [&] {

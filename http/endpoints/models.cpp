@@ -31,7 +31,8 @@ Response list_models(const Services& services, const Request&) {
   model["batching"] = {
       {"texts", use.batching.texts},     {"text_passes", use.batching.text_passes},
       {"images", use.batching.images},   {"image_passes", use.batching.image_passes},
-      {"waiting", use.batching.waiting}, {"refused", use.batching.refused}};
+      {"waiting", use.batching.waiting}, {"indexing_waiting", use.batching.indexing_waiting},
+      {"refused", use.batching.refused}};
   model["query_cache"] = {{"hits", use.cache.hits},
                           {"misses", use.cache.misses},
                           {"entries", use.cache.entries},

@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <mutex>
 #include <random>
+#include <span>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "encoder/torch/clip_model.h"
 
@@ -263,25 +267,82 @@ TEST(CpuTowers, EndsATextAtItsEndTokenWithoutChangingItsEmbedding) {
   }
 }
 
-TEST(CpuTowers, EncodesTheFirstImagesOfABatchThatEndsEarly) {
+/// Gives images out in their order and keeps their embeddings.
+class ImagesInOrder : public ImageFeed {
+ public:
+  ImagesInOrder(std::span<const Image> images, std::size_t columns)
+      : images_(images), embeddings_(images.size(), columns) {}
+
+  Piece take(std::size_t most) override {
+    const std::lock_guard lock(mutex_);
+    if (taken_ == fail_at_) throw internal_error("no more of them");
+    const auto some = images_.subspan(taken_, std::min(most, images_.size() - taken_));
+    Piece piece{.images = {some.begin(), some.end()}, .number = taken_};
+    taken_ += some.size();
+    most_ = std::max(most_, some.size());
+    return piece;
+  }
+  void give(const Piece& piece, const Matrix& embeddings) override {
+    ASSERT_EQ(embeddings.rows(), piece.images.size());
+    const std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < embeddings.rows(); ++i) {
+      std::ranges::copy(embeddings.row(i), embeddings_.row(piece.number + i).begin());
+    }
+    given_ += embeddings.rows();
+  }
+
+  void fail_at(std::size_t taken) { fail_at_ = taken; }
+  const Matrix& embeddings() const { return embeddings_; }
+  std::size_t given() const { return given_; }
+  /// The largest piece.
+  std::size_t most() const { return most_; }
+
+ private:
+  const std::span<const Image> images_;
+  std::size_t fail_at_ = static_cast<std::size_t>(-1);
+  std::mutex mutex_;
+  Matrix embeddings_;
+  std::size_t taken_ = 0;
+  std::size_t given_ = 0;
+  std::size_t most_ = 0;
+};
+
+TEST(CpuTowers, EncodesFromAFeedWhatItEncodesInABatch) {
   std::mt19937 random(13);
   const RandomModel random_model(configs()[0]);
   const std::vector<Image> images = random_images(configs()[0], 200, random);
-  const std::atomic<bool> go_on{false};
-  const std::atomic<bool> stop{true};
   for (const int threads : {1, 2, 3}) {
     const auto model =
         random_model.on_cpu(Precision::kFloat32, supported_kernel_sets().back(), threads);
     const Matrix all = model->encode_images(images);
-    EXPECT_EQ(model->encode_images(images, &go_on).rows(), images.size());
-    const Matrix first = model->encode_images(images, &stop);
-    ASSERT_GT(first.rows(), 0U);
-    ASSERT_LT(first.rows(), images.size()) << threads;
-    for (std::size_t i = 0; i < first.rows(); ++i) {
-      ASSERT_TRUE(std::ranges::equal(first.row(i), all.row(i))) << threads << ", image " << i;
+    for (const std::size_t most : {1, 3, 1000}) {
+      ImagesInOrder feed(images, all.cols());
+      model->encode_images_from(feed, most);
+      ASSERT_EQ(feed.given(), images.size());
+      EXPECT_LE(feed.most(), most);
+      for (std::size_t i = 0; i < images.size(); ++i) {
+        ASSERT_TRUE(std::ranges::equal(feed.embeddings().row(i), all.row(i)))
+            << threads << " threads, image " << i;
+      }
     }
-    // As many as all threads need do not end early.
-    EXPECT_EQ(model->encode_images({images.data(), 2}, &stop).rows(), 2U);
+    ImagesInOrder nothing({}, all.cols());
+    model->encode_images_from(nothing, 8);
+    EXPECT_EQ(nothing.given(), 0U);
+  }
+}
+
+TEST(CpuTowers, TellsOfAFeedThatFails) {
+  std::mt19937 random(14);
+  const RandomModel random_model(configs()[0]);
+  const std::vector<Image> images = random_images(configs()[0], 12, random);
+  for (const int threads : {1, 3}) {
+    const auto model =
+        random_model.on_cpu(Precision::kFloat32, supported_kernel_sets().back(), threads);
+    ImagesInOrder feed(images, static_cast<std::size_t>(configs()[0].projection_dim));
+    feed.fail_at(6);
+    EXPECT_THROW(model->encode_images_from(feed, 2), Error);
+    EXPECT_EQ(feed.given(), 6U);
+    EXPECT_EQ(model->encode_images(images).rows(), images.size());
   }
 }
 

@@ -45,20 +45,9 @@ class PassRecorder : public encoder::Encoder {
     for (const auto& image : images) pass.push_back(-image.rgb.at(0));
     return encode(std::move(pass));
   }
-  /// Takes two images at a time, until it is told to stop.
-  Matrix encode_prepared_until(std::span<const encoder::Image> prepared,
-                               const std::atomic<bool>& stop) const override {
-    Matrix rows(prepared.size(), 1);
-    std::size_t begun = 0;
-    do {
-      const auto some = prepared.subspan(begun, std::min<std::size_t>(2, prepared.size() - begun));
-      const Matrix part = encode_images(some);
-      for (std::size_t i = 0; i < some.size(); ++i) rows.row(begun + i)[0] = part.row(i)[0];
-      begun += some.size();
-    } while (begun < prepared.size() && !stop);
-    Matrix first(begun, 1);
-    std::copy_n(rows.data(), begun, first.data());
-    return first;
+  /// Two images at a time, each time as a pass.
+  void encode_from(encoder::ImageFeed& feed) const override {
+    encoder::encode_pieces(feed, 2, [this](auto& images) { return encode_images(images); });
   }
   float logit_scale() const override { return 1; }
   const std::string& fingerprint() const override { return fingerprint_; }
@@ -132,8 +121,12 @@ class Batching : public ::testing::Test {
     encoder_.wait_for_pass(1);
     return rows;
   }
+  template <typename Condition>
+  void wait_until(const Condition& condition) {
+    while (!condition(batching_->stats())) std::this_thread::yield();
+  }
   void wait_until_waiting(std::size_t count) {
-    while (batching_->stats().waiting != count) std::this_thread::yield();
+    wait_until([count](const BatchingStats& stats) { return stats.waiting == count; });
   }
   static void expect(Rows& rows, const std::vector<int>& numbers) {
     const Matrix matrix = rows.get();
@@ -226,7 +219,7 @@ TEST_F(Batching, LetsAQueryOvertakeIndexing) {
 }
 
 TEST_F(Batching, EndsAPassOfIndexingForAQuery) {
-  start({.max_indexing_images = 6});
+  start({.max_images = 4});
   encoder_.hold();
   Rows list = images({10, 11, 12, 13, 14}, Traffic::kIndexing);
   encoder_.wait_for_pass(1);
@@ -245,6 +238,57 @@ TEST_F(Batching, EndsAPassOfIndexingForAQuery) {
   EXPECT_EQ(stats.waiting, 0U);
 }
 
+TEST_F(Batching, TakesImagesOfIndexingThatArriveDuringTheirPass) {
+  start({.max_images = 2});
+  encoder_.hold();
+  Rows list = images({10, 11, 12}, Traffic::kIndexing);
+  encoder_.wait_for_pass(1);
+  Rows one = batching_->submit_images({image(20)}, Traffic::kIndexing);
+  Rows more = batching_->submit_images({image(30), image(31)}, Traffic::kIndexing);
+  encoder_.release();
+  expect(list, {-10, -11, -12});
+  expect(one, {-20});
+  expect(more, {-30, -31});
+  EXPECT_THAT(encoder_.passes(),
+              ElementsAre(ElementsAre(-10, -11), ElementsAre(-12, -20), ElementsAre(-30, -31)));
+  wait_until([](const BatchingStats& stats) { return stats.image_passes == 1; });
+  EXPECT_EQ(batching_->stats().images, 6U);
+}
+
+TEST_F(Batching, LetsTextsOfIndexingInterruptItsImagesOnce) {
+  start({.max_texts = 1, .max_images = 2});
+  encoder_.hold();
+  Rows list = images({10, 11, 12, 13, 14, 15, 16}, Traffic::kIndexing);
+  encoder_.wait_for_pass(1);
+  Rows captions = texts({2, 3}, Traffic::kIndexing);
+  wait_until([](const BatchingStats& stats) { return stats.indexing_waiting == 5 + 2; });
+  encoder_.release();
+  expect(captions, {2, 3});
+  expect(list, {-10, -11, -12, -13, -14, -15, -16});
+  EXPECT_THAT(encoder_.passes(),
+              ElementsAre(ElementsAre(-10, -11), ElementsAre(2), ElementsAre(3),
+                          ElementsAre(-12, -13), ElementsAre(-14, -15), ElementsAre(-16)));
+}
+
+TEST_F(Batching, FailsOnlyTheRequestsOfIndexingWhoseImagesFailed) {
+  start({.max_images = 2});
+  encoder_.fail_on(-13);
+  encoder_.hold();
+  Rows first = images({10, 11}, Traffic::kIndexing);
+  encoder_.wait_for_pass(1);
+  Rows failing = batching_->submit_images({image(12), image(13), image(14), image(15), image(16)},
+                                          Traffic::kIndexing);
+  Rows after = batching_->submit_images({image(17)}, Traffic::kIndexing);
+  encoder_.release();
+  expect(first, {-10, -11});
+  const Thrown thrown = thrown_by([&] { failing.get(); });
+  EXPECT_EQ(thrown.code, ErrorCode::kInternal);
+  EXPECT_EQ(thrown.message, "no luck");
+  expect(after, {-17});
+  Rows later = images({18, 19, 20}, Traffic::kIndexing);
+  expect(later, {-18, -19, -20});
+}
+
 TEST_F(Batching, LetsIndexingAdvanceHoweverManyQueriesCome) {
   start({.max_texts = 2});
   std::atomic<bool> indexed = false;
@@ -258,6 +302,8 @@ TEST_F(Batching, LetsIndexingAdvanceHoweverManyQueriesCome) {
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(batching_->encode_images({image(2)}, Traffic::kIndexing).row(0)[0], -2);
   }
+  const std::vector<encoder::Image> many(40, image(3));
+  EXPECT_EQ(batching_->encode_images(many, Traffic::kIndexing).row(39)[0], -3);
   indexed = true;
   for (std::thread& client : clients) client.join();
 }

@@ -263,7 +263,10 @@ TEST_F(Indexing, EndsCleanlyWhenTheEncoderFails) {
   });
   EXPECT_EQ(thrown_by([&] { engine->index_catalog(catalog.request()); }).code,
             ErrorCode::kInternal);
-  EXPECT_EQ(engine->index_catalog(catalog.request()).cached, 4U);
+  // What was encoded before stays in the cache: one batch, or two that were encoded as one.
+  const std::uint64_t cached = engine->index_catalog(catalog.request()).cached;
+  EXPECT_GE(cached, 4U);
+  EXPECT_LE(cached, 8U);
 }
 
 TEST_F(Indexing, ContentHashCoversContentAndNothingElse) {
