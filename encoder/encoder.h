@@ -82,7 +82,7 @@ class Encoder {
   /// Throws what the feed throws and what encode_prepared() does; then what was taken from the feed
   /// may not have been given back.
   virtual void encode_from(ImageFeed& feed) const {
-    encode_pieces(feed, 8, [this](auto& prepared) { return encode_prepared(prepared); });
+    encode_pieces(feed, 4, [this](auto& prepared) { return encode_prepared(prepared); });
   }
   /// encode_texts() in two steps, as for images: tokenize() runs on the calling thread, whatever
   /// the forward passes do meanwhile. text: UTF-8. Throws InvalidArgument for malformed UTF-8.

@@ -86,7 +86,7 @@ class BatchingEncoder::IndexingFeed : public encoder::ImageFeed {
     const std::lock_guard lock(batching_.mutex_);
     // A thread has one piece whatever waits: indexing is to advance.
     const bool is_first = threads_.insert(std::this_thread::get_id()).second;
-    if (!is_first && batching_.more_than_images_wait()) return {};
+    if (ended_ || (!is_first && batching_.more_than_images_wait())) return {};
     Piece piece{.images = {}, .number = next_piece_++};
     std::vector<Part> parts;
     Queue others;
@@ -104,7 +104,9 @@ class BatchingEncoder::IndexingFeed : public encoder::ImageFeed {
       (request->left() > 0 ? others : taken_).push_back(std::move(request));
     }
     batching_.indexing_ = std::move(others);
-    if (!parts.empty()) pieces_[piece.number] = std::move(parts);
+    // Whoever finds nothing has left the pass: more images are for all threads, in another one.
+    ended_ = parts.empty();
+    if (!ended_) pieces_[piece.number] = std::move(parts);
     return piece;
   }
 
@@ -157,6 +159,7 @@ class BatchingEncoder::IndexingFeed : public encoder::ImageFeed {
 
   BatchingEncoder& batching_;
   // Guarded by batching_.mutex_:
+  bool ended_ = false;
   std::set<std::thread::id> threads_;  // that had a piece
   std::size_t next_piece_ = 0;
   std::map<std::size_t, std::vector<Part>> pieces_;  // that are being encoded

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -47,7 +48,12 @@ class PassRecorder : public encoder::Encoder {
   }
   /// Two images at a time, each time as a pass.
   void encode_from(encoder::ImageFeed& feed) const override {
+    if (const auto pass = std::exchange(next_feed_pass_, {})) return pass(feed);
     encoder::encode_pieces(feed, 2, [this](auto& images) { return encode_images(images); });
+  }
+  /// Instead of the next encode_from().
+  void replace_feed_pass(std::function<void(encoder::ImageFeed&)> pass) {
+    next_feed_pass_ = std::move(pass);
   }
   float logit_scale() const override { return 1; }
   const std::string& fingerprint() const override { return fingerprint_; }
@@ -87,6 +93,7 @@ class PassRecorder : public encoder::Encoder {
   }
 
   const std::string fingerprint_;
+  mutable std::function<void(encoder::ImageFeed&)> next_feed_pass_;
   std::atomic<int> poison_{1 << 20};
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
@@ -253,6 +260,23 @@ TEST_F(Batching, TakesImagesOfIndexingThatArriveDuringTheirPass) {
               ElementsAre(ElementsAre(-10, -11), ElementsAre(-12, -20), ElementsAre(-30, -31)));
   wait_until([](const BatchingStats& stats) { return stats.image_passes == 1; });
   EXPECT_EQ(batching_->stats().images, 6U);
+}
+
+TEST_F(Batching, EndsAPassOfIndexingOnceAThreadHasLeftIt) {
+  // Else the threads that are still in it would encode all that comes by themselves.
+  start({.max_images = 2});
+  Rows more;
+  encoder_.replace_feed_pass([&](encoder::ImageFeed& feed) {
+    const encoder::ImageFeed::Piece all = feed.take(3);
+    EXPECT_EQ(all.images.size(), 3U);
+    std::thread([&] { EXPECT_TRUE(feed.take(2).images.empty()); }).join();
+    more = batching_->submit_images({image(20), image(21), image(22)}, Traffic::kIndexing);
+    EXPECT_TRUE(feed.take(2).images.empty());
+    feed.give(all, encoder_.encode_images(all.images));
+  });
+  Rows list = images({10, 11, 12}, Traffic::kIndexing);
+  expect(list, {-10, -11, -12});
+  expect(more, {-20, -21, -22});
 }
 
 TEST_F(Batching, LetsTextsOfIndexingInterruptItsImagesOnce) {
