@@ -364,7 +364,8 @@ void BatchingEncoder::feed_images() {
                                               : std::chrono::steady_clock::now() - wanted);
     unfinished = feed.take_unfinished();
     // What the images gave way to is next.
-    std::ranges::stable_partition(indexing_, [](const auto& each) { return each->is_text(); });
+    std::stable_partition(indexing_.begin(), indexing_.end(),
+                          [](const auto& each) { return each->is_text(); });
   }
   for (const auto& request : unfinished) request->answer(failure);
 }
