@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/thread_team.h"
+#include "encoder/cpu/block_float_linear.h"
 #include "encoder/cpu/linear.h"
 #include "encoder/cpu/quantized_linear.h"
 
@@ -45,7 +46,14 @@ double measure_packed(const cpu::Kernels& set, int threads, double milliseconds)
   const cpu::PackedLinear<Value> linear(set, Matrix(kOutputs, kInputs), {});
   const cpu::ProductRows<Value> rows(kRows, kInputs, cpu::reads_tiles<Value>(set));
   return measure(threads, milliseconds,
-                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), kDrop); });
+                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), nullptr, kDrop); });
+}
+
+double measure_block_float(const cpu::Kernels& set, int threads, double milliseconds) {
+  const cpu::BlockFloatLinear linear(set, Matrix(kOutputs, kInputs), {});
+  const cpu::BlockFloatRows rows(set, kRows, kInputs);
+  return measure(threads, milliseconds,
+                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), nullptr, kDrop); });
 }
 
 double measure_quantized(const cpu::Kernels& set, int threads, double milliseconds) {
@@ -53,7 +61,7 @@ double measure_quantized(const cpu::Kernels& set, int threads, double millisecon
   const cpu::QuantizedLinear linear(set, Matrix(kOutputs, kInputs), bias, {});
   const cpu::QuantizedRows rows(set, kRows, kInputs);
   return measure(threads, milliseconds,
-                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), kDrop); });
+                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), nullptr, kDrop); });
 }
 
 }  // namespace
@@ -65,7 +73,8 @@ double measure_matmul_peak(const EncoderInfo& info, double milliseconds) {
     return measure_quantized(set, info.threads, milliseconds);
   }
   if (info.precision == to_string(Precision::kBFloat16)) {
-    return measure_packed<cpu::BFloat16>(set, info.threads, milliseconds);
+    return set.bf16_products ? measure_packed<cpu::BFloat16>(set, info.threads, milliseconds)
+                             : measure_block_float(set, info.threads, milliseconds);
   }
   if (info.precision == to_string(Precision::kFloat32)) {
     return measure_packed<float>(set, info.threads, milliseconds);

@@ -151,6 +151,11 @@ std::vector<BlockWeights<Linear>> load_blocks(const Kernels& kernels, const Read
   return blocks;
 }
 
+/// What embeds the patches of an image, before blocks of such layers.
+template <typename Linear>
+using PatchLinear =
+    std::conditional_t<std::is_same_v<Linear, QuantizedLinear>, PackedLinear<BFloat16>, Linear>;
+
 /// A transformer, the threads' workspaces, and the way from pooled rows to embeddings.
 /// input_columns: of what the first block's input is computed from, 0 for nothing.
 template <typename Linear>
@@ -169,6 +174,7 @@ class Tower {
         input_columns_(input_columns) {}
 
   using Workspace = typename Transformer<Linear>::Workspace;
+  using InputRows = typename PatchLinear<Linear>::Rows;
 
   std::size_t hidden_stride() const { return transformer_.hidden_stride(); }
   int width() const { return static_cast<int>(config_.width); }
@@ -209,15 +215,15 @@ class Tower {
 
   /// The products of run() on rows of any values, and nothing else. input: the layer whose outputs
   /// are the first block's input, of which each sequence has one more.
-  void multiply_only(ThreadTeam& team, const BatchPlan& plan, const PackedLinear<Value>& input) {
+  void multiply_only(ThreadTeam& team, const BatchPlan& plan, const PatchLinear<Linear>& input) {
     const auto drop = [](int, int, int, int, const float*, const float*) {};
     for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
       const int count = static_cast<int>(chunk.sequences.size());
       const auto [begin, end] = share.of(input.panels());
-      input.multiply(kernels_, lane.input, chunk.rows - count, begin, end, drop);
+      input.multiply(kernels_, lane.input, chunk.rows - count, begin, end, nullptr, drop);
       transformer_.multiply_only(share, chunk.rows, lane.workspace);
       const auto [first, last] = share.of(projection_.panels());
-      projection_.multiply(kernels_, lane.pooled, count, first, last, drop);
+      projection_.multiply(kernels_, lane.pooled, count, first, last, nullptr, drop);
     });
   }
 
@@ -225,7 +231,7 @@ class Tower {
   struct Lane {
     Workspace workspace;
     ProductRows<float> pooled;  // [rows, width]
-    ProductRows<Value> input;   // [rows, input_columns]
+    InputRows input;            // [rows, input_columns]
   };
 
   /// embeddings: of all sequences of the batch.
@@ -269,7 +275,12 @@ class Tower {
       if (lane.workspace.rows() >= rows) continue;
       lane = {};  // what is too small goes before what is large enough comes
       lane = {Workspace(kernels_, config_, rows, threads), {rows, width(), false}, {}};
-      if (input_columns_ > 0) lane.input = {rows, input_columns_, reads_tiles<Value>(kernels_)};
+      if (input_columns_ == 0) continue;
+      if constexpr (std::is_same_v<InputRows, ProductRows<Value>>) {
+        lane.input = {rows, input_columns_, reads_tiles<Value>(kernels_)};
+      } else {
+        lane.input = {kernels_, rows, input_columns_};
+      }
     }
   }
 
@@ -286,7 +297,7 @@ class Tower {
     const auto [first, last] = share.of(projection_.panels());
     const auto outputs = static_cast<std::size_t>(projection_.outputs());
     projection_.multiply(
-        kernels_, lane.pooled, rows, first, last,
+        kernels_, lane.pooled, rows, first, last, nullptr,
         [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
           kernels_.add_bias(sums, bias, count, columns,
                             embeddings + static_cast<std::size_t>(row) * outputs + column, outputs);
@@ -383,14 +394,13 @@ class CpuTowers : public ClipTowers {
     }
     const TextPlan plan = plan_texts(pooled, start_id_, team_.size());
     const Matrix distinct =
-        text_.run(team_, plan,
-                  [&](const Share& share, const Chunk& chunk, ProductRows<Value>&, float* hidden) {
-                    const auto [begin, end] = share.of(chunk.rows);
-                    for (int row = begin; row < end; ++row) {
-                      write_token(plan.tokens[static_cast<std::size_t>(chunk.first_row + row)],
-                                  hidden + static_cast<std::size_t>(row) * text_.hidden_stride());
-                    }
-                  });
+        text_.run(team_, plan, [&](const Share& share, const Chunk& chunk, auto&, float* hidden) {
+          const auto [begin, end] = share.of(chunk.rows);
+          for (int row = begin; row < end; ++row) {
+            write_token(plan.tokens[static_cast<std::size_t>(chunk.first_row + row)],
+                        hidden + static_cast<std::size_t>(row) * text_.hidden_stride());
+          }
+        });
     Matrix embeddings(texts.size(), distinct.cols());
     for (std::size_t i = 0; i < texts.size(); ++i) {
       std::ranges::copy(distinct.row(plan.sequence[i]), embeddings.row(i).begin());
@@ -402,7 +412,7 @@ class CpuTowers : public ClipTowers {
   /// Writes the first block's input: see Tower::run(). images: of the batch.
   auto embedding_of(std::span<const Image> images) const {
     return [this, images, tokens = image_tokens()](const Share& share, const Chunk& chunk,
-                                                   ProductRows<Value>& patches, float* hidden) {
+                                                   auto& patches, float* hidden) {
       const int count = static_cast<int>(chunk.sequences.size());
       const int rows = count * (tokens - 1);
       const auto [begin, end] = share.of(rows);
@@ -410,7 +420,7 @@ class CpuTowers : public ClipTowers {
       for (int row = begin; row < end; ++row) {
         write_patch(images[chunk.first_sequence + static_cast<std::size_t>(row / (tokens - 1))],
                     row % (tokens - 1), values.data());
-        patches.write(row, values);
+        patch_embedding_.write_row(kernels_, values.data(), row, patches);
       }
       share.barrier();
       const auto hidden_row = [&](int row) {
@@ -418,7 +428,7 @@ class CpuTowers : public ClipTowers {
       };
       const auto [first, last] = share.of(patch_embedding_.panels());
       patch_embedding_.multiply(
-          kernels_, patches, rows, first, last,
+          kernels_, patches, rows, first, last, nullptr,
           [&](int row, int block, int column, int columns, const float* sums, const float*) {
             for (int i = 0; i < block; ++i) {
               const int patch = (row + i) % (tokens - 1);
@@ -533,7 +543,7 @@ class CpuTowers : public ClipTowers {
   AlignedBuffer<Value> token_embedding_;  // [vocab_size, width]
   Matrix text_positions_;                 // [context_length, width]
 
-  PackedLinear<Value> patch_embedding_;
+  PatchLinear<Linear> patch_embedding_;
   Matrix positions_;  // [tokens, width]; the class embedding is part of row 0
   NormWeights pre_norm_;
   std::array<std::array<Value, 256>, 3> pixel_values_{};
@@ -556,8 +566,12 @@ std::unique_ptr<ClipTowers> make_cpu_towers(const ClipConfig& config,
       return std::make_unique<CpuTowers<QuantizedLinear>>(config, processor, reader, start_id, set,
                                                           threads);
     case Precision::kBFloat16:
-      return std::make_unique<CpuTowers<PackedLinear<BFloat16>>>(config, processor, reader,
-                                                                 start_id, set, threads);
+      if (set.bf16_products) {
+        return std::make_unique<CpuTowers<PackedLinear<BFloat16>>>(config, processor, reader,
+                                                                   start_id, set, threads);
+      }
+      return std::make_unique<CpuTowers<BlockFloatLinear>>(config, processor, reader, start_id, set,
+                                                           threads);
     case Precision::kFloat32:
       return std::make_unique<CpuTowers<PackedLinear<float>>>(config, processor, reader, start_id,
                                                               set, threads);

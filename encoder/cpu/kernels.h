@@ -25,6 +25,13 @@ inline constexpr int kLineValues = 64 / static_cast<int>(sizeof(Value));
 inline constexpr int kInt8DepthUnit = 64;
 inline constexpr int kMaxInt8Depth = 66304;
 
+/// Block floating point: kBlockDepth numbers of 16 bits, one after the other in a row of inputs,
+/// have one scale. Numbers of inputs lie within kBlockInputLimit, and the absolute values of an
+/// output's weights add up to kBlockWeightSum in no block, so that sums of 32 bits are exact.
+inline constexpr int kBlockDepth = 128;
+inline constexpr int kBlockInputLimit = 8191;
+inline constexpr int kBlockWeightSum = 262144;
+
 /// Where the left-hand side of a product lies. All in values, from the first value of the first of
 /// kTileRows rows on.
 struct RowLayout {
@@ -81,6 +88,14 @@ struct Kernels {
   void (*multiply_int8)(const std::uint8_t* a, const RowLayout& layout, int rows,
                         const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
                         const std::int8_t* next, int next_lines);
+  /// c[rows, kPanelColumns] = column_scales * (a[rows, k] panel) of block floating point; k is a
+  /// multiple of 32. a, a_scales: rows of numbers and of the scales of their blocks; panel: as one
+  /// of multiply_bf16. next: a panel's bytes that will be needed then, which need not exist.
+  void (*multiply_blocks)(const std::int16_t* a, std::size_t a_stride, const float* a_scales,
+                          std::size_t a_scales_stride, int rows, const std::int16_t* panel,
+                          const float* column_scales, int k, float* c, const std::int16_t* next);
+  /// multiply_bf16() is faster than multiply_blocks().
+  bool bf16_products;
   /// multiply_bf16() and multiply_int8() are fastest with rows in tiles, and with as many rows a
   /// call as they can be given.
   bool tiles;
@@ -98,6 +113,10 @@ struct Kernels {
   void (*dequantize)(const std::int32_t* sums, const std::int32_t* column_sums, const float* scales,
                      const RowQuantization* quantization, int rows, const float* offsets,
                      float* values);
+
+  /// Rounds n values to block floating point. scales: of the blocks; NaN where a value of the row
+  /// is not finite.
+  void (*to_blocks)(const float* values, int n, std::int16_t* out, float* scales);
 
   /// out = (x - mean) / sqrt(variance + eps) * scale + shift over n values; out may be x.
   void (*layer_norm)(const float* x, const float* scale, const float* shift, float eps, int n,

@@ -76,6 +76,7 @@ const Kernels& avx512_bf16_kernels() {
   static const Kernels table = [] {
     Kernels kernels = kGenericKernels;  // which round to bfloat16 in one instruction here
     kernels.multiply_bf16 = multiply_bf16_natively;
+    kernels.bf16_products = true;
     kernels.multiply_int8 = avx512_vnni_kernels().multiply_int8;
     return kernels;
   }();

@@ -10,6 +10,7 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
 #include <utility>  // std::integer_sequence
 
 #include "encoder/cpu/kernel_tables.h"
@@ -507,6 +508,104 @@ void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
                           a, layout.row_stride, rows, panels, panel_count, k, c});
 }
 
+/// Of a panel of pairs, what 2 * kLanes columns hold of two numbers of the depth.
+constexpr std::size_t kPairBytes = 8 * kLanes;
+
+/// A block of the depth, of kRows rows at 2 * kLanes columns of a panel of pairs. a_scales: of the
+/// block in each row. kFirst: c is set, else added to. From `next` on memory is fetched, for each
+/// pair so many bytes, at most kPairBytes.
+template <int kRows, bool kFirst>
+VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
+                                   const float* a_scales, std::size_t a_scales_stride,
+                                   const std::int16_t* pairs, int depth, const char* next,
+                                   std::size_t next_bytes, float* c) {
+  Integers left[kRows], right[kRows];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
+  for (int i = 0; i < depth; i += 2) {
+#pragma GCC unroll 2
+    for (std::size_t line = 0; line < kPairBytes; line += 64) {
+      __builtin_prefetch(next + line, 0, 2);
+    }
+    next += next_bytes;
+    const Integers b_left = load_integers(pairs);
+    const Integers b_right = load_integers(pairs + 2 * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      std::int32_t pair;
+      std::memcpy(&pair, a + static_cast<std::size_t>(r) * a_stride + i, sizeof(pair));
+      const Integers values = broadcast(pair);
+      left[r] += multiply_pairs(values, b_left);
+      right[r] += multiply_pairs(values, b_right);
+    }
+    pairs += std::ptrdiff_t{2} * kPanelColumns;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    const Vector scale = broadcast(a_scales[static_cast<std::size_t>(r) * a_scales_stride]);
+    float* sums = c + r * kPanelColumns;
+    Vector left_sum = __builtin_convertvector(left[r], Vector) * scale;
+    Vector right_sum = __builtin_convertvector(right[r], Vector) * scale;
+    if constexpr (!kFirst) {
+      left_sum += load(sums);
+      right_sum += load(sums + kLanes);
+    }
+    store(sums, left_sum);
+    store(sums + kLanes, right_sum);
+  }
+}
+
+template <bool kFirst>
+struct MultiplyBlockBody {
+  const std::int16_t* a;
+  std::size_t a_stride;
+  const float* a_scales;
+  std::size_t a_scales_stride;
+  int rows;
+  const std::int16_t* pairs;
+  int depth;
+  const char* next;
+  float* c;
+  template <int kRows>
+  VITRINE_INLINE void run(std::size_t first) const {
+    // Each block of rows fetches its part of what lies at `next`.
+    const auto blocks = static_cast<std::size_t>((rows + kMaxRows - 1) / kMaxRows);
+    const std::size_t bytes = kPairBytes / blocks;
+    const std::size_t block = first * blocks / static_cast<std::size_t>(rows);
+    multiply_block<kRows, kFirst>(a + first * a_stride, a_stride,
+                                  a_scales + first * a_scales_stride, a_scales_stride, pairs, depth,
+                                  next + block * bytes * static_cast<std::size_t>(depth / 2), bytes,
+                                  c + first * kPanelColumns);
+  }
+};
+
+void multiply_blocks(const std::int16_t* a, std::size_t a_stride, const float* a_scales,
+                     std::size_t a_scales_stride, int rows, const std::int16_t* panel,
+                     const float* column_scales, int k, float* c, const std::int16_t* next) {
+  const char* next_pairs = reinterpret_cast<const char*>(next);
+  // A block of all columns stays in the nearest cache while it meets all rows.
+  for (int part = 0; part < k; part += kBlockDepth) {
+    const int depth = k - part < kBlockDepth ? k - part : kBlockDepth;
+    for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
+      const auto multiply = [&]<bool kFirst>(std::bool_constant<kFirst>)
+          __attribute__((always_inline)) {
+        in_row_blocks(rows, MultiplyBlockBody<kFirst>{
+                                a + part, a_stride, a_scales + part / kBlockDepth, a_scales_stride,
+                                rows, panel + std::ptrdiff_t{2} * col, depth, next_pairs, c + col});
+      };
+      part == 0 ? multiply(std::true_type()) : multiply(std::false_type());
+      next_pairs += kPairBytes * static_cast<std::size_t>(depth / 2);
+    }
+    panel += std::ptrdiff_t{depth} * kPanelColumns;
+  }
+  for (int row = 0; row < rows; ++row) {
+    for (int i = 0; i < kPanelColumns; i += kLanes) {
+      store(c + i, load(c + i) * load(column_scales + i));
+    }
+    c += kPanelColumns;
+  }
+}
+
 // Rows of values.
 
 /// Value i of lines at line_stride.
@@ -734,6 +833,42 @@ RowQuantization quantize(const Value* values, int n, std::uint8_t* out, std::siz
   return {range / kLargest + sum_of_lanes(extent.unfit), zero};
 }
 
+void to_blocks(const float* values, int n, std::int16_t* out, float* scales) {
+  Vector unfit{};  // becomes NaN where a value is not finite
+  for (int first = 0; first < n; first += kBlockDepth) {
+    const int count = n - first < kBlockDepth ? n - first : kBlockDepth;
+    Vector largest{};
+    const auto include = [&](Vector v) __attribute__((always_inline)) {
+      largest = max(largest, as_float(bits(v) & 0x7fffffff));
+      unfit += v * 0.0F;
+    };
+    for_each_vector(
+        count, [&](int i) __attribute__((always_inline)) { include(load(values + i)); },
+        [&](int i, int rest)
+            __attribute__((always_inline)) { include(load_some(values + i, rest)); });
+    const float most = max_of_lanes(largest);
+    const bool usable = most > 1e-30F && most < 1e38F;
+    const Rounding rounding{usable ? static_cast<float>(kBlockInputLimit) / most : 0.0F, 0.0F};
+    const auto numbers = [&](Vector v) __attribute__((always_inline)) {
+      return __builtin_convertvector(reinterpret_cast<Bits>(rounding.number(v)) & 0xffff, Halves);
+    };
+    for_each_vector(
+        count,
+        [&](int i) __attribute__((always_inline)) {
+          const Halves some = numbers(load(values + i));
+          std::memcpy(out + i, &some, sizeof(some));
+        },
+        [&](int i, int rest) __attribute__((always_inline)) {
+          const Halves some = numbers(load_some(values + i, rest));
+          std::memcpy(out + i, &some, static_cast<std::size_t>(rest) * sizeof(*out));
+        });
+    scales[first / kBlockDepth] = most / static_cast<float>(kBlockInputLimit);
+    values += count;
+    out += count;
+  }
+  scales[0] += sum_of_lanes(unfit);
+}
+
 template <bool kOffsets>
 VITRINE_INLINE void dequantize_rows(const std::int32_t* sums, const std::int32_t* column_sums,
                                     const float* scales, const RowQuantization* quantization,
@@ -957,10 +1092,13 @@ constexpr Kernels kGenericKernels = {
     .multiply = multiply,
     .multiply_bf16 = multiply_bf16,
     .multiply_int8 = multiply_int8,
+    .multiply_blocks = multiply_blocks,
+    .bf16_products = false,
     .tiles = false,
     .quantize = quantize<float>,
     .quantize_bf16 = quantize<BFloat16>,
     .dequantize = dequantize,
+    .to_blocks = to_blocks,
     .layer_norm = layer_norm,
     .layer_norm_bf16 = layer_norm_bf16,
     .add_bias = add_bias<float>,

@@ -23,7 +23,9 @@ inline constexpr int kTiledBlockRows = 256;
 template <typename T>
 class PackedLinear {
  public:
-  using Value = T;
+  using Value = T;              ///< of the inputs
+  using Rows = ProductRows<T>;  ///< of inputs, as the product reads them
+  using Weight = T;
 
   PackedLinear() = default;
   /// weights: [outputs, inputs]. bias: outputs, or empty for none.
@@ -34,29 +36,34 @@ class PackedLinear {
   /// Groups of kPanelColumns outputs; the last may be filled up with zeros.
   int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
 
+  /// Copies inputs() values to row `row` of `rows`.
+  void write_row(const Kernels& /*kernels*/, const Value* values, int row, Rows& rows) const {
+    rows.write(row, {values, static_cast<std::size_t>(inputs_)});
+  }
+
   /// Computes panels [first_panel, last_panel) of rows [0, rows) of the inputs. finish(row, count,
   /// column, columns, sums, bias) takes outputs of `count` rows, from `row` and `column` on: sums
   /// without bias, rows at kPanelColumns; bias. x: zeros between inputs() and the next multiple of
-  /// 32.
+  /// 32. next: the panel() that will be read after these, of whatever layer, so that it comes from
+  /// memory meanwhile; null for none.
   template <typename Finish>
-  void multiply(const Kernels& kernels, const ProductRows<Value>& x, int rows, int first_panel,
-                int last_panel, const Finish& finish) const {
+  void multiply(const Kernels& kernels, const Rows& x, int rows, int first_panel, int last_panel,
+                const Weight* next, const Finish& finish) const {
     alignas(64) float sums[kTiledBlockRows * kPanelColumns];
     const int block_rows = this->block_rows(kernels);
     // With few rows, several panels at a time: see multiply_few_rows() of kernels_amx.cpp.
     const int most_panels = std::max(1, kBlockRows / std::max(rows, 16));
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
-      const Value* weights = weights_.data() + static_cast<std::size_t>(panel) * panel_size();
+      const Weight* after = panel + panels < last_panel ? this->panel(panel + panels) : next;
       for (int row = 0; row < rows; row += block_rows) {
         const int block = std::min(block_rows, rows - row);
         // Each block of rows fetches its part of what the panels after these hold.
         const int first_line = panel_lines() * row / rows;
         const int last_line = panel_lines() * (row + block) / rows;
-        multiply_block(
-            kernels, x.row(row), x.layout(), block, weights, panels,
-            weights + static_cast<std::size_t>(panels) * panel_size() + first_line * kLine,
-            last_line - first_line, sums);
+        multiply_block(kernels, x.row(row), x.layout(), block, this->panel(panel), panels,
+                       after + first_line * kLine, after == nullptr ? 0 : last_line - first_line,
+                       sums);
         for (int p = 0; p < panels; ++p) {
           const int column = (panel + p) * kPanelColumns;
           finish(row, block, column, std::min(kPanelColumns, outputs_ - column),
@@ -64,6 +71,11 @@ class PackedLinear {
         }
       }
     }
+  }
+
+  /// Where a panel's weights lie.
+  const Weight* panel(int i) const {
+    return weights_.data() + static_cast<std::size_t>(i) * panel_size();
   }
 
  private:

@@ -173,19 +173,18 @@ void QuantizedLinear::write_row(const Kernels& kernels, BFloat16* values, int ro
 
 const float* QuantizedLinear::multiply_block(const Kernels& kernels, const QuantizedRows& x,
                                              int row, int block, int rows, int panel, int panels,
-                                             std::byte* sums, float* outliers) const {
+                                             const Weight* next, std::byte* sums,
+                                             float* outliers) const {
   auto* exact = reinterpret_cast<std::int32_t*>(sums);
   auto* values = reinterpret_cast<float*>(sums);
   const auto first = static_cast<std::size_t>(row);
   const auto first_panel = static_cast<std::size_t>(panel);
-  const std::int8_t* weights = weights_.data() + first_panel * panel_size();
-  // Each block of rows fetches its part of what the panels after these hold.
-  const int lines = static_cast<int>(panel_size()) / 64;
+  // Each block of rows fetches its part of what comes next.
+  const int lines = next == nullptr ? 0 : static_cast<int>(panel_size()) / 64;
   const int first_line = lines * row / rows;
-  kernels.multiply_int8(
-      x.numbers_.row(row), x.numbers_.layout(), block, weights, panels, depth(), exact,
-      weights + static_cast<std::size_t>(panels) * panel_size() + std::ptrdiff_t{64} * first_line,
-      lines * (row + block) / rows - first_line);
+  kernels.multiply_int8(x.numbers_.row(row), x.numbers_.layout(), block, this->panel(panel), panels,
+                        depth(), exact, next + std::ptrdiff_t{64} * first_line,
+                        lines * (row + block) / rows - first_line);
   if (!outliers_.empty()) {
     kernels.multiply_bf16(
         x.outliers_.data() + first * kMaxOutliers, row_major<BFloat16>(kMaxOutliers), block,

@@ -51,6 +51,8 @@ class QuantizedLinear {
  public:
   /// What the inputs are rounded from, and what other layers' weights are kept in.
   using Value = BFloat16;
+  using Rows = QuantizedRows;
+  using Weight = std::int8_t;
 
   QuantizedLinear() = default;
   /// weights: [outputs, inputs]. bias: outputs. outliers: at most kMaxOutliers columns of the
@@ -69,8 +71,8 @@ class QuantizedLinear {
 
   /// As PackedLinear::multiply(), of rows that write_row() of this layer wrote.
   template <typename Finish>
-  void multiply(const Kernels& kernels, const QuantizedRows& x, int rows, int first_panel,
-                int last_panel, const Finish& finish) const {
+  void multiply(const Kernels& kernels, const Rows& x, int rows, int first_panel, int last_panel,
+                const Weight* next, const Finish& finish) const {
     // Sums, which become values where they are; then, where there are outliers, their products.
     alignas(64) std::byte sums[kTiledBlockRows * kPanelColumns * sizeof(float)];
     alignas(64) float outliers[kTiledBlockRows * kPanelColumns];
@@ -78,10 +80,11 @@ class QuantizedLinear {
     const int most_panels = std::max(1, kBlockRows / std::max(rows, 16));
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
+      const Weight* after = panel + panels < last_panel ? this->panel(panel + panels) : next;
       for (int row = 0; row < rows; row += block_rows) {
         const int block = std::min(block_rows, rows - row);
         const float* values =
-            multiply_block(kernels, x, row, block, rows, panel, panels, sums, outliers);
+            multiply_block(kernels, x, row, block, rows, panel, panels, after, sums, outliers);
         for (int p = 0; p < panels; ++p) {
           const int column = (panel + p) * kPanelColumns;
           finish(row, block, column, std::min(kPanelColumns, outputs_ - column),
@@ -91,12 +94,17 @@ class QuantizedLinear {
     }
   }
 
+  /// Where a panel's weights lie.
+  const Weight* panel(int i) const {
+    return weights_.data() + static_cast<std::size_t>(i) * panel_size();
+  }
+
  private:
   int depth() const { return round_up(inputs_, kInt8DepthUnit); }
   std::size_t panel_size() const { return static_cast<std::size_t>(depth()) * kPanelColumns; }
   /// Returns what rows [row, row + block) of all rows give in the panels, which is in `sums`.
   const float* multiply_block(const Kernels& kernels, const QuantizedRows& x, int row, int block,
-                              int rows, int panel, int panels, std::byte* sums,
+                              int rows, int panel, int panels, const Weight* next, std::byte* sums,
                               float* outliers) const;
   template <typename T>
   void write(const Kernels& kernels, T* values, int row, QuantizedRows& rows) const;

@@ -10,8 +10,10 @@ namespace {
 /// Queries of one head that are worked on together, at most.
 constexpr int kQueryRows = 64;
 
+/// Whether the linear layers round the rows they read, which are values before.
 template <typename Linear>
-constexpr bool kQuantized = std::is_same_v<Linear, QuantizedLinear>;
+constexpr bool kRounds =
+    !std::is_same_v<typename Linear::Rows, ProductRows<typename Linear::Value>>;
 
 auto add_bias(const Kernels& kernels, const float* /*out*/) { return kernels.add_bias; }
 auto add_bias(const Kernels& kernels, const BFloat16* /*out*/) { return kernels.add_bias_bf16; }
@@ -24,6 +26,12 @@ void layer_norm(const Kernels& k, const float* x, const NormWeights& norm, float
 void layer_norm(const Kernels& k, const float* x, const NormWeights& norm, float eps, int n,
                 BFloat16* out, std::size_t line_stride) {
   k.layer_norm_bf16(x, norm.scale.data(), norm.shift.data(), eps, n, out, line_stride);
+}
+
+/// Of a layer's weights, what the share reads first.
+template <typename Linear>
+const typename Linear::Weight* first_panel(const Share& share, const Linear& linear) {
+  return linear.panel(share.of(linear.panels()).first);
 }
 
 std::size_t at(int row, std::size_t stride) { return static_cast<std::size_t>(row) * stride; }
@@ -60,12 +68,12 @@ Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerCon
   const int depth = width / static_cast<int>(config.heads);
   hidden_ = AlignedBuffer<float>(at(rows, row_stride<float>(width)));
   const auto mlp_width = static_cast<int>(config.mlp_width);
-  // Rows that are quantized are read one after the other before.
-  const bool tiles = reads_tiles<Value>(kernels) && !kQuantized<Linear>;
-  if constexpr (kQuantized<Linear>) {
-    quantized_ = QuantizedRows(kernels, rows, std::max(width, mlp_width));
+  // Rows that are rounded are read one after the other before.
+  const bool tiles = reads_tiles<Value>(kernels) && !kRounds<Linear>;
+  if constexpr (kRounds<Linear>) {
+    input_ = {kernels, rows, std::max(width, mlp_width)};
   } else {
-    normed_ = ProductRows<Value>(rows, width, tiles);
+    input_ = {rows, width, tiles};
   }
   query_key_value_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(3 * padded(width))));
   // Attention writes panels of a head's columns, which must not lie across lines.
@@ -100,45 +108,43 @@ void Transformer<Linear>::normalise(const Share& share, const NormWeights& norm,
   const auto [begin, end] = share.of(rows);
   for (int row = begin; row < end; ++row) {
     const float* x = workspace.hidden() + at(row, hidden_stride());
-    if constexpr (kQuantized<Linear>) {
+    if constexpr (kRounds<Linear>) {
       float* normed = workspace.scratch_[static_cast<std::size_t>(share.rank)].floats.data();
       kernels_.layer_norm(x, norm.scale.data(), norm.shift.data(), eps, width_, normed);
-      linear.write_row(kernels_, normed, row, workspace.quantized_);
+      linear.write_row(kernels_, normed, row, workspace.input_);
     } else {
-      layer_norm(kernels_, x, norm, eps, width_, workspace.normed_.at(row, 0),
-                 workspace.normed_.layout().line_stride);
+      layer_norm(kernels_, x, norm, eps, width_, workspace.input_.at(row, 0),
+                 workspace.input_.layout().line_stride);
     }
   }
   share.barrier();
 }
 
 template <typename Linear>
-void Transformer<Linear>::prepare(const Share& share, const Linear& linear,
-                                  ProductRows<Value>& values, int rows,
-                                  Workspace& workspace) const {
+const typename Linear::Rows& Transformer<Linear>::prepare(const Share& share, const Linear& linear,
+                                                          ProductRows<Value>& values, int rows,
+                                                          Workspace& workspace) const {
   share.barrier();
-  if constexpr (kQuantized<Linear>) {
+  if constexpr (kRounds<Linear>) {
     const auto [begin, end] = share.of(rows);
     for (int row = begin; row < end; ++row) {
-      linear.write_row(kernels_, values.at(row, 0), row, workspace.quantized_);
+      linear.write_row(kernels_, values.at(row, 0), row, workspace.input_);
     }
     share.barrier();
+    return workspace.input_;
+  } else {
+    return values;
   }
 }
 
 template <typename Linear>
 template <typename Finish>
 void Transformer<Linear>::multiply(const Share& share, const Linear& linear,
-                                   const ProductRows<Value>& values, int rows, int first_panel,
-                                   int last_panel, const Workspace& workspace,
+                                   const typename Linear::Rows& x, int rows, int first_panel,
+                                   int last_panel, const typename Linear::Weight* next,
                                    const Finish& finish) const {
   const auto [begin, end] = share.of(last_panel - first_panel);
-  if constexpr (kQuantized<Linear>) {
-    linear.multiply(kernels_, workspace.quantized_, rows, first_panel + begin, first_panel + end,
-                    finish);
-  } else {
-    linear.multiply(kernels_, values, rows, first_panel + begin, first_panel + end, finish);
-  }
+  linear.multiply(kernels_, x, rows, first_panel + begin, first_panel + end, next, finish);
 }
 
 template <typename Linear>
@@ -150,11 +156,7 @@ void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
     if (from != to) {
       float* hidden = workspace.hidden();
       std::copy_n(hidden + at(from, hidden_stride()), width_, hidden + at(to, hidden_stride()));
-      if constexpr (kQuantized<Linear>) {
-        workspace.quantized_.copy_row(from, to);
-      } else {
-        workspace.normed_.copy_row(from, to);
-      }
+      workspace.input_.copy_row(from, to);
     }
     ++to;
   }
@@ -344,30 +346,29 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
   const int query_panels = padded_width_ / kPanelColumns;
   const int panels = block.query_key_value.panels();
   if (last) {
-    multiply(share, block.query_key_value, workspace.normed_, all_rows, query_panels, panels,
-             workspace, store_query_key_value);
+    multiply(share, block.query_key_value, workspace.input_, all_rows, query_panels, panels,
+             block.query_key_value.panel(share.of(query_panels).first), store_query_key_value);
     share.barrier();
     if (share.rank == 0) keep_pooled_rows(sequences, workspace);
     share.barrier();
-    multiply(share, block.query_key_value, workspace.normed_, rows, 0, query_panels, workspace,
-             store_query_key_value);
+    multiply(share, block.query_key_value, workspace.input_, rows, 0, query_panels,
+             first_panel(share, block.out), store_query_key_value);
   } else {
-    multiply(share, block.query_key_value, workspace.normed_, rows, 0, panels, workspace,
-             store_query_key_value);
+    multiply(share, block.query_key_value, workspace.input_, rows, 0, panels,
+             first_panel(share, block.out), store_query_key_value);
   }
   share.barrier();
 
   attend(b, share, sequences, workspace);
-  prepare(share, block.out, workspace.attended_, rows, workspace);
-  multiply(share, block.out, workspace.attended_, rows, 0, block.out.panels(), workspace,
-           add_to_hidden);
+  multiply(share, block.out, prepare(share, block.out, workspace.attended_, rows, workspace), rows,
+           0, block.out.panels(), first_panel(share, block.fc1), add_to_hidden);
   share.barrier();
 
   normalise(share, block.norm2, block.fc1, rows, workspace);
-  multiply(share, block.fc1, workspace.normed_, rows, 0, block.fc1.panels(), workspace,
-           activate_into_wide);
-  prepare(share, block.fc2, workspace.wide_, rows, workspace);
-  multiply(share, block.fc2, workspace.wide_, rows, 0, block.fc2.panels(), workspace,
+  multiply(share, block.fc1, workspace.input_, rows, 0, block.fc1.panels(),
+           first_panel(share, block.fc2), activate_into_wide);
+  multiply(share, block.fc2, prepare(share, block.fc2, wide, rows, workspace), rows, 0,
+           block.fc2.panels(), last ? nullptr : first_panel(share, blocks_[b + 1].query_key_value),
            add_to_hidden);
   share.barrier();
 }
@@ -376,19 +377,31 @@ template <typename Linear>
 void Transformer<Linear>::multiply_only(const Share& share, int rows,
                                         const Workspace& workspace) const {
   const auto drop = [](int, int, int, int, const float*, const float*) {};
-  const auto multiply_all = [&](const Linear& linear, const ProductRows<Value>& values) {
-    multiply(share, linear, values, rows, 0, linear.panels(), workspace, drop);
+  const auto multiply_all = [&](const Linear& linear,
+                                [[maybe_unused]] const ProductRows<Value>& values,
+                                const typename Linear::Weight* next) {
+    if constexpr (kRounds<Linear>) {
+      multiply(share, linear, workspace.input_, rows, 0, linear.panels(), next, drop);
+    } else {
+      multiply(share, linear, values, rows, 0, linear.panels(), next, drop);
+    }
   };
-  for (const BlockWeights<Linear>& block : blocks_) {
-    multiply_all(block.query_key_value, workspace.normed_);
-    multiply_all(block.out, workspace.attended_);
-    multiply_all(block.fc1, workspace.normed_);
-    multiply_all(block.fc2, workspace.wide_);
+  for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    const BlockWeights<Linear>& block = blocks_[b];
+    multiply(share, block.query_key_value, workspace.input_, rows, 0,
+             block.query_key_value.panels(), first_panel(share, block.out), drop);
+    multiply_all(block.out, workspace.attended_, first_panel(share, block.fc1));
+    multiply(share, block.fc1, workspace.input_, rows, 0, block.fc1.panels(),
+             first_panel(share, block.fc2), drop);
+    multiply_all(
+        block.fc2, workspace.wide_,
+        b + 1 == blocks_.size() ? nullptr : first_panel(share, blocks_[b + 1].query_key_value));
   }
 }
 
 template class Transformer<PackedLinear<float>>;
 template class Transformer<PackedLinear<BFloat16>>;
+template class Transformer<BlockFloatLinear>;
 template class Transformer<QuantizedLinear>;
 
 }  // namespace vitrine::encoder::cpu

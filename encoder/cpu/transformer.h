@@ -8,6 +8,7 @@
 #include "base/thread_team.h"
 #include "encoder/clip_config.h"
 #include "encoder/cpu/batch_plan.h"
+#include "encoder/cpu/block_float_linear.h"
 #include "encoder/cpu/linear.h"
 #include "encoder/cpu/quantized_linear.h"
 
@@ -34,7 +35,7 @@ struct NormWeights {
   std::vector<float> shift;
 };
 
-/// Linear: PackedLinear<float>, PackedLinear<BFloat16> or QuantizedLinear.
+/// Linear: PackedLinear<float>, PackedLinear<BFloat16>, BlockFloatLinear or QuantizedLinear.
 template <typename Linear>
 struct BlockWeights {
   NormWeights norm1;
@@ -66,9 +67,9 @@ class Transformer {
    private:
     friend class Transformer;
     int rows_ = 0;
-    AlignedBuffer<float> hidden_;           // [rows, width]
-    ProductRows<Value> normed_;             // [rows, width]; none where rows are quantized
-    QuantizedRows quantized_;               // the rows of the product at hand
+    AlignedBuffer<float> hidden_;  // [rows, width]
+    /// [rows, width] after LayerNorm; where rows are rounded, those of the product at hand.
+    typename Linear::Rows input_;
     AlignedBuffer<Value> query_key_value_;  // [rows, 3 * padded width]
     ProductRows<Value> attended_;           // [rows, width]
     ProductRows<Value> wide_;               // [rows, mlp_width]
@@ -122,13 +123,15 @@ class Transformer {
   /// LayerNorm of rows of the residual stream, as `linear` reads them.
   void normalise(const Share& share, const NormWeights& norm, const Linear& linear, int rows,
                  Workspace& workspace) const;
-  /// Makes `values` what `linear` reads; afterwards all threads may.
-  void prepare(const Share& share, const Linear& linear, ProductRows<Value>& values, int rows,
-               Workspace& workspace) const;
-  /// The share's panels [first + begin, first + end) of linear. values: what prepare() was given.
+  /// `values` as `linear` reads them; all threads may, then.
+  const typename Linear::Rows& prepare(const Share& share, const Linear& linear,
+                                       ProductRows<Value>& values, int rows,
+                                       Workspace& workspace) const;
+  /// The share's part of linear's panels [first_panel, last_panel). next: where the share's part of
+  /// what is multiplied afterwards begins.
   template <typename Finish>
-  void multiply(const Share& share, const Linear& linear, const ProductRows<Value>& values,
-                int rows, int first_panel, int last_panel, const Workspace& workspace,
+  void multiply(const Share& share, const Linear& linear, const typename Linear::Rows& x, int rows,
+                int first_panel, int last_panel, const typename Linear::Weight* next,
                 const Finish& finish) const;
   /// Of each sequence only the pooled row counts from now on: it moves to the top.
   void keep_pooled_rows(std::span<const Sequence> sequences, Workspace& workspace) const;

@@ -170,6 +170,95 @@ TEST_P(Kernel, MultipliesBytesExactlyAndWritesNothingElse) {
   }
 }
 
+TEST_P(Kernel, MultipliesBlocksExactlyAndWritesNothingElse) {
+  std::mt19937 random(5);
+  for (const auto& [rows, depth] : {std::pair{1, 32},
+                                    {2, 128},
+                                    {5, 160},
+                                    {7, 256},
+                                    {13, 1056},
+                                    {48, 96},
+                                    {50, 300 / 32 * 32}}) {
+    const auto row_count = static_cast<std::size_t>(rows);
+    const auto inputs = static_cast<std::size_t>(depth);
+    const std::size_t blocks = (inputs + kBlockDepth - 1) / kBlockDepth;
+    const std::size_t stride = inputs + 3, scales_stride = blocks + 2;
+    // The first row and the first column fill 32 bits, as far as they may.
+    std::vector<std::int16_t> a(row_count * stride), panel(inputs * kPanelColumns);
+    for (std::int16_t& value : a) {
+      value = static_cast<std::int16_t>(static_cast<int>(random() % 16383) - kBlockInputLimit);
+    }
+    std::fill_n(a.begin(), inputs, kBlockInputLimit);
+    for (std::size_t i = 0; i < inputs; ++i) {
+      for (std::size_t col = 0; col < kPanelColumns; ++col) {
+        panel[i / 2 * 2 * kPanelColumns + 2 * col + i % 2] = static_cast<std::int16_t>(
+            col == 0 ? -kBlockWeightSum / kBlockDepth : static_cast<int>(random() % 4001) - 2000);
+      }
+    }
+    // Powers of two, so that what is added up is exact but for the rounding of a block's sum.
+    std::vector<float> a_scales(row_count * scales_stride), column_scales(kPanelColumns);
+    for (float& scale : a_scales) scale = std::ldexp(1.0F, -static_cast<int>(random() % 3) - 12);
+    for (float& scale : column_scales) scale = std::ldexp(1.0F, -static_cast<int>(random() % 9));
+    std::vector<float> c(row_count * kPanelColumns + 16, 77.0F);
+    k().multiply_blocks(a.data(), stride, a_scales.data(), scales_stride, rows, panel.data(),
+                        column_scales.data(), depth, c.data(), panel.data());
+    for (std::size_t r = 0; r < row_count; ++r) {
+      for (std::size_t col = 0; col < kPanelColumns; ++col) {
+        double sum = 0, size = 0;
+        for (std::size_t block = 0; block < blocks; ++block) {
+          std::int64_t exact = 0;
+          for (std::size_t i = block * kBlockDepth; i < std::min(inputs, (block + 1) * kBlockDepth);
+               ++i) {
+            exact += std::int64_t{a[r * stride + i]} *
+                     panel[i / 2 * 2 * kPanelColumns + 2 * col + i % 2];
+          }
+          sum += static_cast<double>(exact) * a_scales[r * scales_stride + block];
+          size += std::abs(static_cast<double>(exact)) * a_scales[r * scales_stride + block];
+        }
+        ASSERT_NEAR(c[r * kPanelColumns + col], sum * column_scales[col],
+                    size * column_scales[col] * 0x1p-23 * static_cast<double>(blocks))
+            << rows << " rows, depth " << depth;
+      }
+    }
+    EXPECT_TRUE(std::all_of(c.end() - 16, c.end(), [](float value) { return value == 77.0F; }));
+  }
+}
+
+TEST_P(Kernel, RoundsARowToBlocksWithAScaleEach) {
+  for (const std::size_t n : {1, 7, 127, 128, 129, 200, 512}) {
+    std::vector<float> values = random_floats(n);
+    // Blocks of different sizes, one of nothing but zeros.
+    for (std::size_t i = 0; i < n; ++i)
+      values[i] *= i / kBlockDepth == 2 ? 0.0F : i < 128 ? 1e5F : 1;
+    std::vector<std::int16_t> numbers(n + 8, 77);
+    const std::size_t blocks = (n + kBlockDepth - 1) / kBlockDepth;
+    std::vector<float> scales(blocks + 1, 55.0F);
+    k().to_blocks(values.data(), static_cast<int>(n), numbers.data(), scales.data());
+    for (std::size_t block = 0; block < blocks; ++block) {
+      int largest = 0;
+      for (std::size_t i = block * kBlockDepth; i < std::min(n, (block + 1) * kBlockDepth); ++i) {
+        ASSERT_NEAR(static_cast<float>(numbers[i]) * scales[block], values[i],
+                    scales[block] * 0.501F);
+        largest = std::max(largest, std::abs(static_cast<int>(numbers[i])));
+      }
+      EXPECT_EQ(largest, block == 2 ? 0 : kBlockInputLimit);
+    }
+    EXPECT_EQ(scales.back(), 55.0F);
+    EXPECT_TRUE(std::all_of(numbers.end() - 8, numbers.end(), [](int v) { return v == 77; }));
+  }
+}
+
+TEST_P(Kernel, BlocksOfARowThatIsNotFiniteHaveNoScale) {
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    std::vector<float> values = random_floats(300);
+    values[290] = bad;
+    std::vector<std::int16_t> numbers(values.size());
+    std::vector<float> scales(3);
+    k().to_blocks(values.data(), 300, numbers.data(), scales.data());
+    EXPECT_TRUE(std::isnan(scales[0]));
+  }
+}
+
 TEST_P(Kernel, RoundsARowToTheNearestOf256Steps) {
   for (const int n : {1, 5, 16, 30, 768}) {
     for (const float offset : {0.0F, 7.0F, -7.0F}) {
