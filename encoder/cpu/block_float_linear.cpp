@@ -36,10 +36,22 @@ std::int16_t nearest(float value) {
 
 }  // namespace
 
-BlockFloatRows::BlockFloatRows(const Kernels& /*kernels*/, int rows, int inputs)
-    : numbers_(rows, inputs, false),
-      blocks_(static_cast<std::size_t>(round_up(inputs, kBlockDepth)) / kBlockDepth),
+BlockFloatRows::BlockFloatRows(const Kernels& /*kernels*/, int rows, int columns)
+    : numbers_(rows, columns, false),
+      blocks_(static_cast<std::size_t>(round_up(columns, kBlockDepth)) / kBlockDepth),
       scales_(static_cast<std::size_t>(rows) * blocks_) {}
+
+void BlockFloatRows::write(const Kernels& kernels, int row, std::span<const float> values) {
+  kernels.to_blocks(values.data(), static_cast<int>(values.size()), numbers_.at(row, 0),
+                    scales(row));
+}
+
+void BlockFloatRows::read(int row, std::span<float> values) const {
+  const std::int16_t* numbers = numbers_.row(row);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(numbers[i]) * scales(row)[i / kBlockDepth];
+  }
+}
 
 void BlockFloatRows::copy_row(int from, int to) {
   numbers_.copy_row(from, to);
@@ -72,11 +84,6 @@ BlockFloatLinear::BlockFloatLinear(const Kernels& /*kernels*/, MatrixView weight
       std::memcpy(target + i * kPanelColumns, &numbers[i], 2 * sizeof(numbers[i]));
     }
   }
-}
-
-void BlockFloatLinear::write_row(const Kernels& kernels, const float* values, int row,
-                                 Rows& rows) const {
-  kernels.to_blocks(values, inputs_, rows.numbers_.at(row, 0), rows.scales(row));
 }
 
 }  // namespace vitrine::encoder::cpu

@@ -14,13 +14,17 @@
 
 namespace vitrine::encoder::cpu {
 
-/// Rows of inputs as BlockFloatLinear reads them.
+/// Rows of numbers in block floating point of 16 bits: in steps of 1/8191 of the largest of
+/// kBlockDepth. Not safe for threads that write the same row.
 class BlockFloatRows {
  public:
   BlockFloatRows() = default;
-  /// inputs: of a row, at most.
-  BlockFloatRows(const Kernels& kernels, int rows, int inputs);
+  /// columns: of a row, at most.
+  BlockFloatRows(const Kernels& kernels, int rows, int columns);
 
+  /// values: of the first columns of the row.
+  void write(const Kernels& kernels, int row, std::span<const float> values);
+  void read(int row, std::span<float> values) const;
   void copy_row(int from, int to);
 
  private:
@@ -30,7 +34,7 @@ class BlockFloatRows {
     return scales_.data() + static_cast<std::size_t>(row) * blocks_;
   }
 
-  ProductRows<std::int16_t> numbers_;  // [rows, inputs]
+  ProductRows<std::int16_t> numbers_;  // [rows, columns]
   std::size_t blocks_ = 0;             // of a row
   std::vector<float> scales_;          // [rows, blocks]
 };
@@ -55,7 +59,9 @@ class BlockFloatLinear {
   int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
 
   /// Rounds inputs() values to row `row` of `rows`.
-  void write_row(const Kernels& kernels, const float* values, int row, Rows& rows) const;
+  void write_row(const Kernels& kernels, const float* values, int row, Rows& rows) const {
+    rows.write(kernels, row, {values, static_cast<std::size_t>(inputs_)});
+  }
 
   /// As PackedLinear::multiply(), of rows that write_row() of this layer wrote.
   template <typename Finish>

@@ -474,11 +474,19 @@ class CpuTowers : public ClipTowers {
     const TextConfig& text = config_.text;
     const Matrix tokens = reader.matrix("text_model.embeddings.token_embedding.weight",
                                         text.vocab_size, text.tower.width);
-    token_embedding_ = AlignedBuffer<Value>(tokens.rows() * tokens.cols());
-    if constexpr (std::is_same_v<Value, float>) {
-      std::copy_n(tokens.data(), token_embedding_.size(), token_embedding_.data());
+    if constexpr (kBlockFloat) {
+      token_embedding_ = {kernels_, static_cast<int>(tokens.rows()),
+                          static_cast<int>(tokens.cols())};
+      for (std::size_t i = 0; i < tokens.rows(); ++i) {
+        token_embedding_.write(kernels_, static_cast<int>(i), tokens.row(i));
+      }
     } else {
-      kernels_.to_bf16(tokens.data(), token_embedding_.size(), token_embedding_.data());
+      token_embedding_ = AlignedBuffer<Value>(tokens.rows() * tokens.cols());
+      if constexpr (std::is_same_v<Value, float>) {
+        std::copy_n(tokens.data(), token_embedding_.size(), token_embedding_.data());
+      } else {
+        kernels_.to_bf16(tokens.data(), token_embedding_.size(), token_embedding_.data());
+      }
     }
     text_positions_ = reader.matrix("text_model.embeddings.position_embedding.weight",
                                     text.context_length, text.tower.width);
@@ -503,11 +511,15 @@ class CpuTowers : public ClipTowers {
   /// The first block's input. out: [width]
   void write_token(const TextPlan::Token& token, float* out) const {
     const auto width = static_cast<std::size_t>(text_.width());
-    const Value* embedding = token_embedding_.data() + static_cast<std::size_t>(token.id) * width;
-    if constexpr (std::is_same_v<Value, float>) {
-      std::copy_n(embedding, width, out);
+    if constexpr (kBlockFloat) {
+      token_embedding_.read(token.id, {out, width});
     } else {
-      kernels_.from_bf16(embedding, width, out);
+      const Value* embedding = token_embedding_.data() + static_cast<std::size_t>(token.id) * width;
+      if constexpr (std::is_same_v<Value, float>) {
+        std::copy_n(embedding, width, out);
+      } else {
+        kernels_.from_bf16(embedding, width, out);
+      }
     }
     const std::span<const float> position =
         text_positions_.row(static_cast<std::size_t>(token.position));
@@ -540,8 +552,10 @@ class CpuTowers : public ClipTowers {
   Tower<Linear> text_;
   Tower<Linear> vision_;
 
-  AlignedBuffer<Value> token_embedding_;  // [vocab_size, width]
-  Matrix text_positions_;                 // [context_length, width]
+  static constexpr bool kBlockFloat = std::is_same_v<Linear, BlockFloatLinear>;
+  std::conditional_t<kBlockFloat, BlockFloatRows, AlignedBuffer<Value>>
+      token_embedding_;    // [vocab_size, width]
+  Matrix text_positions_;  // [context_length, width]
 
   PatchLinear<Linear> patch_embedding_;
   Matrix positions_;  // [tokens, width]; the class embedding is part of row 0
