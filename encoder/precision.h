@@ -9,7 +9,9 @@ namespace vitrine::encoder {
 enum class Precision {
   kAuto,      ///< kBFloat16 where the CPU multiplies bfloat16 in hardware, else kFloat32
   kFloat32,   ///< as the reference computes
-  kBFloat16,  ///< weights and inputs of the linear layers rounded to 8 bits of precision
+  /// Weights and inputs of the linear layers in 16 bits: bfloat16 where the CPU multiplies it, block
+  /// floating point elsewhere; see docs/encoder.md.
+  kBFloat16,
   kInt8,  ///< those of the blocks' layers in 256 equal steps, but for outliers; see docs/encoder.md
 };
 

@@ -582,7 +582,8 @@ struct MultiplyBlockBody {
 void multiply_blocks(const std::int16_t* a, std::size_t a_stride, const float* a_scales,
                      std::size_t a_scales_stride, int rows, const std::int16_t* panel,
                      const float* column_scales, int k, float* c, const std::int16_t* next) {
-  const char* next_pairs = reinterpret_cast<const char*>(next);
+  // Where nothing is named, what is in the cache already is fetched.
+  const char* next_pairs = reinterpret_cast<const char*>(next != nullptr ? next : panel);
   // A block of all columns stays in the nearest cache while it meets all rows.
   for (int part = 0; part < k; part += kBlockDepth) {
     const int depth = k - part < kBlockDepth ? k - part : kBlockDepth;
