@@ -39,11 +39,6 @@ float step_of(std::span<const float> weights) {
   return step + unfit;
 }
 
-/// Rounds to the nearest.
-std::int16_t nearest(float value) {
-  return static_cast<std::int16_t>(value < 0 ? value - 0.5F : value + 0.5F);
-}
-
 }  // namespace
 
 BlockFloatRows::BlockFloatRows(const Kernels& /*kernels*/, int rows, int columns)
@@ -94,7 +89,9 @@ BlockFloatLinear::BlockFloatLinear(const Kernels& /*kernels*/, MatrixView weight
       std::int16_t* out = numbers.data() + column * depth;
       if (step > 1e-30F) {
         const float steps = 1.0F / step;
-        for (std::size_t i = 0; i < row.size(); ++i) out[i] = nearest(row[i] * steps);
+        for (std::size_t i = 0; i < row.size(); ++i) {
+          out[i] = static_cast<std::int16_t>(nearest_integer(row[i] * steps));
+        }
       } else {  // too small, or NaN
         std::fill_n(out, row.size(), std::int16_t{0});
       }

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -17,6 +19,13 @@ namespace vitrine::encoder::cpu {
 /// for all of them.
 inline constexpr int kBlockRows = 48;
 inline constexpr int kTiledBlockRows = 256;
+
+/// The nearest integer, the even one of two, for |value| < 2^22: a function that a compiler takes
+/// many of at once, as it does not with std::nearbyint.
+inline std::int32_t nearest_integer(float value) {
+  constexpr float kShift = 12582912.0F;  // 1.5 * 2^23, whose last bit counts one
+  return std::bit_cast<std::int32_t>(value + kShift) - std::bit_cast<std::int32_t>(kShift);
+}
 
 /// A linear layer, y = W x + b, whose weights lie in the order in which a product reads them.
 /// T: float, or BFloat16 for weights and inputs of half the size; sums are float32. Immutable.

@@ -14,11 +14,6 @@ namespace {
 constexpr float kOutlierRatio = 3;
 constexpr float kLargestWeight = 127;
 
-/// Rounds to the nearest; values are within [-kLargestWeight, kLargestWeight].
-std::int8_t nearest(float value) {
-  return static_cast<std::int8_t>(value < 0 ? value - 0.5F : value + 0.5F);
-}
-
 /// Takes the value out of a row.
 BFloat16 take(const Kernels& kernels, float& value) {
   BFloat16 rounded = 0;
@@ -132,7 +127,8 @@ QuantizedLinear::QuantizedLinear(const Kernels& kernels, MatrixView weights,
     const float steps = usable ? kLargestWeight / largest : 0.0F;
     std::int32_t sum = 0;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      numbers[i] = usable ? nearest(row[i] * steps) : std::int8_t{0};
+      numbers[i] =
+          usable ? static_cast<std::int8_t>(nearest_integer(row[i] * steps)) : std::int8_t{0};
       sum += numbers[i];
     }
     scales_[output] = largest / kLargestWeight + unfit;
