@@ -568,10 +568,11 @@ struct MultiplyBlockBody {
   float* c;
   template <int kRows>
   VITRINE_INLINE void run(std::size_t first) const {
-    // Each block of rows fetches its part of what lies at `next`.
+    // Each block of rows fetches its part of what lies at `next`; for which, see in_row_blocks().
+    const auto all = static_cast<std::size_t>(rows);
     const auto blocks = static_cast<std::size_t>((rows + kMaxRows - 1) / kMaxRows);
-    const std::size_t bytes = kPairBytes / blocks;
-    const std::size_t block = first * blocks / static_cast<std::size_t>(rows);
+    const std::size_t block = (first * blocks + all - 1) / all;
+    const std::size_t bytes = (kPairBytes + blocks - 1) / blocks;
     multiply_block<kRows, kFirst>(a + first * a_stride, a_stride,
                                   a_scales + first * a_scales_stride, a_scales_stride, pairs, depth,
                                   next + block * bytes * static_cast<std::size_t>(depth / 2), bytes,
@@ -848,8 +849,8 @@ void to_blocks(const float* values, int n, std::int16_t* out, float* scales) {
         [&](int i, int rest)
             __attribute__((always_inline)) { include(load_some(values + i, rest)); });
     const float most = max_of_lanes(largest);
-    const bool usable = most > 1e-30F && most < 1e38F;
-    const Rounding rounding{usable ? static_cast<float>(kBlockInputLimit) / most : 0.0F, 0.0F};
+    const Rounding rounding{most > 1e-30F ? static_cast<float>(kBlockInputLimit) / most : 0.0F,
+                            0.0F};
     const auto numbers = [&](Vector v) __attribute__((always_inline)) {
       return __builtin_convertvector(reinterpret_cast<Bits>(rounding.number(v)) & 0xffff, Halves);
     };
