@@ -282,16 +282,42 @@ VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const fl
   }
 }
 
+/// Of memory that will be needed next, and that the blocks of all rows fetch together, the part of
+/// one block. kBytes: what one block alone would fetch in a step.
+template <std::size_t kBytes>
+struct FetchPart {
+  const char* next;
+  std::size_t step_bytes;
+
+  /// steps: of each block. first: the block's first row, as in_row_blocks() has it.
+  VITRINE_INLINE FetchPart(const void* memory, int steps, int rows, std::size_t first) {
+    const auto all = static_cast<std::size_t>(rows);
+    const auto blocks = static_cast<std::size_t>((rows + kMaxRows - 1) / kMaxRows);
+    const std::size_t block = (first * blocks + all - 1) / all;
+    step_bytes = (kBytes + blocks - 1) / blocks;
+    next = static_cast<const char*>(memory) + block * step_bytes * static_cast<std::size_t>(steps);
+  }
+
+  VITRINE_INLINE void fetch() {
+#pragma GCC unroll 2
+    for (std::size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(next + line, 0, 2);
+    next += step_bytes;
+  }
+};
+/// What a step reads of a panel: pairs at 2 * kLanes columns, or fours of bytes at kLanes.
+constexpr std::size_t kPairBytes = 8 * kLanes;
+constexpr std::size_t kFourBytes = 4 * kLanes;
+
 /// What instructions multiply is wider than bfloat16 and 8-bit numbers. Rows are widened once for
 /// all columns, so that a product broadcasts their values from memory, and so much of their depth
 /// at a time that they stay in the nearest cache.
 constexpr int kWideDepth = 512;
 
 /// c += a times a panel of bfloat16 pairs. a: [kRows, k] widened, rows at kWideDepth; c: rows at
-/// kPanelColumns. Fetches what is `ahead` bytes behind what it reads of the panel.
+/// kPanelColumns.
 template <int kRows>
 VITRINE_INLINE void multiply_wide_rows(const float* a, const BFloat16* panel, int k,
-                                       std::size_t ahead, float* c) {
+                                       FetchPart<kPairBytes> part, float* c) {
   for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
     Vector left[kRows], right[kRows];
 #pragma GCC unroll 16
@@ -301,7 +327,7 @@ VITRINE_INLINE void multiply_wide_rows(const float* a, const BFloat16* panel, in
     }
     const BFloat16* pairs = panel + std::ptrdiff_t{2} * col;
     for (int i = 0; i < k; i += 2) {
-      __builtin_prefetch(reinterpret_cast<const char*>(pairs) + ahead, 0, 2);
+      part.fetch();
       // The even and the odd numbers of the pairs are halves of 32 bits. One after the other, for
       // together they would take the registers of sums.
 #pragma GCC unroll 2
@@ -376,14 +402,14 @@ VITRINE_INLINE void add_halves(Integers pairs, std::int32_t* sums) {
 /// of two products in four.
 template <int kRows>
 VITRINE_INLINE void multiply_wide_rows(const std::int16_t* a, const std::int8_t* panel, int k,
-                                       std::size_t ahead, std::int32_t* c) {
+                                       FetchPart<kFourBytes> part, std::int32_t* c) {
   for (int col = 0; col < kPanelColumns; col += kLanes) {
     Integers left[kRows], right[kRows];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
     const std::int8_t* fours = panel + std::ptrdiff_t{4} * col;
     for (int i = 0; i < k; i += 4) {
-      __builtin_prefetch(fours + ahead, 0, 2);
+      part.fetch();
       const Integers b_left = load_wide(fours);
       const Integers b_right = load_wide(fours + 2 * kLanes);
 #pragma GCC unroll 16
@@ -470,10 +496,10 @@ struct MultiplyWideBody {
   Sum* c;
   template <int kRows>
   VITRINE_INLINE void run(std::size_t first) const {
+    constexpr int kStepBytes = sizeof(Weight) == 1 ? kFourBytes : kPairBytes;
+    constexpr int kPanelBytes = kPanelColumns * sizeof(Weight);  // of each number of the depth
     alignas(64) Wide wide[kRows * kWideDepth];
     const std::size_t panel_size = static_cast<std::size_t>(k) * kPanelColumns;
-    // Panels lie one after the other; while its first rows are multiplied, the next is fetched.
-    const std::size_t ahead = first == 0 ? panel_size * sizeof(Weight) : 0;
     for (int part = 0; part < k; part += kWideDepth) {
       const int depth = k - part < kWideDepth ? k - part : kWideDepth;
       for (int r = 0; r < kRows; ++r) {
@@ -481,11 +507,13 @@ struct MultiplyWideBody {
               wide + r * kWideDepth);
       }
       for (int p = 0; p < panel_count; ++p) {
+        const Weight* panel = panels + panel_size * static_cast<std::size_t>(p) +
+                              std::ptrdiff_t{part} * kPanelColumns;
+        // Panels lie one after the other.
+        const FetchPart<kStepBytes> next(panel + panel_size, depth * kPanelBytes / kStepBytes, rows,
+                                         first);
         multiply_wide_rows<kRows>(
-            wide,
-            panels + panel_size * static_cast<std::size_t>(p) +
-                std::ptrdiff_t{part} * kPanelColumns,
-            depth, ahead,
+            wide, panel, depth, next,
             c + (static_cast<std::size_t>(p) * static_cast<std::size_t>(rows) + first) *
                     kPanelColumns);
       }
@@ -508,26 +536,18 @@ void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
                           a, layout.row_stride, rows, panels, panel_count, k, c});
 }
 
-/// Of a panel of pairs, what 2 * kLanes columns hold of two numbers of the depth.
-constexpr std::size_t kPairBytes = 8 * kLanes;
-
 /// A block of the depth, of kRows rows at 2 * kLanes columns of a panel of pairs. a_scales: of the
-/// block in each row. kFirst: c is set, else added to. From `next` on memory is fetched, for each
-/// pair so many bytes, at most kPairBytes.
+/// block in each row. kFirst: c is set, else added to.
 template <int kRows, bool kFirst>
 VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
                                    const float* a_scales, std::size_t a_scales_stride,
-                                   const std::int16_t* pairs, int depth, const char* next,
-                                   std::size_t next_bytes, float* c) {
+                                   const std::int16_t* pairs, int depth, FetchPart<kPairBytes> part,
+                                   float* c) {
   Integers left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
   for (int i = 0; i < depth; i += 2) {
-#pragma GCC unroll 2
-    for (std::size_t line = 0; line < kPairBytes; line += 64) {
-      __builtin_prefetch(next + line, 0, 2);
-    }
-    next += next_bytes;
+    part.fetch();
     const Integers b_left = load_integers(pairs);
     const Integers b_right = load_integers(pairs + 2 * kLanes);
 #pragma GCC unroll 16
@@ -568,15 +588,10 @@ struct MultiplyBlockBody {
   float* c;
   template <int kRows>
   VITRINE_INLINE void run(std::size_t first) const {
-    // Each block of rows fetches its part of what lies at `next`; for which, see in_row_blocks().
-    const auto all = static_cast<std::size_t>(rows);
-    const auto blocks = static_cast<std::size_t>((rows + kMaxRows - 1) / kMaxRows);
-    const std::size_t block = (first * blocks + all - 1) / all;
-    const std::size_t bytes = (kPairBytes + blocks - 1) / blocks;
+    const FetchPart<kPairBytes> part(next, depth / 2, rows, first);
     multiply_block<kRows, kFirst>(a + first * a_stride, a_stride,
                                   a_scales + first * a_scales_stride, a_scales_stride, pairs, depth,
-                                  next + block * bytes * static_cast<std::size_t>(depth / 2), bytes,
-                                  c + first * kPanelColumns);
+                                  part, c + first * kPanelColumns);
   }
 };
 
