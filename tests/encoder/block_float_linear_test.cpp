@@ -5,13 +5,10 @@
 #include <cmath>
 #include <random>
 
+#include "tests/encoder/layer.h"
+
 namespace vitrine::encoder::cpu {
 namespace {
-
-struct Layer {
-  Matrix weights;
-  std::vector<float> bias;
-};
 
 class BlockFloatLayer : public testing::TestWithParam<KernelSet> {
  protected:
@@ -53,23 +50,6 @@ class BlockFloatLayer : public testing::TestWithParam<KernelSet> {
   std::mt19937 random_{17};
   std::normal_distribution<float> normal_;
 };
-
-/// The root mean square of the error, as a fraction of that of the outputs.
-double relative_error(const Layer& layer, const Matrix& x, const Matrix& y) {
-  double error = 0, power = 0;
-  for (std::size_t row = 0; row < x.rows(); ++row) {
-    for (std::size_t out = 0; out < layer.bias.size(); ++out) {
-      double sum = 0;
-      for (std::size_t i = 0; i < x.cols(); ++i) {
-        sum += double{x.row(row)[i]} * layer.weights.row(out)[i];
-      }
-      const double off = y.row(row)[out] - (sum + layer.bias[out]);
-      error += off * off;
-      power += sum * sum;
-    }
-  }
-  return std::sqrt(error / power);
-}
 
 INSTANTIATE_TEST_SUITE_P(Sets, BlockFloatLayer, testing::ValuesIn(supported_kernel_sets()),
                          [](const auto& set) { return std::string(to_string(set.param)); });

@@ -6,14 +6,10 @@
 #include <random>
 
 #include "base/error.h"
+#include "tests/encoder/layer.h"
 
 namespace vitrine::encoder::cpu {
 namespace {
-
-struct Layer {
-  Matrix weights;
-  std::vector<float> bias;
-};
 
 Layer random_layer(std::size_t outputs, std::size_t inputs) {
   std::mt19937 random(13);
@@ -49,23 +45,6 @@ Matrix multiply(const Kernels& kernels, const QuantizedLinear& linear, Matrix x)
         }
       });
   return y;
-}
-
-/// The root mean square of the error, as a fraction of that of the outputs.
-double relative_error(const Layer& layer, const Matrix& x, const Matrix& y) {
-  double error = 0, power = 0;
-  for (std::size_t row = 0; row < x.rows(); ++row) {
-    for (std::size_t out = 0; out < layer.bias.size(); ++out) {
-      double sum = 0;
-      for (std::size_t i = 0; i < x.cols(); ++i) {
-        sum += double{x.row(row)[i]} * layer.weights.row(out)[i];
-      }
-      const double off = y.row(row)[out] - (sum + layer.bias[out]);
-      error += off * off;
-      power += sum * sum;
-    }
-  }
-  return std::sqrt(error / power);
 }
 
 class QuantizedLayer : public testing::TestWithParam<KernelSet> {
