@@ -24,7 +24,7 @@ void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 
 }  // namespace
 
-ThreadTeam::ThreadTeam(int size) {
+ThreadTeam::ThreadTeam(int size) : taken_(static_cast<std::size_t>(size)) {
   threads_.reserve(static_cast<std::size_t>(size - 1));
   try {
     for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { serve(rank); });
@@ -58,11 +58,23 @@ void ThreadTeam::barrier() {
   const std::uint32_t phase = phase_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size()) {
     arrived_.store(0, std::memory_order_relaxed);
+    for (Taken& taken : taken_) taken.from_both_ends.store(0, std::memory_order_relaxed);
     phase_.fetch_add(1, std::memory_order_release);
     phase_.notify_all();
   } else {
     await_change(phase_, phase);
   }
+}
+
+int ThreadTeam::take(int rank, int owner, int count) {
+  constexpr std::uint64_t kOfOthers = std::uint64_t{1} << 32;
+  std::atomic<std::uint64_t>& taken = taken_[static_cast<std::size_t>(owner)].from_both_ends;
+  const std::uint64_t before =
+      taken.fetch_add(rank == owner ? 1 : kOfOthers, std::memory_order_relaxed);
+  const auto by_owner = static_cast<std::int64_t>(before % kOfOthers);
+  const auto by_others = static_cast<std::int64_t>(before / kOfOthers);
+  if (by_owner + by_others >= count) return -1;
+  return static_cast<int>(rank == owner ? by_owner : count - 1 - by_others);
 }
 
 void ThreadTeam::serve(int rank) {

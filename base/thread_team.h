@@ -29,6 +29,11 @@ class ThreadTeam {
   /// Called by every rank of a run, the same number of times: returns when all have called it.
   void barrier();
 
+  /// Deals out the numbers [0, count) of rank `owner`, each once: to the owner in ascending order,
+  /// to others, who help it, in descending. -1 where all are gone. Called by `rank`; all have
+  /// theirs again after a barrier(), until which all calls say the same count.
+  int take(int rank, int owner, int count);
+
  private:
   void serve(int rank);
   void stop();
@@ -40,6 +45,13 @@ class ThreadTeam {
 
   std::atomic<int> arrived_{0};
   std::atomic<std::uint32_t> phase_{0};
+
+  /// How many of a rank's numbers are gone since the last barrier: a half for the owner's, a half
+  /// for the others'.
+  struct alignas(64) Taken {
+    std::atomic<std::uint64_t> from_both_ends{0};
+  };
+  std::vector<Taken> taken_;  // of every rank
 };
 
 }  // namespace vitrine

@@ -58,6 +58,9 @@ class BlockFloatLinear {
   /// Groups of kPanelColumns outputs; the last may be filled up with zeros.
   int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
 
+  /// How many panels are multiplied together.
+  static int panels_at_once(int /*rows*/) { return 1; }
+
   /// Rounds inputs() values to row `row` of `rows`.
   void write_row(const Kernels& kernels, const float* values, int row, Rows& rows) const {
     rows.write(kernels, row, {values, static_cast<std::size_t>(inputs_)});

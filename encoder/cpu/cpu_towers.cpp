@@ -294,10 +294,9 @@ class Tower {
                           lane.pooled.at(row, 0));
     }
     share.barrier();
-    const auto [first, last] = share.of(projection_.panels());
     const auto outputs = static_cast<std::size_t>(projection_.outputs());
-    projection_.multiply(
-        kernels_, lane.pooled, rows, first, last, nullptr,
+    multiply_shared(
+        kernels_, share, projection_, lane.pooled, rows, 0, projection_.panels(), nullptr,
         [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
           kernels_.add_bias(sums, bias, count, columns,
                             embeddings + static_cast<std::size_t>(row) * outputs + column, outputs);
@@ -415,20 +414,18 @@ class CpuTowers : public ClipTowers {
                                                    auto& patches, float* hidden) {
       const int count = static_cast<int>(chunk.sequences.size());
       const int rows = count * (tokens - 1);
-      const auto [begin, end] = share.of(rows);
       std::vector<Value> values(static_cast<std::size_t>(patch_embedding_.inputs()));
-      for (int row = begin; row < end; ++row) {
+      share.take_each(rows, [&](int row) {
         write_patch(images[chunk.first_sequence + static_cast<std::size_t>(row / (tokens - 1))],
                     row % (tokens - 1), values.data());
         patch_embedding_.write_row(kernels_, values.data(), row, patches);
-      }
+      });
       share.barrier();
       const auto hidden_row = [&](int row) {
         return hidden + static_cast<std::size_t>(row) * vision_.hidden_stride();
       };
-      const auto [first, last] = share.of(patch_embedding_.panels());
-      patch_embedding_.multiply(
-          kernels_, patches, rows, first, last, nullptr,
+      multiply_shared(
+          kernels_, share, patch_embedding_, patches, rows, 0, patch_embedding_.panels(), nullptr,
           [&](int row, int block, int column, int columns, const float* sums, const float*) {
             for (int i = 0; i < block; ++i) {
               const int patch = (row + i) % (tokens - 1);
@@ -439,13 +436,12 @@ class CpuTowers : public ClipTowers {
             }
           });
       share.barrier();
-      const auto [first_row, last_row] = share.of(count * tokens);
-      for (int row = first_row; row < last_row; ++row) {
+      share.take_each(count * tokens, [&](int row) {
         const float* input = row % tokens == 0 ? positions_.row(0).data() : hidden_row(row);
         kernels_.layer_norm(input, pre_norm_.scale.data(), pre_norm_.shift.data(),
                             static_cast<float>(config_.vision.tower.layer_norm_eps),
                             vision_.width(), hidden_row(row));
-      }
+      });
     };
   }
 

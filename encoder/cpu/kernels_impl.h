@@ -546,6 +546,7 @@ VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
   Integers left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
+#pragma GCC unroll 2
   for (int i = 0; i < depth; i += 2) {
     part.fetch();
     const Integers b_left = load_integers(pairs);

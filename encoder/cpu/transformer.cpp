@@ -105,8 +105,7 @@ void Transformer<Linear>::normalise(const Share& share, const NormWeights& norm,
                                     [[maybe_unused]] const Linear& linear, int rows,
                                     Workspace& workspace) const {
   const auto eps = static_cast<float>(config_.layer_norm_eps);
-  const auto [begin, end] = share.of(rows);
-  for (int row = begin; row < end; ++row) {
+  share.take_each(rows, [&](int row) {
     const float* x = workspace.hidden() + at(row, hidden_stride());
     if constexpr (kRounds<Linear>) {
       float* normed = workspace.scratch_[static_cast<std::size_t>(share.rank)].floats.data();
@@ -116,7 +115,7 @@ void Transformer<Linear>::normalise(const Share& share, const NormWeights& norm,
       layer_norm(kernels_, x, norm, eps, width_, workspace.input_.at(row, 0),
                  workspace.input_.layout().line_stride);
     }
-  }
+  });
   share.barrier();
 }
 
@@ -126,25 +125,14 @@ const typename Linear::Rows& Transformer<Linear>::prepare(const Share& share, co
                                                           Workspace& workspace) const {
   share.barrier();
   if constexpr (kRounds<Linear>) {
-    const auto [begin, end] = share.of(rows);
-    for (int row = begin; row < end; ++row) {
+    share.take_each(rows, [&](int row) {
       linear.write_row(kernels_, values.at(row, 0), row, workspace.input_);
-    }
+    });
     share.barrier();
     return workspace.input_;
   } else {
     return values;
   }
-}
-
-template <typename Linear>
-template <typename Finish>
-void Transformer<Linear>::multiply(const Share& share, const Linear& linear,
-                                   const typename Linear::Rows& x, int rows, int first_panel,
-                                   int last_panel, const typename Linear::Weight* next,
-                                   const Finish& finish) const {
-  const auto [begin, end] = share.of(last_panel - first_panel);
-  linear.multiply(kernels_, x, rows, first_panel + begin, first_panel + end, next, finish);
 }
 
 template <typename Linear>
@@ -280,8 +268,7 @@ void Transformer<Linear>::attend(std::size_t b, const Share& share,
   const int heads = static_cast<int>(config_.heads);
   const bool pooled_only = b + 1 == blocks_.size();
   auto& scratch = workspace.scratch_[static_cast<std::size_t>(share.rank)];
-  const auto [begin, end] = share.of(static_cast<int>(sequences.size()) * heads);
-  for (int i = begin; i < end; ++i) {
+  share.take_each(static_cast<int>(sequences.size()) * heads, [&](int i) {
     const Sequence& sequence = sequences[static_cast<std::size_t>(i / heads)];
     if (pooled_only) {
       // The queries of the pooled rows stand at the top, in the order of the sequences.
@@ -289,7 +276,7 @@ void Transformer<Linear>::attend(std::size_t b, const Share& share,
     } else {
       attend_head(b, sequence, i % heads, sequence.first_row, sequence.length, workspace, scratch);
     }
-  }
+  });
 }
 
 template <typename Linear>
@@ -346,56 +333,60 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
   const int query_panels = padded_width_ / kPanelColumns;
   const int panels = block.query_key_value.panels();
   if (last) {
-    multiply(share, block.query_key_value, workspace.input_, all_rows, query_panels, panels,
-             block.query_key_value.panel(share.of(query_panels).first), store_query_key_value);
+    multiply_shared(kernels_, share, block.query_key_value, workspace.input_, all_rows,
+                    query_panels, panels, block.query_key_value.panel(share.of(query_panels).first),
+                    store_query_key_value);
     share.barrier();
     if (share.rank == 0) keep_pooled_rows(sequences, workspace);
     share.barrier();
-    multiply(share, block.query_key_value, workspace.input_, rows, 0, query_panels,
-             first_panel(share, block.out), store_query_key_value);
+    multiply_shared(kernels_, share, block.query_key_value, workspace.input_, rows, 0, query_panels,
+                    first_panel(share, block.out), store_query_key_value);
   } else {
-    multiply(share, block.query_key_value, workspace.input_, rows, 0, panels,
-             first_panel(share, block.out), store_query_key_value);
+    multiply_shared(kernels_, share, block.query_key_value, workspace.input_, rows, 0, panels,
+                    first_panel(share, block.out), store_query_key_value);
   }
   share.barrier();
 
   attend(b, share, sequences, workspace);
-  multiply(share, block.out, prepare(share, block.out, workspace.attended_, rows, workspace), rows,
-           0, block.out.panels(), first_panel(share, block.fc1), add_to_hidden);
+  multiply_shared(kernels_, share, block.out,
+                  prepare(share, block.out, workspace.attended_, rows, workspace), rows, 0,
+                  block.out.panels(), first_panel(share, block.fc1), add_to_hidden);
   share.barrier();
 
   normalise(share, block.norm2, block.fc1, rows, workspace);
-  multiply(share, block.fc1, workspace.input_, rows, 0, block.fc1.panels(),
-           first_panel(share, block.fc2), activate_into_wide);
-  multiply(share, block.fc2, prepare(share, block.fc2, wide, rows, workspace), rows, 0,
-           block.fc2.panels(), last ? nullptr : first_panel(share, blocks_[b + 1].query_key_value),
-           add_to_hidden);
+  multiply_shared(kernels_, share, block.fc1, workspace.input_, rows, 0, block.fc1.panels(),
+                  first_panel(share, block.fc2), activate_into_wide);
+  multiply_shared(kernels_, share, block.fc2, prepare(share, block.fc2, wide, rows, workspace),
+                  rows, 0, block.fc2.panels(),
+                  last ? nullptr : first_panel(share, blocks_[b + 1].query_key_value),
+                  add_to_hidden);
   share.barrier();
 }
 
 template <typename Linear>
 void Transformer<Linear>::multiply_only(const Share& share, int rows,
                                         const Workspace& workspace) const {
-  const auto drop = [](int, int, int, int, const float*, const float*) {};
-  const auto multiply_all = [&](const Linear& linear,
-                                [[maybe_unused]] const ProductRows<Value>& values,
-                                const typename Linear::Weight* next) {
+  // In parts of the same size, for nobody waits at a barrier.
+  const auto multiply_part = [&](const Linear& linear, const auto& x, const Linear* next) {
+    const auto [begin, end] = share.of(linear.panels());
+    linear.multiply(kernels_, x, rows, begin, end,
+                    next == nullptr ? nullptr : first_panel(share, *next),
+                    [](int, int, int, int, const float*, const float*) {});
+  };
+  const auto input_of = [&]([[maybe_unused]] const ProductRows<Value>& values) -> const auto& {
     if constexpr (kRounds<Linear>) {
-      multiply(share, linear, workspace.input_, rows, 0, linear.panels(), next, drop);
+      return workspace.input_;
     } else {
-      multiply(share, linear, values, rows, 0, linear.panels(), next, drop);
+      return values;
     }
   };
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const BlockWeights<Linear>& block = blocks_[b];
-    multiply(share, block.query_key_value, workspace.input_, rows, 0,
-             block.query_key_value.panels(), first_panel(share, block.out), drop);
-    multiply_all(block.out, workspace.attended_, first_panel(share, block.fc1));
-    multiply(share, block.fc1, workspace.input_, rows, 0, block.fc1.panels(),
-             first_panel(share, block.fc2), drop);
-    multiply_all(
-        block.fc2, workspace.wide_,
-        b + 1 == blocks_.size() ? nullptr : first_panel(share, blocks_[b + 1].query_key_value));
+    multiply_part(block.query_key_value, workspace.input_, &block.out);
+    multiply_part(block.out, input_of(workspace.attended_), &block.fc1);
+    multiply_part(block.fc1, workspace.input_, &block.fc2);
+    multiply_part(block.fc2, input_of(workspace.wide_),
+                  b + 1 == blocks_.size() ? nullptr : &blocks_[b + 1].query_key_value);
   }
 }
 

@@ -2,33 +2,16 @@
 
 #include <span>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
-#include "base/thread_team.h"
 #include "encoder/clip_config.h"
 #include "encoder/cpu/batch_plan.h"
 #include "encoder/cpu/block_float_linear.h"
 #include "encoder/cpu/linear.h"
 #include "encoder/cpu/quantized_linear.h"
+#include "encoder/cpu/share.h"
 
 namespace vitrine::encoder::cpu {
-
-/// The part of a run that one of several threads does.
-struct Share {
-  int rank = 0;
-  int size = 1;
-  ThreadTeam* team = nullptr;  ///< null when size is 1
-
-  /// [begin, end) of n things; all shares together cover them.
-  std::pair<int, int> of(int n) const {
-    return {static_cast<int>(std::int64_t{n} * rank / size),
-            static_cast<int>(std::int64_t{n} * (rank + 1) / size)};
-  }
-  void barrier() const {
-    if (team != nullptr) team->barrier();
-  }
-};
 
 struct NormWeights {
   std::vector<float> scale;
@@ -127,12 +110,6 @@ class Transformer {
   const typename Linear::Rows& prepare(const Share& share, const Linear& linear,
                                        ProductRows<Value>& values, int rows,
                                        Workspace& workspace) const;
-  /// The share's part of linear's panels [first_panel, last_panel). next: where the share's part of
-  /// what is multiplied afterwards begins.
-  template <typename Finish>
-  void multiply(const Share& share, const Linear& linear, const typename Linear::Rows& x, int rows,
-                int first_panel, int last_panel, const typename Linear::Weight* next,
-                const Finish& finish) const;
   /// Of each sequence only the pooled row counts from now on: it moves to the top.
   void keep_pooled_rows(std::span<const Sequence> sequences, Workspace& workspace) const;
 

@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
 #include <numeric>
+#include <thread>
+#include <vector>
 
 namespace vitrine {
 namespace {
@@ -36,6 +40,61 @@ TEST(ThreadTeam, SeesAtABarrierWhatTheOthersWrote) {
     }
   });
   EXPECT_EQ(mistakes, std::vector<int>(kSize, 0));
+}
+
+TEST(ThreadTeam, DealsOutEveryNumberOnceBetweenTwoBarriers) {
+  constexpr int kSize = 3;
+  constexpr int kCounts[kSize] = {0, 1, 7};
+  ThreadTeam team(kSize);
+  for (int run = 0; run < 20; ++run) {
+    std::array<std::array<std::atomic<int>, 7>, kSize> taken{};
+    std::atomic<int> disorders = 0;
+    constexpr int kRounds = 10;
+    team.run([&](int rank) {
+      for (int round = 0; round < kRounds; ++round) {
+        for (int i = 0; i < kSize; ++i) {
+          const int owner = (rank + i) % kSize;
+          int last = rank == owner ? -1 : kCounts[owner];
+          for (int number; (number = team.take(rank, owner, kCounts[owner])) >= 0; last = number) {
+            if (rank == owner ? number <= last : number >= last) ++disorders;
+            ++taken[static_cast<std::size_t>(owner)][static_cast<std::size_t>(number)];
+          }
+        }
+        team.barrier();
+      }
+    });
+    EXPECT_EQ(disorders, 0);
+    for (int owner = 0; owner < kSize; ++owner) {
+      for (int number = 0; number < 7; ++number) {
+        EXPECT_EQ(taken[static_cast<std::size_t>(owner)][static_cast<std::size_t>(number)],
+                  number < kCounts[owner] ? kRounds : 0);
+      }
+    }
+  }
+}
+
+// Whoever has done with its own numbers goes on with those of who has not.
+TEST(ThreadTeam, HelpsWhoIsSlow) {
+  constexpr int kCount = 4;
+  ThreadTeam team(2);
+  std::atomic<bool> begun = false;
+  std::atomic<bool> done = false;
+  std::vector<int> helped;
+  team.run([&](int rank) {
+    if (rank == 0) {
+      EXPECT_EQ(team.take(0, 0, kCount), 0);
+      begun = true;
+      while (!done) std::this_thread::yield();
+      EXPECT_EQ(team.take(0, 0, kCount), -1);
+    } else {
+      while (!begun) std::this_thread::yield();
+      for (int i = 0; i < kCount; ++i) EXPECT_EQ(team.take(1, 1, kCount), i);
+      EXPECT_EQ(team.take(1, 1, kCount), -1);
+      for (int number; (number = team.take(1, 0, kCount)) >= 0;) helped.push_back(number);
+      done = true;
+    }
+  });
+  EXPECT_EQ(helped, (std::vector<int>{3, 2, 1}));
 }
 
 TEST(ThreadTeam, RunsForDifferentCallersInTurn) {
