@@ -386,7 +386,6 @@ RoundedQuery LeadingCodes::round_query(const float* query, int most_weight) cons
   RoundedQuery code;
   const ByteWeightsLoss loss = byte_weights_kernel().round(elements, most_weight, code.weights);
   const QueryBound bound = bound_of(query, 0, loss.square);
-  code.bias = kCodeOfZero * code.weights.sum;
   code.length = bound.length;
   code.rest = bound.rest;
   code.lost = lost_length(loss.rough_lost_square, loss.largest);

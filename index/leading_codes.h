@@ -49,12 +49,11 @@ struct LeadingQuery : ByteWeights {
 
 /// The same of the first LeadingCodes::kFirstElements, in one byte each, for a scan that reads no
 /// more than those. What all vectors have of the score alike is left out:
-///   score(x) = scale * weights.step * (product - bias)
+///   score(x) = scale * weights.step * (product of the weights with its code, less kCodeOfZero)
 ///   |query . (x - mean) - score(x)| <= length * error(x) + rest * rest(x) + lost * |s| + slack
 /// where rest(x) and s are those of the first elements.
 struct RoundedQuery {
   RoundedWeights weights;  ///< of other elements: 0
-  std::int32_t bias = 0;   ///< of the product of the weights with a row's code
   double length = 0;
   double rest = 0;
   double lost = 0;

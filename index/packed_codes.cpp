@@ -67,9 +67,14 @@ PackedCodes::PackedCodes(const LeadingCodes& leading, std::size_t size,
     PackedBlock& block = (*blocks)[i / kPackedRows];
     const std::size_t row = i % kPackedRows;
     const std::uint8_t* code = leading.codes() + i * kByteRow;
-    for (std::size_t j = 0; j < kPackedRow; j += kPackedElements) {
-      std::copy_n(code + j, kPackedElements, block.codes[j / kPackedElements][row]);
+    std::int32_t sum = 0;
+    for (std::size_t j = 0; j < kPackedRow; ++j) {
+      const int element = code[j] - LeadingCodes::kCodeOfZero;
+      block.codes[j / kPackedElements][row][j % kPackedElements] =
+          static_cast<std::int8_t>(element);
+      sum += element;
     }
+    block.starts[row] = start_of(sum, packed_bounds_kernel().most_weight);
     block.scales[row] = leading.scales()[i];
     block.errors[row] = rounded_up(kMostLength * leading.errors()[i] + usual_rest_ * rests[i] +
                                    usual_lost_ * lengths[i]);
@@ -81,7 +86,7 @@ PackedCodes::PackedCodes(const LeadingCodes& leading, std::size_t size,
 PackedQuery PackedCodes::encode(const RoundedQuery& query) const {
   const double of_rest = std::max(0.0, query.rest - usual_rest_) * longest_rest_;
   const double of_lost = std::max(0.0, query.lost - usual_lost_) * longest_;
-  return {query.weights, query.bias, rounded_up(1.01 * (query.slack + of_rest + of_lost))};
+  return {query.weights, rounded_up(1.01 * (query.slack + of_rest + of_lost))};
 }
 
 }  // namespace vitrine::index

@@ -29,13 +29,11 @@ ByteWeightsLoss round_portable(const float* elements, int most, RoundedWeights& 
   ByteWeightsLoss loss;
   loss.largest = largest_portable(elements);
   weights.step = loss.largest / static_cast<float>(most);
-  weights.sum = 0;
   const float steps = steps_of(loss.largest, static_cast<float>(most));
   for (std::size_t i = 0; i < kByteRow; ++i) {
     const float weight = rounded(elements[i] * steps);
     const float lost = elements[i] - weights.step * weight;
     weights.weights[i] = static_cast<std::int8_t>(weight);
-    weights.sum += weights.weights[i];
     loss.square += elements[i] * elements[i];
     loss.rough_lost_square += lost * lost;
   }
@@ -98,18 +96,15 @@ VITRINE_AVX2 ByteWeightsLoss round_avx2(const float* elements, int most, Rounded
   const __m256 step = _mm256_set1_ps(weights.step);
   const __m256 steps = _mm256_set1_ps(steps_of(loss.largest, static_cast<float>(most)));
   __m256i whole[kVectors];
-  __m256i sums = _mm256_setzero_si256();
   __m256 squares = _mm256_setzero_ps();
   __m256 lost_squares = _mm256_setzero_ps();
   for (std::size_t v = 0; v < kVectors; ++v) {
     whole[v] = _mm256_cvtps_epi32(_mm256_mul_ps(values[v], steps));
     const __m256 lost = _mm256_fnmadd_ps(step, _mm256_cvtepi32_ps(whole[v]), values[v]);
-    sums = _mm256_add_epi32(sums, whole[v]);
     squares = _mm256_fmadd_ps(values[v], values[v], squares);
     lost_squares = _mm256_fmadd_ps(lost, lost, lost_squares);
   }
   store_bytes_avx2(whole, weights.weights.data());
-  weights.sum = sum_of_lanes(sums);
   loss.square = sum_of_lanes(squares);
   loss.rough_lost_square = sum_of_lanes(lost_squares);
   return loss;

@@ -31,7 +31,6 @@ struct ByteWeightsLoss {
 /// A query's elements in one byte each: element = step * weight, about.
 struct RoundedWeights {
   std::array<std::int8_t, kByteRow> weights = {};  ///< in steps, to the nearest
-  std::int32_t sum = 0;                            ///< of all weights
   float step = 0;
 };
 

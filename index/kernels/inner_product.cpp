@@ -56,16 +56,19 @@ VITRINE_AVX2 void dot_avx2(const float* query, const float* const* rows, std::si
                            float* out) {
   __m256 even[kRows];
   __m256 odd[kRows];
+#pragma GCC unroll 4
   for (std::size_t r = 0; r < kRows; ++r) even[r] = odd[r] = _mm256_setzero_ps();
   std::size_t i = 0;
   for (; i + 16 <= dim; i += 16) {
     const __m256 query_even = _mm256_loadu_ps(query + i);
     const __m256 query_odd = _mm256_loadu_ps(query + i + 8);
+#pragma GCC unroll 4
     for (std::size_t r = 0; r < kRows; ++r) {
       even[r] = _mm256_fmadd_ps(query_even, _mm256_loadu_ps(rows[r] + i), even[r]);
       odd[r] = _mm256_fmadd_ps(query_odd, _mm256_loadu_ps(rows[r] + i + 8), odd[r]);
     }
   }
+#pragma GCC unroll 4
   for (std::size_t r = 0; r < kRows; ++r) even[r] = _mm256_add_ps(even[r], odd[r]);
   store_sums<kRows>(even, out);
   for (; i < dim; ++i) {

@@ -24,6 +24,7 @@ __attribute__((target("avx2"))) inline std::int32_t sum_of_lanes(__m256i lanes) 
 /// The same sums of four times eight numbers, in as many instructions as of two.
 __attribute__((target("avx2"))) inline __m128 sums_of_lanes(const __m256 lanes[4]) {
   __m128 halves[4];
+#pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     halves[i] = _mm_add_ps(_mm256_castps256_ps128(lanes[i]), _mm256_extractf128_ps(lanes[i], 1));
   }

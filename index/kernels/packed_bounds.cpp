@@ -43,8 +43,7 @@ std::size_t open_portable(const PackedQuery& query, const PackedRows& rows, std:
       product +=
           query.weights.weights[j] * block.codes[j / kPackedElements][row][j % kPackedElements];
     }
-    const float score =
-        block.scales[row] * query.weights.step * static_cast<float>(product - query.bias);
+    const float score = block.scales[row] * query.weights.step * static_cast<float>(product);
     most[i] = score + block.errors[row];
     float& of_class = best[i % kManyClasses];
     of_class = std::max(of_class, score - block.errors[row]);
@@ -70,6 +69,11 @@ std::int32_t weights_of(const PackedQuery& query, std::size_t step) {
   return four;
 }
 
+// Pairs of products are added up in 16 bits.
+constexpr int kMostAvx2 = kMostByteWeight;
+static_assert(2 * (2 * kMostAvx2) * 127 <= std::numeric_limits<std::int16_t>::max());
+constexpr int kMostVnni = 127;
+
 // Each instruction set has a struct of one query, ...Bounds; of() writes what each of its lanes'
 // rows scores at most, and returns what they score at least.
 
@@ -88,31 +92,30 @@ constexpr auto kLanesOfSets = [] {
 }();
 
 struct Avx2Bounds {
-  const PackedQuery& query;
-  const PackedRows& rows;
-  float* most;  // [whole blocks]
+  __m256i weights[kSteps];  // larger by kMostAvx2
+  __m256 step;
 
-  VITRINE_AVX2 __m256i products(const PackedBlock& block, std::size_t row) const {
-    __m256i sums = _mm256_setzero_si256();
-#pragma GCC unroll 6
-    for (std::size_t step = 0; step < kSteps; ++step) {
-      const __m256i some =
-          _mm256_load_si256(reinterpret_cast<const __m256i*>(block.codes[step][row]));
-      const __m256i pairs = _mm256_maddubs_epi16(some, _mm256_set1_epi32(weights_of(query, step)));
-      sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  VITRINE_AVX2 explicit Avx2Bounds(const PackedQuery& query)
+      : step(_mm256_set1_ps(query.weights.step)) {
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      weights[i] =
+          _mm256_add_epi8(_mm256_set1_epi32(weights_of(query, i)), _mm256_set1_epi8(kMostAvx2));
     }
-    return sums;
   }
 
-  VITRINE_AVX2 __m256 of(std::size_t first) const {
-    const PackedBlock& block = rows.blocks[first / kPackedRows];
-    const std::size_t row = first % kPackedRows;
-    const __m256 steps =
-        _mm256_cvtepi32_ps(_mm256_sub_epi32(products(block, row), _mm256_set1_epi32(query.bias)));
-    const __m256 scales =
-        _mm256_mul_ps(_mm256_load_ps(block.scales + row), _mm256_set1_ps(query.weights.step));
+  /// Of kAvx2Lanes rows of the block, from `row` on. most: [kPackedRows]
+  VITRINE_AVX2 __m256 of(const PackedBlock& block, std::size_t row, float* most) const {
+    __m256i sums = _mm256_load_si256(reinterpret_cast<const __m256i*>(block.starts + row));
+#pragma GCC unroll 6
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      const __m256i some = _mm256_load_si256(reinterpret_cast<const __m256i*>(block.codes[i][row]));
+      const __m256i pairs = _mm256_maddubs_epi16(weights[i], some);
+      sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    const __m256 steps = _mm256_cvtepi32_ps(sums);
+    const __m256 scales = _mm256_mul_ps(_mm256_load_ps(block.scales + row), step);
     const __m256 error = _mm256_load_ps(block.errors + row);
-    _mm256_store_ps(most + first, _mm256_fmadd_ps(scales, steps, error));
+    _mm256_store_ps(most + row, _mm256_fmadd_ps(scales, steps, error));
     return _mm256_fmsub_ps(scales, steps, error);
   }
 };
@@ -146,18 +149,22 @@ template <std::size_t kClasses>
 VITRINE_AVX2 std::size_t open_classes_avx2(const PackedQuery& query, const PackedRows& rows,
                                            std::size_t k, std::int32_t* places) {
   constexpr std::size_t kVectors = kClasses / kAvx2Lanes;
-  constexpr std::size_t kVectorsOfGroup = kRowsOfGroup / kAvx2Lanes;
+  constexpr std::size_t kVectorsOfBlock = kPackedRows / kAvx2Lanes;
+  constexpr std::size_t kVectorsOfGroup = kPackedGroup * kVectorsOfBlock;
   alignas(32) float most[kMostPackedRows];
-  const Avx2Bounds bounds = {query, rows, most};
+  const Avx2Bounds bounds(query);
   __m256 best[kVectors];
   for (__m256& each : best) each = _mm256_set1_ps(kNever);
   const std::size_t groups = groups_of(rows);
   for (std::size_t group = 0; group < groups; ++group) {
     __m256* const best_of_group = best + group % (kClasses / kRowsOfGroup) * kVectorsOfGroup;
+#pragma GCC unroll 4
     for (std::size_t v = 0; v < kVectorsOfGroup; ++v) {
+      const std::size_t block = group * kPackedGroup + v / kVectorsOfBlock;
+      const __m256 least = bounds.of(rows.blocks[block], v % kVectorsOfBlock * kAvx2Lanes,
+                                     most + block * kPackedRows);
       // Of a NaN and another number the second is taken.
-      best_of_group[v] =
-          _mm256_max_ps(bounds.of(group * kRowsOfGroup + v * kAvx2Lanes), best_of_group[v]);
+      best_of_group[v] = _mm256_max_ps(least, best_of_group[v]);
     }
   }
   const __m256 threshold = _mm256_set1_ps(threshold_avx2<kVectors>(best, k) - 2 * query.slack);
@@ -184,24 +191,25 @@ std::size_t open_avx2(const PackedQuery& query, const PackedRows& rows, std::siz
 constexpr __mmask16 kAllLanes = 0xffff;
 
 struct VnniBounds {
-  __m512i weights[kSteps];
-  __m512i less_bias;
+  __m512i weights[kSteps];  // larger by kMostVnni
   __m512 step;
 
   VITRINE_VNNI explicit VnniBounds(const PackedQuery& query)
-      : less_bias(_mm512_set1_epi32(-query.bias)), step(_mm512_set1_ps(query.weights.step)) {
-    for (std::size_t i = 0; i < kSteps; ++i) weights[i] = _mm512_set1_epi32(weights_of(query, i));
+      : step(_mm512_set1_ps(query.weights.step)) {
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      weights[i] =
+          _mm512_add_epi8(_mm512_set1_epi32(weights_of(query, i)), _mm512_set1_epi8(kMostVnni));
+    }
   }
 
-  /// Less the bias.
   VITRINE_VNNI __m512i products(const PackedBlock& block) const {
     // Two sums, each of which waits for half as many products.
-    __m512i even = less_bias;
+    __m512i even = _mm512_load_si512(block.starts);
     __m512i odd = _mm512_setzero_si512();
 #pragma GCC unroll 3
     for (std::size_t i = 0; i < kSteps; i += 2) {
-      even = _mm512_dpbusd_epi32(even, _mm512_load_si512(block.codes[i]), weights[i]);
-      odd = _mm512_dpbusd_epi32(odd, _mm512_load_si512(block.codes[i + 1]), weights[i + 1]);
+      even = _mm512_dpbusd_epi32(even, weights[i], _mm512_load_si512(block.codes[i]));
+      odd = _mm512_dpbusd_epi32(odd, weights[i + 1], _mm512_load_si512(block.codes[i + 1]));
     }
     return _mm512_add_epi32(even, odd);
   }
@@ -300,10 +308,10 @@ std::vector<PackedBoundsKernel> find_supported() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
       __builtin_cpu_supports("popcnt")) {
-    kernels.push_back({"avx2", kMostByteWeight, open_avx2});
+    kernels.push_back({"avx2", kMostAvx2, open_avx2});
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vnni")) {
-      kernels.push_back({"avx512_vnni", 127, open_vnni});
+      kernels.push_back({"avx512_vnni", kMostVnni, open_vnni});
     }
   }
 #endif

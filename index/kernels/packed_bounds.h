@@ -26,10 +26,17 @@ constexpr std::size_t kMostPackedHits = 64;
 
 /// So many rows, packed.
 struct alignas(64) PackedBlock {
-  std::uint8_t codes[kPackedRow / kPackedElements][kPackedRows][kPackedElements];
+  std::int8_t codes[kPackedRow / kPackedElements][kPackedRows][kPackedElements];  ///< no -128
+  std::int32_t starts[kPackedRows];  ///< see start_of()
   float scales[kPackedRows];
   float errors[kPackedRows];  ///< of their scores, at most, but for the slack of the query
 };
+
+/// What a product starts from whose weights are each larger by most_weight, for a register
+/// multiplies bytes of which one is never negative.
+constexpr std::int32_t start_of(std::int32_t sum_of_codes, int most_weight) {
+  return -sum_of_codes * most_weight;
+}
 
 /// Block after block. What follows the last row in its group has errors of kNoPackedRow.
 struct PackedRows {
@@ -37,11 +44,10 @@ struct PackedRows {
   std::size_t count = 0;  ///< of rows: at most kMostPackedRows
 };
 
-/// Of a row it says score = scale * weights.step * (product - bias), which is what it scores less
-/// what is the same for all rows.
+/// Of a row it says score = scale * weights.step * product, which is what it scores less what is
+/// the same for all rows.
 struct PackedQuery {
   RoundedWeights weights;
-  std::int32_t bias = 0;  ///< of a product
   /// How far any score may be off beside the row's error. It covers what rounding makes of score,
   /// error and slack as well.
   float slack = 0;
@@ -49,7 +55,7 @@ struct PackedQuery {
 
 struct PackedBoundsKernel {
   std::string_view name;
-  int most_weight;  ///< of a query's, in magnitude
+  int most_weight;  ///< of a query's, in magnitude; and what starts are for
   /// Finds the rows that may be among the k best: k of them score at least as much as any row that
   /// is left out can. places: has room for the rows of whole groups; gets theirs, ascending. k: 1
   /// to kMostPackedHits. Returns how many they are.

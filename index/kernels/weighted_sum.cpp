@@ -28,6 +28,7 @@ constexpr std::size_t kLanes = 8;
 template <std::size_t kRow>
 VITRINE_AVX2 inline void add_row_avx2(float weight, const float* row, __m256* sums) {
   const __m256 weights = _mm256_set1_ps(weight);
+#pragma GCC unroll 4
   for (std::size_t v = 0; v < kRow / kLanes; ++v) {
     sums[v] = _mm256_fmadd_ps(weights, _mm256_loadu_ps(row + v * kLanes), sums[v]);
   }
@@ -39,17 +40,22 @@ VITRINE_AVX2 void sum_avx2(const float* weights, const float* rows, std::size_t 
   constexpr std::size_t kVectors = kRow / kLanes;
   constexpr std::size_t kTurns = kVectors < 4 ? 3 : 2;
   __m256 sums[kTurns][kVectors];
+#pragma GCC unroll 3
   for (auto& of_turn : sums) {
+#pragma GCC unroll 4
     for (__m256& sum : of_turn) sum = _mm256_setzero_ps();
   }
   std::size_t i = 0;
   for (; i + kTurns <= count; i += kTurns) {
+#pragma GCC unroll 3
     for (std::size_t turn = 0; turn < kTurns; ++turn) {
       add_row_avx2<kRow>(weights[i + turn], rows + (i + turn) * kRow, sums[turn]);
     }
   }
   for (; i < count; ++i) add_row_avx2<kRow>(weights[i], rows + i * kRow, sums[0]);
+#pragma GCC unroll 4
   for (std::size_t v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 3
     for (std::size_t turn = 1; turn < kTurns; ++turn) {
       sums[0][v] = _mm256_add_ps(sums[0][v], sums[turn][v]);
     }

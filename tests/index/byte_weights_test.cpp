@@ -77,7 +77,6 @@ TEST_P(ByteWeightsSplit, RoundsToHighBytesAlone) {
     EXPECT_EQ(loss.largest, largest);
     EXPECT_NEAR(loss.square, square, 1e-5 * square);
     EXPECT_NEAR(loss.rough_lost_square, lost_square, 1e-4 * lost_square);
-    EXPECT_EQ(weights.sum, std::accumulate(weights.weights.begin(), weights.weights.end(), 0));
   }
 }
 
@@ -99,7 +98,6 @@ TEST_P(ByteWeightsSplit, TakesElementsOfNoLengthForZero) {
     rounded.weights.fill(1);
     EXPECT_TRUE(std::isfinite(kernel_.round(elements.data(), 127, rounded).rough_lost_square));
     EXPECT_EQ(rounded.weights, decltype(rounded.weights){});
-    EXPECT_EQ(rounded.sum, 0);
   }
 }
 

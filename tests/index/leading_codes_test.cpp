@@ -85,9 +85,12 @@ TEST(LeadingCodes, SayHowFarTheirScoresAreFromTheKernels) {
         for (std::size_t row = 0; row < kRows; ++row) {
           const std::uint8_t* codes = leading.codes() + row * kByteRow;
           const std::uint8_t* others = codes + LeadingCodes::kFirstElements;
-          const int product = std::inner_product(codes, others, rounded.weights.weights.begin(), 0);
+          int product = 0;
+          for (std::size_t i = 0; i < LeadingCodes::kFirstElements; ++i) {
+            product += rounded.weights.weights[i] * (codes[i] - LeadingCodes::kCodeOfZero);
+          }
           const double scale = leading.scales()[row];
-          const double score = own.base + scale * rounded.weights.step * (product - rounded.bias);
+          const double score = own.base + scale * rounded.weights.step * product;
           const auto length = [&](const std::uint8_t* begin, const std::uint8_t* end) {
             return scale * std::sqrt(std::accumulate(begin, end, 0.0, [](double sum, int byte) {
                      return sum + std::pow(byte - LeadingCodes::kCodeOfZero, 2);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -23,11 +24,16 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
     constexpr std::size_t kRowsOfGroup = kPackedGroup * kPackedRows;
     std::vector<PackedBlock> blocks((rows + kRowsOfGroup - 1) / kRowsOfGroup * kPackedGroup);
     for (PackedBlock& block : blocks) {
-      auto* codes = &block.codes[0][0][0];
-      for (std::size_t i = 0; i < sizeof(block.codes); ++i) {
-        codes[i] = static_cast<std::uint8_t>(random_());
-      }
       for (std::size_t row = 0; row < kPackedRows; ++row) {
+        // Some rows are as large as they can be, so that sums are.
+        const bool large = random_() % 8 == 0;
+        for (auto& step : block.codes) {
+          for (std::int8_t& code : step[row]) {
+            code = static_cast<std::int8_t>(large ? (random_() % 2 == 0 ? 127 : -127)
+                                                  : static_cast<int>(random_() % 255) - 127);
+          }
+        }
+        start(block, row);
         block.scales[row] = 1e-4F * static_cast<float>(random_() % 50 + 1);
         block.errors[row] =
             (random_() % 10 == 0 ? 1e-1F : 1e-3F) * static_cast<float>(random_() % 20);
@@ -35,6 +41,14 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
     }
     leave_only(rows, blocks);
     return blocks;
+  }
+
+  static void start(PackedBlock& block, std::size_t row) {
+    std::int32_t sum = 0;
+    for (const auto& step : block.codes) {
+      sum = std::accumulate(step[row], step[row] + kPackedElements, sum);
+    }
+    block.starts[row] = start_of(sum, GetParam().most_weight);
   }
 
   static void leave_only(std::size_t rows, std::vector<PackedBlock>& blocks) {
@@ -48,11 +62,9 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
     const int most = GetParam().most_weight;
     for (std::size_t i = 0; i < kPackedRow; ++i) {
       const int weight = static_cast<int>(random_() % (2 * most + 1)) - most;
-      query.weights.weights[i] = static_cast<std::int8_t>(weight);
-      query.weights.sum += weight;
+      query.weights.weights[i] = static_cast<std::int8_t>(random_() % 4 == 0 ? most : weight);
     }
     query.weights.step = 1.0F / static_cast<float>(most);
-    query.bias = 128 * query.weights.sum;
     query.slack = 1e-3F;
     return query;
   }
@@ -63,7 +75,7 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
       product +=
           query.weights.weights[i] * block.codes[i / kPackedElements][row][i % kPackedElements];
     }
-    const double score = double{block.scales[row]} * query.weights.step * (product - query.bias);
+    const double score = double{block.scales[row]} * query.weights.step * product;
     const double error = double{block.errors[row]} + query.slack;
     return {score - error, score + error};
   }
@@ -109,6 +121,7 @@ TEST_P(PackedBounds, LeaveAllOpenThatScoreTheSame) {
   for (PackedBlock& block : blocks) {
     for (std::size_t row = 1; row < kPackedRows; ++row) {
       for (auto& step : block.codes) std::copy_n(step[0], kPackedElements, step[row]);
+      start(block, row);
       block.scales[row] = block.scales[0];
       block.errors[row] = block.errors[0];
     }
