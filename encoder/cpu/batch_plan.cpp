@@ -60,6 +60,22 @@ void fill(BatchPlan& plan, std::size_t count, const Add& add) {
   }
 }
 
+/// Adds what shall be known of a text from now on to the chunk. known: what is, by numbers. path:
+/// the row of each token.
+void remember(std::span<const std::int32_t> ids, std::span<const int> known,
+              std::span<const int> path, PrefixCache& prefixes, Chunk& chunk) {
+  int before = known.back();
+  for (std::size_t t = known.size(); t + 1 < ids.size() && t < kMostKnownBefore; ++t) {
+    int number = prefixes.find(before, ids[t]);  // of a text before this one
+    if (number < 0) {
+      number = prefixes.offer(before, ids[t]);
+      if (number < 0) return;
+      chunk.new_known.push_back({.row = path[t], .number = number});
+    }
+    before = number;
+  }
+}
+
 std::size_t common_prefix(std::span<const std::int32_t> a, std::span<const std::int32_t> b) {
   return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
 }
@@ -82,7 +98,8 @@ BatchPlan plan_images(std::size_t images, int tokens, int threads) {
 }
 
 TextPlan plan_texts(std::span<const std::span<const std::int32_t>> texts, std::int32_t start_id,
-                    int threads) {
+                    int threads, PrefixCache& prefixes) {
+  prefixes.begin_batch();
   // In the order of their tokens a text has the longest common beginning with the one before it.
   std::vector<std::size_t> order(texts.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -90,11 +107,21 @@ TextPlan plan_texts(std::span<const std::span<const std::int32_t>> texts, std::i
     return std::ranges::lexicographical_compare(texts[a], texts[b]);
   });
 
-  // Texts that begin with the start token and do not end with it need no row for it.
-  const auto given = [start_id](std::span<const std::int32_t> ids) -> std::size_t {
-    return ids.size() > 1 && ids[0] == start_id ? 1 : 0;
+  // The numbers of what is known of a text that begins with the start token. Its last token is
+  // pooled, and needs a row.
+  const auto known_of = [&](std::span<const std::int32_t> ids) {
+    std::vector<int> numbers;
+    if (ids.size() < 2 || ids[0] != start_id) return numbers;
+    numbers.push_back(PrefixCache::kStart);
+    while (numbers.size() + 1 < ids.size() && numbers.size() < kMostKnownBefore) {
+      const int number = prefixes.find(numbers.back(), ids[numbers.size()]);
+      if (number < 0) break;
+      numbers.push_back(number);
+    }
+    return numbers;
   };
   std::vector<std::span<const std::int32_t>> distinct;
+  std::vector<std::vector<int>> known;
   std::vector<int> rows;            // that each brings
   std::vector<std::size_t> shared;  // tokens that each has in common with the one before
   std::vector<std::size_t> sequence(texts.size());
@@ -104,7 +131,8 @@ TextPlan plan_texts(std::span<const std::span<const std::int32_t>> texts, std::i
     if (distinct.empty() || common < std::max(ids.size(), distinct.back().size())) {
       distinct.push_back(ids);
       shared.push_back(common);
-      rows.push_back(static_cast<int>(ids.size() - std::max(common, given(ids))));
+      known.push_back(known_of(ids));
+      rows.push_back(static_cast<int>(ids.size() - std::max(common, known.back().size())));
     }
     sequence[i] = distinct.size() - 1;
   }
@@ -115,7 +143,9 @@ TextPlan plan_texts(std::span<const std::span<const std::int32_t>> texts, std::i
   std::vector<int> path;  // the row of each token of the text at hand
   fill(plan, distinct.size(), [&](Chunk& chunk, std::size_t i) {
     path.resize(chunk.sequences.empty() ? 0 : shared[i]);
-    if (path.empty()) path.resize(given(distinct[i]), kStartRow);
+    for (std::size_t t = path.size(); t < known[i].size(); ++t) {
+      path.push_back(known_row(known[i][t]));
+    }
     Sequence text{.first_row = chunk.rows};
     for (std::size_t t = path.size(); t < distinct[i].size(); ++t) {
       plan.tokens.push_back({distinct[i][t], static_cast<int>(t)});
@@ -123,6 +153,7 @@ TextPlan plan_texts(std::span<const std::span<const std::int32_t>> texts, std::i
     }
     text.keys = path;
     text.pooled = path.back();
+    if (!known[i].empty()) remember(distinct[i], known[i], path, prefixes, chunk);
     chunk.sequences.push_back(std::move(text));
   });
   return plan;

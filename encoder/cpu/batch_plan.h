@@ -5,11 +5,17 @@
 #include <span>
 #include <vector>
 
+#include "encoder/cpu/prefix_cache.h"
+
 namespace vitrine::encoder::cpu {
 
-/// Stands for the row of the start token, whose keys and values a causal transformer knows; see
-/// Transformer::learn_start().
-inline constexpr int kStartRow = -1;
+/// Stands for a row whose keys and values a causal transformer knows, by the number that
+/// PrefixCache gives it.
+constexpr int known_row(int number) { return -1 - number; }
+constexpr int number_of_known(int row) { return -1 - row; }
+inline constexpr int kStartRow = known_row(PrefixCache::kStart);
+/// Known rows that stand before a sequence's own, at most: texts begin alike with few tokens.
+inline constexpr int kMostKnownBefore = 17;
 
 /// What an embedding is made of: the tokens of a text, the patches of an image. Rows are counted
 /// from the first of the chunk.
@@ -17,11 +23,17 @@ struct Sequence {
   /// The rows that it brings, [first_row, first_row + length); at least one.
   int first_row = 0;
   int length = 0;
-  /// The rows that its rows attend to, in the order of their positions: kStartRow or rows of
+  /// The rows that its rows attend to, in the order of their positions: known rows or rows of
   /// sequences before it, then its own.
   std::vector<int> keys = {};
   /// Which of its rows the embedding is made of; where attention is causal, the last.
   int pooled = 0;
+};
+
+/// A row whose keys and values will be known from then on, as `number`.
+struct NewKnownRow {
+  int row = 0;
+  int number = 0;
 };
 
 /// Consecutive sequences of a batch that go through a tower together. Their rows stand one after
@@ -31,6 +43,7 @@ struct Chunk {
   int first_row = 0;               ///< of all rows of the batch
   int rows = 0;
   std::vector<Sequence> sequences = {};
+  std::vector<NewKnownRow> new_known = {};
 };
 
 struct BatchPlan {
@@ -50,7 +63,8 @@ std::size_t images_of_piece(int tokens);
 BatchPlan plan_images(std::size_t images, int tokens, int threads);
 
 /// Under the causal mask a token's hidden states depend on nothing but the tokens before it: texts
-/// that begin alike share the rows of what they have in common, and all of them the start token's.
+/// that begin alike share the rows of what they have in common, and no row is needed for the start
+/// token and for what is known of texts before.
 struct TextPlan : BatchPlan {
   struct Token {
     std::int32_t id = 0;
@@ -61,8 +75,9 @@ struct TextPlan : BatchPlan {
 };
 
 /// texts: ids up to the token that is pooled, at least one. start_id: of the token that kStartRow
-/// stands for, or -1 for none. threads: at least 1.
+/// stands for, or -1 for none. threads: at least 1. prefixes: what is known besides; the new known
+/// rows of the plan are in it, and it begins a batch.
 TextPlan plan_texts(std::span<const std::span<const std::int32_t>> texts, std::int32_t start_id,
-                    int threads);
+                    int threads, PrefixCache& prefixes);
 
 }  // namespace vitrine::encoder::cpu

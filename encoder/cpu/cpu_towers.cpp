@@ -185,6 +185,7 @@ class Tower {
     std::ranges::copy(hidden, workspace.hidden());
     transformer_.learn_start(workspace);
   }
+  void reserve_known(int rows) { transformer_.reserve_known(rows); }
 
   /// Takes a batch through the tower; returns the embeddings of its sequences. embed(share, chunk,
   /// input, hidden) writes the first block's input of the chunk's rows to hidden, at
@@ -237,10 +238,10 @@ class Tower {
   /// embeddings: of all sequences of the batch.
   template <typename Embed>
   void run_chunk(const Share& share, const Chunk& chunk, Lane& lane, const Embed& embed,
-                 Matrix& embeddings) const {
+                 Matrix& embeddings) {
     embed(share, chunk, lane.input, lane.workspace.hidden());
     share.barrier();
-    transformer_.run(share, chunk.sequences, lane.workspace);
+    transformer_.run(share, chunk.sequences, chunk.new_known, lane.workspace);
     project(share, static_cast<int>(chunk.sequences.size()), lane,
             embeddings.row(chunk.first_sequence).data());
     share.barrier();
@@ -332,6 +333,9 @@ Value to_value(const Kernels& kernels, float value) {
   }
 }
 
+/// What texts begin with that is remembered: of ViT-B/32 12 MB, half of it in bfloat16.
+constexpr int kKnownTokens = 255;
+
 template <typename Linear>
 class CpuTowers : public ClipTowers {
  public:
@@ -391,7 +395,21 @@ class CpuTowers : public ClipTowers {
       pooled.push_back(
           {ids.data(), static_cast<std::size_t>(pooled_position(ids, config_.text)) + 1});
     }
-    const TextPlan plan = plan_texts(pooled, start_id_, team_.size());
+    try {
+      return encode_pooled(pooled);
+    } catch (...) {
+      prefixes_.clear();  // which promise rows that may not have been filled
+      throw;
+    }
+  }
+
+ private:
+  /// texts: ids up to the token that is pooled.
+  Matrix encode_pooled(std::span<const std::span<const std::int32_t>> texts) {
+    const TextPlan plan = plan_texts(texts, start_id_, team_.size(), prefixes_);
+    const bool remembers = std::ranges::any_of(
+        plan.chunks, [](const Chunk& chunk) { return !chunk.new_known.empty(); });
+    if (remembers) text_.reserve_known(prefixes_.rows());
     const Matrix distinct =
         text_.run(team_, plan, [&](const Share& share, const Chunk& chunk, auto&, float* hidden) {
           const auto [begin, end] = share.of(chunk.rows);
@@ -407,7 +425,6 @@ class CpuTowers : public ClipTowers {
     return embeddings;
   }
 
- private:
   /// Writes the first block's input: see Tower::run(). images: of the batch.
   auto embedding_of(std::span<const Image> images) const {
     return [this, images, tokens = image_tokens()](const Share& share, const Chunk& chunk,
@@ -544,6 +561,7 @@ class CpuTowers : public ClipTowers {
   const ClipConfig config_;
   const Kernels& kernels_;
   const std::int32_t start_id_;  // of the token that texts begin with
+  PrefixCache prefixes_{kKnownTokens};
   ThreadTeam team_;
   Tower<Linear> text_;
   Tower<Linear> vision_;

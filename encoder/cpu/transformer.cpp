@@ -79,8 +79,8 @@ Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerCon
   // Attention writes panels of a head's columns, which must not lie across lines.
   attended_ = ProductRows<Value>(rows, width, tiles && depth % kPanelColumns == 0);
   wide_ = ProductRows<Value>(rows, mlp_width, tiles);
-  // A sequence of all rows may have kStartRow before them.
-  const ScratchSize size = scratch_size<Value>(rows + 1, depth);
+  // A sequence of all rows may have known ones before them.
+  const ScratchSize size = scratch_size<Value>(rows + kMostKnownBefore, depth);
   for (int i = 0; i < threads; ++i) {
     scratch_.push_back(
         {.floats = AlignedBuffer<float>(std::max(size.floats, row_stride<float>(width))),
@@ -158,7 +158,12 @@ void Transformer<Linear>::find_rows(std::size_t b, const Sequence& sequence, std
   const std::size_t stride = row_stride<Value>(3 * padded_width_);
   rows.clear();
   for (const int row : sequence.keys) {
-    rows.push_back(row == kStartRow ? start_[b].data() + column : first + at(row, stride));
+    if (row >= 0) {
+      rows.push_back(first + at(row, stride));
+    } else {  // it has no queries
+      rows.push_back(known_[b].data() + at(number_of_known(row), known_stride()) + column -
+                     static_cast<std::size_t>(padded_width_));
+    }
   }
 }
 
@@ -281,25 +286,49 @@ void Transformer<Linear>::attend(std::size_t b, const Share& share,
 
 template <typename Linear>
 void Transformer<Linear>::learn_start(Workspace& workspace) {
+  known_.resize(blocks_.size());
+  reserve_known(1);
   const Sequence alone{.first_row = 0, .length = 1, .keys = {0}, .pooled = 0};
-  for (std::size_t b = 0; b < blocks_.size(); ++b) {
-    run_block(b, {}, {&alone, 1}, workspace);
-    const std::size_t size = row_stride<Value>(3 * padded_width_);
-    start_.emplace_back(size);
-    std::copy_n(workspace.query_key_value_.data(), size, start_[b].data());
+  const NewKnownRow start{.row = 0, .number = number_of_known(kStartRow)};
+  run({}, {&alone, 1}, {&start, 1}, workspace);
+}
+
+template <typename Linear>
+void Transformer<Linear>::reserve_known(int rows) {
+  for (AlignedBuffer<Value>& known : known_) {
+    if (known.size() >= at(rows, known_stride())) continue;
+    AlignedBuffer<Value> larger(at(rows, known_stride()));
+    std::copy_n(known.data(), known.size(), larger.data());
+    known = std::move(larger);
+  }
+}
+
+template <typename Linear>
+void Transformer<Linear>::remember(std::size_t b, const Share& share,
+                                   std::span<const NewKnownRow> new_known,
+                                   const Workspace& workspace) {
+  const auto [begin, end] = share.of(static_cast<int>(new_known.size()));
+  const auto width = static_cast<std::size_t>(padded_width_);
+  for (const NewKnownRow& known :
+       new_known.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))) {
+    const Value* row =
+        workspace.query_key_value_.data() + at(known.row, row_stride<Value>(3 * padded_width_));
+    std::copy_n(row + width, 2 * width, known_[b].data() + at(known.number, known_stride()));
   }
 }
 
 template <typename Linear>
 void Transformer<Linear>::run(const Share& share, std::span<const Sequence> sequences,
-                              Workspace& workspace) const {
-  for (std::size_t b = 0; b < blocks_.size(); ++b) run_block(b, share, sequences, workspace);
+                              std::span<const NewKnownRow> new_known, Workspace& workspace) {
+  for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    run_block(b, share, sequences, new_known, workspace);
+  }
 }
 
 template <typename Linear>
 void Transformer<Linear>::run_block(std::size_t b, const Share& share,
                                     std::span<const Sequence> sequences,
-                                    Workspace& workspace) const {
+                                    std::span<const NewKnownRow> new_known, Workspace& workspace) {
   const BlockWeights<Linear>& block = blocks_[b];
   const bool last = b + 1 == blocks_.size();
   const int all_rows = sequences.back().first_row + sequences.back().length;
@@ -347,6 +376,7 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
   }
   share.barrier();
 
+  remember(b, share, new_known, workspace);
   attend(b, share, sequences, workspace);
   multiply_shared(kernels_, share, block.out,
                   prepare(share, block.out, workspace.attended_, rows, workspace), rows, 0,

@@ -31,7 +31,7 @@ struct BlockWeights {
   Linear fc2;
 };
 
-/// A pre-norm transformer, as CLIP's two towers are. Immutable but for learn_start().
+/// A pre-norm transformer, as CLIP's two towers are. Immutable but for the rows that it knows.
 template <typename Linear>
 class Transformer {
  public:
@@ -75,18 +75,26 @@ class Transformer {
   /// those of kStartRow: where every text begins with the same token, they never change. For a
   /// causal transformer, before the first run().
   void learn_start(Workspace& workspace);
+  /// Makes room for so many known rows, kStartRow included. Not beside a run().
+  void reserve_known(int rows);
 
-  /// Runs all blocks on workspace.hidden(), whose rows the sequences cover without a gap. Called by
-  /// every thread of the share's team. Afterwards row i of hidden() is the pooled row of sequence i
+  /// Runs all blocks on workspace.hidden(), whose rows the sequences cover without a gap, and
+  /// remembers the keys and values of rows that no run at the same time refers to. Called by every
+  /// thread of the share's team. Afterwards row i of hidden() is the pooled row of sequence i
   /// (the last block computes no other); what the other rows hold is unspecified.
-  void run(const Share& share, std::span<const Sequence> sequences, Workspace& workspace) const;
+  void run(const Share& share, std::span<const Sequence> sequences,
+           std::span<const NewKnownRow> new_known, Workspace& workspace);
 
   /// The products of all blocks on so many rows of whatever the workspace holds, and nothing else.
   void multiply_only(const Share& share, int rows, const Workspace& workspace) const;
 
  private:
   void run_block(std::size_t b, const Share& share, std::span<const Sequence> sequences,
-                 Workspace& workspace) const;
+                 std::span<const NewKnownRow> new_known, Workspace& workspace);
+  void remember(std::size_t b, const Share& share, std::span<const NewKnownRow> new_known,
+                const Workspace& workspace);
+  /// Of a known row: its keys, its values.
+  std::size_t known_stride() const { return row_stride<Value>(2 * padded_width_); }
   void attend(std::size_t b, const Share& share, std::span<const Sequence> sequences,
               Workspace& workspace) const;
   /// Those of the values from `column` on that the sequence's rows attend to.
@@ -120,7 +128,7 @@ class Transformer {
   const int depth_;         // of a head
   const int padded_width_;  // of each of queries, keys and values
   const std::vector<BlockWeights<Linear>> blocks_;
-  std::vector<AlignedBuffer<Value>> start_;  // a block's row of queries, keys and values each
+  std::vector<AlignedBuffer<Value>> known_;  // of each block, [rows, keys and values]
 };
 
 }  // namespace vitrine::encoder::cpu

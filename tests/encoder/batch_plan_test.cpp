@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <random>
+#include <set>
 
 namespace vitrine::encoder::cpu {
 namespace {
@@ -12,10 +15,18 @@ constexpr std::int32_t kEnd = 9;
 
 using Ids = std::vector<std::int32_t>;
 
-TextPlan plan(const std::vector<Ids>& texts, int threads = 1) {
+TextPlan plan(const std::vector<Ids>& texts, int threads, PrefixCache& prefixes) {
   const std::vector<std::span<const std::int32_t>> spans(texts.begin(), texts.end());
-  return plan_texts(spans, kStart, threads);
+  return plan_texts(spans, kStart, threads, prefixes);
 }
+/// Where nothing is known of texts before.
+TextPlan plan(const std::vector<Ids>& texts, int threads = 1) {
+  PrefixCache prefixes(100);
+  return plan(texts, threads, prefixes);
+}
+
+/// The tokens that lead to each known row, its own among them.
+using Known = std::map<int, Ids>;
 
 std::size_t rows_of(const BatchPlan& plan) {
   std::size_t rows = 0;
@@ -24,7 +35,7 @@ std::size_t rows_of(const BatchPlan& plan) {
 }
 
 /// The tokens along a sequence's keys, and that what else the plan says of it is consistent.
-Ids tokens_of(const TextPlan& plan, std::size_t sequence) {
+Ids tokens_of(const TextPlan& plan, std::size_t sequence, const Known& known = {}) {
   for (const Chunk& chunk : plan.chunks) {
     if (sequence >= chunk.first_sequence + chunk.sequences.size()) continue;
     const Sequence& found = chunk.sequences[sequence - chunk.first_sequence];
@@ -34,6 +45,13 @@ Ids tokens_of(const TextPlan& plan, std::size_t sequence) {
       if (row == kStartRow) {
         EXPECT_EQ(position, 0U);
         ids.push_back(kStart);
+        continue;
+      }
+      if (row < 0) {
+        const Ids& before = known.at(number_of_known(row));
+        EXPECT_EQ(before.size(), position + 1);
+        EXPECT_TRUE(std::equal(ids.begin(), ids.end(), before.begin()));
+        ids.push_back(before.back());
         continue;
       }
       EXPECT_LT(row, chunk.rows);
@@ -118,6 +136,98 @@ TEST(TextPlan, GivesManyRowsToTheThreadsInEqualParts) {
   ASSERT_EQ(plan_of_all.chunks.size(), 4U);
   for (const Chunk& chunk : plan_of_all.chunks) EXPECT_EQ(chunk.rows, 250);
   EXPECT_TRUE(plan({texts[0], texts[1]}, 4).together);
+}
+
+/// What is known once the plan has been carried out.
+void learn(const TextPlan& plan, Known& known) {
+  Known learnt = known;
+  for (const Chunk& chunk : plan.chunks) {
+    for (const NewKnownRow& row : chunk.new_known) {
+      // The tokens of a row are those of a sequence whose keys it is among.
+      for (std::size_t i = 0; i < chunk.sequences.size(); ++i) {
+        const std::vector<int>& keys = chunk.sequences[i].keys;
+        const auto found = std::ranges::find(keys, row.row);
+        if (found == keys.end()) continue;
+        Ids ids = tokens_of(plan, chunk.first_sequence + i, known);
+        ids.resize(static_cast<std::size_t>(found - keys.begin()) + 1);
+        learnt[row.number] = ids;
+        break;
+      }
+    }
+  }
+  known = std::move(learnt);
+}
+
+TEST(TextPlan, RemembersWhatTextsBeganWith) {
+  PrefixCache prefixes(100);
+  Known known;
+  const auto rows = [&](const std::vector<Ids>& texts) {
+    const TextPlan made = plan(texts, 1, prefixes);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      EXPECT_EQ(tokens_of(made, made.sequence[i], known), texts[i]);
+    }
+    learn(made, known);
+    return rows_of(made);
+  };
+  const Ids text = {kStart, 1, 2, kEnd};
+  EXPECT_EQ(rows({text}), 3U);  // seen for the first time
+  EXPECT_EQ(rows({text}), 3U);  // 1 will be known
+  EXPECT_EQ(rows({text}), 2U);
+  EXPECT_EQ(rows({{kStart, 1, 3, kEnd}}), 2U);
+  EXPECT_EQ(rows({text, {kStart, 1, kEnd}}), 1U + 1U);  // 2 is known as well
+  // What is pooled needs a row, known or not.
+  EXPECT_EQ(rows({text}), 1U);
+  EXPECT_EQ(rows({{kStart, 1, 2}}), 1U);
+  // Texts that do not begin with the start token have nothing in common with those that do.
+  EXPECT_EQ(rows({{1, 2, kEnd}}), 3U);
+}
+
+TEST(TextPlan, RemembersWhatTextsOfABatchHaveInCommon) {
+  PrefixCache prefixes(100);
+  const std::vector<Ids> texts = {{kStart, 1, 2, kEnd}, {kStart, 1, 3, kEnd}};
+  EXPECT_EQ(rows_of(plan(texts, 1, prefixes)), 5U);
+  EXPECT_EQ(rows_of(plan(texts, 1, prefixes)), 4U);
+}
+
+TEST(TextPlan, HoldsEveryTextWhateverIsKnown) {
+  std::mt19937 random(3);
+  for (const int threads : {1, 3}) {
+    PrefixCache prefixes(20);  // fewer than there are beginnings
+    Known known;
+    for (int batch = 0; batch < 200; ++batch) {
+      std::vector<Ids> texts(batch % 10 == 0 ? 300 : 1 + random() % 8);
+      for (Ids& ids : texts) {
+        ids.resize(1 + random() % (batch % 7 == 0 ? 30 : 6));
+        for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % 4);
+        if (random() % 8 != 0) ids[0] = kStart;
+      }
+      const TextPlan made = plan(texts, threads, prefixes);
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        ASSERT_EQ(tokens_of(made, made.sequence[i], known), texts[i]);
+      }
+      std::set<int> numbers;
+      for (const Chunk& chunk : made.chunks) {
+        for (const NewKnownRow& row : chunk.new_known) {
+          EXPECT_TRUE(numbers.insert(row.number).second);
+          EXPECT_LT(row.number, prefixes.rows());
+        }
+        for (const Sequence& text : chunk.sequences) {
+          EXPECT_LE(std::ranges::count_if(text.keys, [](int row) { return row < 0; }),
+                    kMostKnownBefore);
+        }
+      }
+      // Nothing that the plan reads will be written while it is carried out.
+      for (const Chunk& chunk : made.chunks) {
+        for (const Sequence& text : chunk.sequences) {
+          for (const int row : text.keys) {
+            if (row >= 0) continue;
+            EXPECT_FALSE(numbers.contains(number_of_known(row)));
+          }
+        }
+      }
+      learn(made, known);
+    }
+  }
 }
 
 TEST(ImagePlan, LetsTheRowsOfAnImageAttendToEachOther) {

@@ -246,6 +246,38 @@ TEST(CpuTowers, EncodesATextToTheSameBitsAloneAndAmongOthers) {
   }
 }
 
+TEST(CpuTowers, EncodesATextToTheSameBitsWhateverItRemembers) {
+  std::mt19937 random(17);
+  for (const ClipConfig& config : configs()) {
+    const RandomModel random_model(config);
+    // Of more beginnings than are remembered, some of them longer.
+    std::vector<std::vector<std::int32_t>> texts;
+    for (int i = 0; i < 400; ++i) {
+      std::vector<std::int32_t> ids(
+          3 + random() % static_cast<unsigned>(i % 20 == 0 ? config.text.context_length - 2 : 4));
+      for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % 12);
+      if (i % 9 != 0) ids[0] = kStart;
+      ids.back() = 99;
+      texts.push_back(std::move(ids));
+    }
+    for (const Way& way : ways()) {
+      // Nothing is known of texts before the first.
+      const Matrix expected =
+          random_model.on_cpu(way.precision, way.set, way.threads)->encode_texts(texts);
+      const auto model = random_model.on_cpu(way.precision, way.set, way.threads);
+      for (int batch = 0; batch < 40; ++batch) {
+        const std::size_t count = batch % 8 == 7 ? texts.size() : 1 + random() % 6;
+        const std::size_t first = random() % (texts.size() - count + 1);
+        const Matrix some = model->encode_texts({&texts[first], count});
+        for (std::size_t i = 0; i < count; ++i) {
+          ASSERT_TRUE(std::ranges::equal(some.row(i), expected.row(first + i)))
+              << name_of(way) << ", text " << first + i << " of batch " << batch;
+        }
+      }
+    }
+  }
+}
+
 TEST(CpuTowers, EndsATextAtItsEndTokenWithoutChangingItsEmbedding) {
   std::mt19937 random(11);
   for (const ClipConfig& config : configs()) {
