@@ -32,8 +32,8 @@ struct Options {
   int rounds = 3;
 };
 
-/// Queries as people type them into a shop, none twice: every word is one of CLIP's tokens, and the
-/// tokenizer adds two.
+/// Queries as people type them into a shop, none twice, but many begin alike: every word is one of
+/// CLIP's tokens, and the tokenizer adds two.
 class Queries {
  public:
   /// words: of a query, 1 to kLists; there are as many queries as kChoices to the power of it.
