@@ -59,7 +59,7 @@ class BlockFloatLinear {
   int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
 
   /// How many panels are multiplied together.
-  static int panels_at_once(int /*rows*/) { return 1; }
+  static int panels_at_once(const Kernels& /*kernels*/, int /*rows*/) { return 1; }
 
   /// Rounds inputs() values to row `row` of `rows`.
   void write_row(const Kernels& kernels, const float* values, int row, Rows& rows) const {

@@ -36,17 +36,11 @@ PackedLinear<T>::PackedLinear(const Kernels& kernels, MatrixView weights,
 template <>
 void PackedLinear<float>::multiply_block(const Kernels& kernels, const float* x,
                                          const RowLayout& layout, int rows, const float* panels,
-                                         int panel_count, const float* next, int next_lines,
+                                         int /*panel_count*/, const float* next, int next_lines,
                                          float* sums) const {
-  for (int p = 0; p < panel_count; ++p) {
-    const int first_line = next_lines * p / panel_count;
-    const int last_line = next_lines * (p + 1) / panel_count;
-    kernels.multiply(
-        x, layout.row_stride, rows, panels + static_cast<std::size_t>(p) * panel_size(),
-        kPanelColumns, kPanelColumns, inputs_,
-        sums + static_cast<std::ptrdiff_t>(p) * rows * kPanelColumns, kPanelColumns,
-        next + static_cast<std::ptrdiff_t>(first_line) * kLine, last_line - first_line);
-  }
+  // One panel: see panels_at_once().
+  kernels.multiply(x, layout.row_stride, rows, panels, kPanelColumns, kPanelColumns, inputs_, sums,
+                   kPanelColumns, next, next_lines);
 }
 
 template <>

@@ -45,9 +45,12 @@ class PackedLinear {
   /// Groups of kPanelColumns outputs; the last may be filled up with zeros.
   int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
 
-  /// How many panels are multiplied together: several where rows are few, see multiply_few_rows()
-  /// of kernels_amx.cpp.
-  static int panels_at_once(int rows) { return std::max(1, kBlockRows / std::max(rows, 16)); }
+  /// How many panels are multiplied together. In tile registers several where rows are few: see
+  /// multiply_few_rows() of kernels_amx.cpp. Otherwise one, for while it is multiplied as much is
+  /// fetched as the next one has.
+  static int panels_at_once(const Kernels& kernels, int rows) {
+    return reads_tiles<Value>(kernels) ? std::max(1, kBlockRows / std::max(rows, 16)) : 1;
+  }
 
   /// Copies inputs() values to row `row` of `rows`.
   void write_row(const Kernels& /*kernels*/, const Value* values, int row, Rows& rows) const {
@@ -64,7 +67,7 @@ class PackedLinear {
                 const Weight* next, const Finish& finish) const {
     alignas(64) float sums[kTiledBlockRows * kPanelColumns];
     const int block_rows = this->block_rows(kernels);
-    const int most_panels = panels_at_once(rows);
+    const int most_panels = panels_at_once(kernels, rows);
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
       const Weight* after = panel + panels < last_panel ? this->panel(panel + panels) : next;

@@ -65,8 +65,10 @@ class QuantizedLinear {
   /// Groups of kPanelColumns outputs; the last may be filled up with zeros.
   int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
 
-  /// How many panels are multiplied together.
-  static int panels_at_once(int rows) { return std::max(1, kBlockRows / std::max(rows, 16)); }
+  /// As PackedLinear::panels_at_once().
+  static int panels_at_once(const Kernels& kernels, int rows) {
+    return reads_tiles<std::uint8_t>(kernels) ? std::max(1, kBlockRows / std::max(rows, 16)) : 1;
+  }
 
   /// Rounds inputs() values to row `row` of `rows`. Of the values, outliers become zero.
   void write_row(const Kernels& kernels, float* values, int row, QuantizedRows& rows) const;
@@ -80,7 +82,7 @@ class QuantizedLinear {
     alignas(64) std::byte sums[kTiledBlockRows * kPanelColumns * sizeof(float)];
     alignas(64) float outliers[kTiledBlockRows * kPanelColumns];
     const int block_rows = reads_tiles<std::uint8_t>(kernels) ? kTiledBlockRows : kBlockRows;
-    const int most_panels = panels_at_once(rows);
+    const int most_panels = panels_at_once(kernels, rows);
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
       const Weight* after = panel + panels < last_panel ? this->panel(panel + panels) : next;

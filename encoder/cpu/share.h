@@ -79,7 +79,7 @@ template <typename Linear, typename Finish>
 void multiply_shared(const Kernels& kernels, const Share& share, const Linear& linear,
                      const typename Linear::Rows& x, int rows, int first_panel, int last_panel,
                      const typename Linear::Weight* next, const Finish& finish) {
-  share.take_parts(last_panel - first_panel, Linear::panels_at_once(rows),
+  share.take_parts(last_panel - first_panel, Linear::panels_at_once(kernels, rows),
                    [&](int begin, int end, int after) {
                      const bool last = first_panel + after == last_panel;
                      linear.multiply(kernels, x, rows, first_panel + begin, first_panel + end,
