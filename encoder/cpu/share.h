@@ -60,12 +60,13 @@ struct Share {
   Part take_part(int n, int part, int& gone) const {
     for (; gone < size; ++gone) {
       const Share owner{(rank + gone) % size, size, team};
-      const auto [first, last] = owner.of(n);
-      const int parts = (last - first + part - 1) / part;
+      const std::pair<int, int> range = owner.of(n);
+      const int count = range.second - range.first;
+      const int parts = (count + part - 1) / part;
       const int i = team->take(rank, owner.rank, parts);
       if (i < 0) continue;
       const auto begin_of = [&](int j) {
-        return first + static_cast<int>(std::int64_t{last - first} * j / parts);
+        return range.first + static_cast<int>(std::int64_t{count} * j / parts);
       };
       return {begin_of(i), begin_of(i + 1)};
     }
