@@ -38,7 +38,7 @@ void PackedLinear<float>::multiply_block(const Kernels& kernels, const float* x,
                                          const RowLayout& layout, int rows, const float* panels,
                                          int /*panel_count*/, const float* next, int next_lines,
                                          float* sums) const {
-  // One panel: see panels_at_once().
+  // One panel: see panels_of_few_rows().
   kernels.multiply(x, layout.row_stride, rows, panels, kPanelColumns, kPanelColumns, inputs_, sums,
                    kPanelColumns, next, next_lines);
 }

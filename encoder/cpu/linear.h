@@ -27,6 +27,14 @@ inline std::int32_t nearest_integer(float value) {
   return std::bit_cast<std::int32_t>(value + kShift) - std::bit_cast<std::int32_t>(kShift);
 }
 
+/// How many panels are multiplied together with rows of such values. In tile registers several
+/// where rows are few: see multiply_few_rows() of kernels_amx.cpp. Otherwise one, for while it is
+/// multiplied as much is fetched as the next one has.
+template <typename Value>
+int panels_of_few_rows(const Kernels& kernels, int rows) {
+  return reads_tiles<Value>(kernels) ? std::max(1, kBlockRows / std::max(rows, kTileRows)) : 1;
+}
+
 /// A linear layer, y = W x + b, whose weights lie in the order in which a product reads them.
 /// T: float, or BFloat16 for weights and inputs of half the size; sums are float32. Immutable.
 template <typename T>
@@ -45,11 +53,9 @@ class PackedLinear {
   /// Groups of kPanelColumns outputs; the last may be filled up with zeros.
   int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
 
-  /// How many panels are multiplied together. In tile registers several where rows are few: see
-  /// multiply_few_rows() of kernels_amx.cpp. Otherwise one, for while it is multiplied as much is
-  /// fetched as the next one has.
+  /// How many panels are multiplied together.
   static int panels_at_once(const Kernels& kernels, int rows) {
-    return reads_tiles<Value>(kernels) ? std::max(1, kBlockRows / std::max(rows, 16)) : 1;
+    return panels_of_few_rows<Value>(kernels, rows);
   }
 
   /// Copies inputs() values to row `row` of `rows`.

@@ -65,9 +65,9 @@ class QuantizedLinear {
   /// Groups of kPanelColumns outputs; the last may be filled up with zeros.
   int panels() const { return round_up(outputs_, kPanelColumns) / kPanelColumns; }
 
-  /// As PackedLinear::panels_at_once().
+  /// How many panels are multiplied together.
   static int panels_at_once(const Kernels& kernels, int rows) {
-    return reads_tiles<std::uint8_t>(kernels) ? std::max(1, kBlockRows / std::max(rows, 16)) : 1;
+    return panels_of_few_rows<std::uint8_t>(kernels, rows);
   }
 
   /// Rounds inputs() values to row `row` of `rows`. Of the values, outliers become zero.
