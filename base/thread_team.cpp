@@ -1,11 +1,18 @@
 #include "base/thread_team.h"
 
+#include <algorithm>
+
+#include "base/cpu_placement.h"
+
 namespace vitrine {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // A team meets again within microseconds while it works: sleeping would cost more than the wait.
 // One that has no work for longer gives its core away.
-constexpr int kSpins = 4000;
+constexpr std::chrono::microseconds kLongestSpin{30};
+constexpr int kSpins = 32;  // between two looks at the clock
 
 void pause() {
 #if defined(__x86_64__)
@@ -13,18 +20,10 @@ void pause() {
 #endif
 }
 
-/// Waits until the value is another one.
-void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-  for (int i = 0; i < kSpins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    pause();
-  }
-  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
-}
-
 }  // namespace
 
-ThreadTeam::ThreadTeam(int size) : taken_(static_cast<std::size_t>(size)) {
+ThreadTeam::ThreadTeam(int size)
+    : seats_(static_cast<std::size_t>(size)), taken_(static_cast<std::size_t>(size)) {
   threads_.reserve(static_cast<std::size_t>(size - 1));
   try {
     for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { serve(rank); });
@@ -36,6 +35,12 @@ ThreadTeam::ThreadTeam(int size) : taken_(static_cast<std::size_t>(size)) {
 
 ThreadTeam::~ThreadTeam() { stop(); }
 
+std::chrono::nanoseconds ThreadTeam::waited() const {
+  std::chrono::nanoseconds waited{0};
+  for (const Seat& seat : seats_) waited += std::chrono::nanoseconds(seat.waited_ns);
+  return waited;
+}
+
 void ThreadTeam::stop() {
   stopping_.store(true, std::memory_order_relaxed);
   round_.fetch_add(1, std::memory_order_release);
@@ -44,17 +49,58 @@ void ThreadTeam::stop() {
 }
 
 void ThreadTeam::run(const std::function<void(int rank)>& work) {
-  if (!threads_.empty()) {
-    work_ = &work;
-    round_.fetch_add(1, std::memory_order_release);
-    round_.notify_all();
+  if (threads_.empty()) {
+    work(0);
+    return;
   }
+  begin(0);
+  work_ = &work;
+  round_.fetch_add(1, std::memory_order_release);
+  round_.notify_all();
   work(0);
-  barrier();  // nobody uses work any more
+  barrier(0);  // nobody uses work any more
+  seats_[0].cpu.store(kNoCpu, std::memory_order_relaxed);
 }
 
-void ThreadTeam::barrier() {
+void ThreadTeam::begin(int rank) {
+  seats_[static_cast<std::size_t>(rank)].waited_ns.store(0, std::memory_order_relaxed);
+  take_seat(rank);
+}
+
+void ThreadTeam::take_seat(int rank) {
+  const int cpu = current_cpu();
+  if (cpu == kNoCpu) return;
+  Seat& own = seats_[static_cast<std::size_t>(rank)];
+  // Others read it all the time: it is written only where it changes.
+  if (own.cpu.load(std::memory_order_relaxed) != cpu) own.cpu.store(cpu, std::memory_order_relaxed);
+  std::vector<int> taken;  // stays empty as a rule
+  for (const Seat& seat : seats_) {
+    if (&seat != &own && seat.cpu.load(std::memory_order_relaxed) == cpu) taken.push_back(cpu);
+  }
+  if (taken.empty()) return;
+  own.cpu.store(kNoCpu, std::memory_order_relaxed);  // so that not both leave
+  for (const Seat& seat : seats_) taken.push_back(seat.cpu.load(std::memory_order_relaxed));
+  leave_cpus(taken);
+  own.cpu.store(current_cpu(), std::memory_order_relaxed);
+}
+
+std::chrono::nanoseconds ThreadTeam::await_change(int rank, const std::atomic<std::uint32_t>& value,
+                                                  std::uint32_t old) {
+  const auto start = Clock::now();
+  do {
+    for (int i = 0; i < kSpins; ++i) {
+      if (value.load(std::memory_order_acquire) != old) return {};
+      pause();
+    }
+  } while (Clock::now() - start < kLongestSpin);
+  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+  take_seat(rank);
+  return Clock::now() - start;
+}
+
+void ThreadTeam::barrier(int rank) {
   if (threads_.empty()) return;
+  take_seat(rank);
   const std::uint32_t phase = phase_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size()) {
     arrived_.store(0, std::memory_order_relaxed);
@@ -62,7 +108,8 @@ void ThreadTeam::barrier() {
     phase_.fetch_add(1, std::memory_order_release);
     phase_.notify_all();
   } else {
-    await_change(phase_, phase);
+    const std::chrono::nanoseconds waited = await_change(rank, phase_, phase);
+    seats_[static_cast<std::size_t>(rank)].waited_ns += waited.count();
   }
 }
 
@@ -80,11 +127,12 @@ int ThreadTeam::take(int rank, int owner, int count) {
 void ThreadTeam::serve(int rank) {
   std::uint32_t seen = 0;
   for (;;) {
-    await_change(round_, seen);
+    await_change(rank, round_, seen);
     ++seen;
     if (stopping_.load(std::memory_order_relaxed)) return;
+    begin(rank);
     (*work_)(rank);
-    barrier();
+    barrier(rank);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <thread>
@@ -26,8 +27,12 @@ class ThreadTeam {
   /// caller's; returns when all have returned. work must not throw.
   void run(const std::function<void(int rank)>& work);
 
+  /// How long the ranks of the last run waited at its barriers, summed up, but for waits of
+  /// microseconds. Not beside a run.
+  std::chrono::nanoseconds waited() const;
+
   /// Called by every rank of a run, the same number of times: returns when all have called it.
-  void barrier();
+  void barrier(int rank);
 
   /// Deals out the numbers [0, count) of rank `owner`, each once: to the owner in ascending order,
   /// to others, who help it, in descending. -1 where all are gone. Called by `rank`; all have
@@ -37,6 +42,13 @@ class ThreadTeam {
  private:
   void serve(int rank);
   void stop();
+  void begin(int rank);
+  /// Notes on which CPU the rank is, and leaves it where another one is there: Linux puts a thread
+  /// that wakes beside the one that woke it while it takes the cores for busy, and leaves it there.
+  void take_seat(int rank);
+  /// Waits until the value is another one. Returns how long; 0 where that took microseconds.
+  std::chrono::nanoseconds await_change(int rank, const std::atomic<std::uint32_t>& value,
+                                        std::uint32_t old);
 
   std::vector<std::thread> threads_;
   const std::function<void(int)>* work_ = nullptr;  // published by round_
@@ -45,6 +57,12 @@ class ThreadTeam {
 
   std::atomic<int> arrived_{0};
   std::atomic<std::uint32_t> phase_{0};
+
+  struct alignas(64) Seat {
+    std::atomic<int> cpu{-1};                // where the rank was last seen; -1 for nowhere
+    std::atomic<std::int64_t> waited_ns{0};  // at the barriers of the run
+  };
+  std::vector<Seat> seats_;  // of every rank
 
   /// How many of a rank's numbers are gone since the last barrier: a half for the owner's, a half
   /// for the others'.

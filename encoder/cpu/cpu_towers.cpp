@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <exception>
 #include <mutex>
@@ -12,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/thread_team.h"
+#include "encoder/cpu/teamwork.h"
 #include "encoder/cpu/transformer.h"
 
 namespace vitrine::encoder::cpu {
@@ -193,9 +195,20 @@ class Tower {
   template <typename Embed>
   Matrix run(ThreadTeam& team, const BatchPlan& plan, const Embed& embed) {
     Matrix embeddings(plan.sequences(), static_cast<std::size_t>(projection_.outputs()));
-    for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
+    const auto work = [&](const Share& share, const Chunk& chunk, Lane& lane) {
       run_chunk(share, chunk, lane, embed, embeddings);
-    });
+    };
+    const bool together = plan.together && team.size() > 1;
+    if (together && !teamwork_.next_together()) {
+      reserve(1, most_rows(plan), team.size());
+      for (const Chunk& chunk : plan.chunks) work({}, chunk, lanes_[0]);
+      return embeddings;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    for_each_chunk(team, plan, work);
+    if (together) {
+      teamwork_.judge(std::chrono::steady_clock::now() - start, team.waited(), team.size());
+    }
     return embeddings;
   }
 
@@ -247,13 +260,17 @@ class Tower {
     share.barrier();
   }
 
+  static int most_rows(const BatchPlan& plan) {
+    int most = 0;
+    for (const Chunk& chunk : plan.chunks) most = std::max(most, chunk.rows);
+    return most;
+  }
+
   /// Calls work(share, chunk, lane) on the team's threads.
   template <typename Work>
   void for_each_chunk(ThreadTeam& team, const BatchPlan& plan, const Work& work) {
-    int most_rows = 0;
-    for (const Chunk& chunk : plan.chunks) most_rows = std::max(most_rows, chunk.rows);
-    if (most_rows == 0) return;
-    reserve(plan.together ? 1 : team.size(), most_rows, team.size());
+    if (plan.chunks.empty()) return;
+    reserve(plan.together ? 1 : team.size(), most_rows(plan), team.size());
     if (plan.together && team.size() > 1) {
       team.run([&](int rank) {
         for (const Chunk& chunk : plan.chunks)
@@ -310,6 +327,7 @@ class Tower {
   const NormWeights final_norm_;
   const PackedLinear<float> projection_;
   const int input_columns_;
+  Teamwork teamwork_;
   std::vector<Lane> lanes_;  // what one group of threads that work together has for itself
 };
 

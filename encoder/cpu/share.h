@@ -20,7 +20,7 @@ struct Share {
             static_cast<int>(std::int64_t{n} * (rank + 1) / size)};
   }
   void barrier() const {
-    if (team != nullptr) team->barrier();
+    if (team != nullptr) team->barrier(rank);
   }
 
   /// Deals out n things in parts of at most `part`: to every share those of of(n), one after

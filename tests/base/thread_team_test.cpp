@@ -1,12 +1,17 @@
 #include "base/thread_team.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <numeric>
 #include <thread>
 #include <vector>
+
+#include "base/compute_threads.h"
+#include "base/cpu_placement.h"
 
 namespace vitrine {
 namespace {
@@ -33,10 +38,10 @@ TEST(ThreadTeam, SeesAtABarrierWhatTheOthersWrote) {
     const auto own = static_cast<std::size_t>(rank);
     for (int step = 1; step <= kSteps; ++step) {
       values[own] = step * (rank + 1);
-      team.barrier();
+      team.barrier(rank);
       const int sum = std::accumulate(values.begin(), values.end(), 0);
       if (sum != step * kSize * (kSize + 1) / 2) ++mistakes[own];
-      team.barrier();
+      team.barrier(rank);
     }
   });
   EXPECT_EQ(mistakes, std::vector<int>(kSize, 0));
@@ -60,7 +65,7 @@ TEST(ThreadTeam, DealsOutEveryNumberOnceBetweenTwoBarriers) {
             ++taken[static_cast<std::size_t>(owner)][static_cast<std::size_t>(number)];
           }
         }
-        team.barrier();
+        team.barrier(rank);
       }
     });
     EXPECT_EQ(disorders, 0);
@@ -95,6 +100,45 @@ TEST(ThreadTeam, HelpsWhoIsSlow) {
     }
   });
   EXPECT_EQ(helped, (std::vector<int>{3, 2, 1}));
+}
+
+TEST(ThreadTeam, KnowsHowLongItsRanksWaited) {
+  ThreadTeam team(3);
+  const auto meet = [&](std::chrono::milliseconds late) {
+    team.run([&](int rank) {
+      if (rank == 1) std::this_thread::sleep_for(late);
+      team.barrier(rank);
+    });
+    return team.waited();
+  };
+  // Two ranks waited for the third; but for the last wait of a helper, which may come too late.
+  EXPECT_GE(meet(std::chrono::milliseconds(50)), std::chrono::milliseconds(90));
+  ThreadTeam alone(1);
+  alone.run([](int) {});
+  EXPECT_EQ(alone.waited(), std::chrono::milliseconds(0));
+}
+
+// Threads that share a CPU are not worth more than one: whoever notices leaves.
+TEST(ThreadTeam, SpreadsOverTheCpus) {
+  if (available_cores() < 2) GTEST_SKIP() << "needs two cores";
+  ThreadTeam team(2);
+  const int here = current_cpu();
+  std::array<std::atomic<int>, 2> cpus{};
+  // The system moves threads as it likes: not each time, but at least once in a hundred.
+  for (int i = 0; i < 100; ++i) {
+    team.run([&](int rank) {
+      cpu_set_t before, one;
+      sched_getaffinity(0, sizeof(before), &before);
+      CPU_ZERO(&one);
+      CPU_SET(here, &one);
+      sched_setaffinity(0, sizeof(one), &one);
+      sched_setaffinity(0, sizeof(before), &before);
+      team.barrier(rank);
+      cpus[static_cast<std::size_t>(rank)] = current_cpu();
+    });
+    if (cpus[0] != cpus[1]) return;
+  }
+  FAIL() << "both ranks stay on CPU " << here;
 }
 
 TEST(ThreadTeam, RunsForDifferentCallersInTurn) {
