@@ -11,6 +11,8 @@
 #include <exception>
 #include <thread>
 
+#include "base/cpu_quota.h"
+
 namespace vitrine {
 namespace {
 
@@ -47,10 +49,13 @@ std::chrono::nanoseconds computed_by_this_thread() {
 int available_cores() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
-    return std::max(1, CPU_COUNT(&allowed));
-  }
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int cpus = sched_getaffinity(0, sizeof(allowed), &allowed) == 0
+                       ? CPU_COUNT(&allowed)
+                       : static_cast<int>(std::thread::hardware_concurrency());
+  // A group that has used up its time stands still until the next period: better a fraction of a
+  // core unused than every thread stopped for most of a tenth of a second.
+  const double quota = cpu_quota().value_or(cpus);
+  return std::max(1, std::min(cpus, static_cast<int>(quota)));
 }
 
 void set_compute_threads_of_this_thread(int threads) {

@@ -7,7 +7,7 @@ namespace vitrine {
 /// LibTorch, FAISS and OpenBLAS take their parallelism from OpenMP, whose thread count is a
 /// property of the calling thread. This is the one place that sets it: each thread of ours that
 /// computes calls it once, so that all of them together never oversubscribe the cores.
-/// threads: at least 1; 0 means every core this process may run on.
+/// threads: at least 1; 0 means available_cores().
 void set_compute_threads_of_this_thread(int threads);
 
 /// Gives the calling thread fewer of them for as long as it lives, never more.
@@ -41,7 +41,8 @@ void run_in_background(BackgroundPriority priority, int threads, const std::func
 /// of Linux's clock, up to 4 ms later.
 void give_way();
 
-/// Cores this process may run on, at least 1.
+/// Cores this process may run on, and use all the time: no more than the quota of its control group
+/// (container), rounded down. At least 1.
 int available_cores();
 
 }  // namespace vitrine

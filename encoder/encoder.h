@@ -20,7 +20,7 @@ struct EncoderOptions {
   /// Checkpoint folder, in one of the formats that docs/encoder.md lists, such as Hugging Face's:
   /// config.json, model.safetensors, vocab.json, merges.txt, preprocessor_config.json.
   std::string model;
-  /// Cores one forward pass uses. 0: every core this process may run on. Valid: [0, 1024].
+  /// Cores one forward pass uses. 0: all that this process may use (available_cores()). Valid: [0, 1024].
   int threads = 0;
   /// Images or texts of one forward pass; more are split. Memory grows with it. Valid: [1, 1024].
   int max_batch = 32;
