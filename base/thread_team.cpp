@@ -9,9 +9,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A team meets again within microseconds while it works: sleeping would cost more than the wait.
-// One that has no work for longer gives its core away.
-constexpr std::chrono::microseconds kLongestSpin{30};
+// A team meets again within microseconds while it works: sleeping would cost more than the wait. A
+// rank that waits longer waits for one that has no core. Between two runs it gives its own away.
+constexpr std::chrono::microseconds kLongestSpinAtABarrier{200};
+constexpr std::chrono::microseconds kLongestSpinBetweenRuns{30};
 constexpr int kSpins = 32;  // between two looks at the clock
 
 void pause() {
@@ -85,14 +86,15 @@ void ThreadTeam::take_seat(int rank) {
 }
 
 std::chrono::nanoseconds ThreadTeam::await_change(int rank, const std::atomic<std::uint32_t>& value,
-                                                  std::uint32_t old) {
+                                                  std::uint32_t old,
+                                                  std::chrono::microseconds longest_spin) {
   const auto start = Clock::now();
   do {
     for (int i = 0; i < kSpins; ++i) {
       if (value.load(std::memory_order_acquire) != old) return {};
       pause();
     }
-  } while (Clock::now() - start < kLongestSpin);
+  } while (Clock::now() - start < longest_spin);
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
   take_seat(rank);
   return Clock::now() - start;
@@ -108,7 +110,8 @@ void ThreadTeam::barrier(int rank) {
     phase_.fetch_add(1, std::memory_order_release);
     phase_.notify_all();
   } else {
-    const std::chrono::nanoseconds waited = await_change(rank, phase_, phase);
+    const std::chrono::nanoseconds waited =
+        await_change(rank, phase_, phase, kLongestSpinAtABarrier);
     seats_[static_cast<std::size_t>(rank)].waited_ns += waited.count();
   }
 }
@@ -127,7 +130,7 @@ int ThreadTeam::take(int rank, int owner, int count) {
 void ThreadTeam::serve(int rank) {
   std::uint32_t seen = 0;
   for (;;) {
-    await_change(rank, round_, seen);
+    await_change(rank, round_, seen, kLongestSpinBetweenRuns);
     ++seen;
     if (stopping_.load(std::memory_order_relaxed)) return;
     begin(rank);

@@ -46,9 +46,10 @@ class ThreadTeam {
   /// Notes on which CPU the rank is, and leaves it where another one is there: Linux puts a thread
   /// that wakes beside the one that woke it while it takes the cores for busy, and leaves it there.
   void take_seat(int rank);
-  /// Waits until the value is another one. Returns how long; 0 where that took microseconds.
+  /// Waits until the value is another one, for so long without sleeping. Returns how long it
+  /// waited where it slept, else 0.
   std::chrono::nanoseconds await_change(int rank, const std::atomic<std::uint32_t>& value,
-                                        std::uint32_t old);
+                                        std::uint32_t old, std::chrono::microseconds longest_spin);
 
   std::vector<std::thread> threads_;
   const std::function<void(int)>* work_ = nullptr;  // published by round_
