@@ -55,7 +55,7 @@ int available_cores() {
   // A group that has used up its time stands still until the next period: better a fraction of a
   // core unused than every thread stopped for most of a tenth of a second.
   const double quota = cpu_quota().value_or(cpus);
-  return std::max(1, std::min(cpus, static_cast<int>(quota)));
+  return std::max(1, static_cast<int>(std::min<double>(quota, cpus)));
 }
 
 void set_compute_threads_of_this_thread(int threads) {

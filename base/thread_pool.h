@@ -37,8 +37,8 @@ class ThreadPool {
   mutable std::mutex mutex_;
   std::condition_variable task_ready_;
   std::condition_variable room_ready_;
-  std::deque<Task> tasks_;   // guarded by mutex_
-  bool stopping_ = false;    // guarded by mutex_
+  std::deque<Task> tasks_;  // guarded by mutex_
+  bool stopping_ = false;   // guarded by mutex_
   std::vector<std::thread> threads_;
 };
 

@@ -1,7 +1,5 @@
 #include "base/thread_team.h"
 
-#include <algorithm>
-
 #include "base/cpu_placement.h"
 
 namespace vitrine {

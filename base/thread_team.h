@@ -60,7 +60,7 @@ class ThreadTeam {
   std::atomic<std::uint32_t> phase_{0};
 
   struct alignas(64) Seat {
-    std::atomic<int> cpu{-1};                // where the rank was last seen; -1 for nowhere
+    std::atomic<int> cpu{-1};                // where the rank is, or slept in; -1 for nowhere
     std::atomic<std::int64_t> waited_ns{0};  // at the barriers of the run
   };
   std::vector<Seat> seats_;  // of every rank
