@@ -5,8 +5,8 @@
 namespace vitrine::encoder::cpu {
 namespace {
 
-/// In batches: whether the cores are free again is to be known within a second.
-constexpr int kLongestPenalty = 64;
+/// 64 batches for one thread: whether the cores are free again is to be known within a second.
+constexpr int kWorstLevel = 8;
 
 }  // namespace
 
@@ -20,8 +20,9 @@ void Teamwork::judge(std::chrono::nanoseconds took, std::chrono::nanoseconds wai
   // Threads that wait for one another lose about as much again where nobody sees it: queued for a
   // core, or with one that the host has taken away. One thread alone loses neither.
   const bool hindered = 2 * waited > (threads - 1) * took;
-  penalty_ = hindered ? std::clamp(2 * penalty_, 1, kLongestPenalty) : penalty_ / 2;
-  alone_ = hindered ? penalty_ : 0;
+  level_ = hindered ? std::min(level_ + 1, kWorstLevel) : std::max(level_ - 1, 0);
+  // Once is chance; from the second time on 1, 2, 4, ...
+  alone_ = hindered ? (1 << level_) / 4 : 0;
 }
 
 }  // namespace vitrine::encoder::cpu

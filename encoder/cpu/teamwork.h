@@ -17,8 +17,8 @@ class Teamwork {
   void judge(std::chrono::nanoseconds took, std::chrono::nanoseconds waited, int threads);
 
  private:
-  int alone_ = 0;    // batches that one thread takes before all try again
-  int penalty_ = 0;  // how many those were the last time; fewer with every batch that went well
+  int alone_ = 0;  // batches that one thread takes before all try again
+  int level_ = 0;  // how many more batches threads waited in than went well
 };
 
 }  // namespace vitrine::encoder::cpu

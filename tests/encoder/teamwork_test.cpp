@@ -28,9 +28,17 @@ TEST(Teamwork, TakesBatchesTogetherAsLongAsNobodyWaitsForLong) {
   EXPECT_EQ(next_batches(teamwork, 5, milliseconds(4)), "ttttt");
 }
 
+TEST(Teamwork, ForgivesABatchNowAndThen) {
+  Teamwork teamwork;
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(next_batches(teamwork, 1, milliseconds(9)), "t");
+    EXPECT_EQ(next_batches(teamwork, 2, milliseconds(0)), "tt");
+  }
+}
+
 TEST(Teamwork, TriesAgainEverMoreSeldomWhileCoresAreTaken) {
   Teamwork teamwork;
-  EXPECT_EQ(next_batches(teamwork, 15, milliseconds(9)), "tataataaaataaaa");
+  EXPECT_EQ(next_batches(teamwork, 16, milliseconds(9)), "ttataataaaataaaa");
   // At last every 65th.
   next_batches(teamwork, 200, milliseconds(9));
   const std::string later = next_batches(teamwork, 65 * 4, milliseconds(9));
@@ -39,18 +47,18 @@ TEST(Teamwork, TriesAgainEverMoreSeldomWhileCoresAreTaken) {
 
 TEST(Teamwork, TakesBatchesTogetherAgainOnceCoresAreFree) {
   Teamwork teamwork;
-  next_batches(teamwork, 6, milliseconds(9));  // the next four are for one thread
+  next_batches(teamwork, 7, milliseconds(9));  // the next four are for one thread
   EXPECT_EQ(next_batches(teamwork, 8, milliseconds(0)), "aaaatttt");
   // And forgets: after some good ones a bad one is the first again.
   EXPECT_EQ(next_batches(teamwork, 1, milliseconds(9)), "t");
-  EXPECT_EQ(next_batches(teamwork, 3, milliseconds(0)), "att");
+  EXPECT_EQ(next_batches(teamwork, 3, milliseconds(0)), "ttt");
 }
 
 TEST(Teamwork, CountsTheWaitingOfAllThreads) {
   // One of four that is late lets three wait.
   Teamwork four;
-  EXPECT_EQ(next_batches(four, 2, milliseconds(14), 4), "tt");
-  EXPECT_EQ(next_batches(four, 2, milliseconds(16), 4), "ta");
+  EXPECT_EQ(next_batches(four, 3, milliseconds(14), 4), "ttt");
+  EXPECT_EQ(next_batches(four, 3, milliseconds(16), 4), "tta");
 }
 
 }  // namespace
