@@ -6,6 +6,8 @@
 #include <fstream>
 #include <string>
 
+#include "base/file.h"
+
 namespace vitrine {
 namespace {
 
@@ -14,18 +16,11 @@ namespace fs = std::filesystem;
 /// What Linux tells a process of its control groups, in a folder of this test's own.
 class CpuQuota : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "vitrine-quota-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  fs::path folder() const { return folder_; }
-  fs::path mount() const { return folder_ / "sys"; }
+  const fs::path& folder() const { return folder_.path(); }
+  fs::path mount() const { return folder() / "sys"; }
   void write(const fs::path& file, const std::string& text) {
-    fs::create_directories((folder_ / file).parent_path());
-    std::ofstream(folder_ / file) << text;
+    fs::create_directories((folder() / file).parent_path());
+    std::ofstream(folder() / file) << text;
   }
   void write_version2(const std::string& group, const std::string& root) {
     write("cgroup", "0::" + group + "\n");
@@ -35,7 +30,7 @@ class CpuQuota : public testing::Test {
   }
 
  private:
-  fs::path folder_;
+  TemporaryDirectory folder_{"vitrine-quota"};
 };
 
 TEST_F(CpuQuota, IsNothingWithoutALimit) {
