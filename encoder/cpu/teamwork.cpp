@@ -5,7 +5,7 @@
 namespace vitrine::encoder::cpu {
 namespace {
 
-/// 64 batches for one thread: whether the cores are free again is to be known within a second.
+/// 64 batches for one thread: a busy server is to know within a second that cores are free again.
 constexpr int kWorstLevel = 8;
 
 }  // namespace
