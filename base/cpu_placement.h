@@ -4,7 +4,7 @@
 
 namespace vitrine {
 
-constexpr int kNoCpu = -1;
+inline constexpr int kNoCpu = -1;
 
 /// The logical CPU that runs the calling thread at this moment; kNoCpu where the system does not
 /// say. Takes nanoseconds.

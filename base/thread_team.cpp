@@ -1,6 +1,6 @@
 #include "base/thread_team.h"
 
-#include "base/cpu_placement.h"
+#include <algorithm>
 
 namespace vitrine {
 namespace {
@@ -72,12 +72,12 @@ void ThreadTeam::take_seat(int rank) {
   Seat& own = seats_[static_cast<std::size_t>(rank)];
   // Others read it all the time: it is written only where it changes.
   if (own.cpu.load(std::memory_order_relaxed) != cpu) own.cpu.store(cpu, std::memory_order_relaxed);
-  std::vector<int> taken;  // stays empty as a rule
-  for (const Seat& seat : seats_) {
-    if (&seat != &own && seat.cpu.load(std::memory_order_relaxed) == cpu) taken.push_back(cpu);
-  }
-  if (taken.empty()) return;
+  const bool shared = std::ranges::any_of(seats_, [&](const Seat& seat) {
+    return &seat != &own && seat.cpu.load(std::memory_order_relaxed) == cpu;
+  });
+  if (!shared) return;
   own.cpu.store(kNoCpu, std::memory_order_relaxed);  // so that not both leave
+  std::vector<int> taken;
   for (const Seat& seat : seats_) taken.push_back(seat.cpu.load(std::memory_order_relaxed));
   leave_cpus(taken);
   own.cpu.store(current_cpu(), std::memory_order_relaxed);

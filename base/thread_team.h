@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/cpu_placement.h"
+
 namespace vitrine {
 
 /// A fixed set of threads that work on one thing together and meet at barriers far more often than
@@ -60,7 +62,7 @@ class ThreadTeam {
   std::atomic<std::uint32_t> phase_{0};
 
   struct alignas(64) Seat {
-    std::atomic<int> cpu{-1};                // where the rank is, or slept in; -1 for nowhere
+    std::atomic<int> cpu{kNoCpu};            // that the rank is on, or slept on
     std::atomic<std::int64_t> waited_ns{0};  // at the barriers of the run
   };
   std::vector<Seat> seats_;  // of every rank
