@@ -23,6 +23,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "bench/clustered_vectors.h"
@@ -30,7 +31,6 @@
 #include "bench/made_up_catalog.h"
 #include "engine/engine.h"
 #include "engine/merging.h"
-#include "http/base64.h"
 #include "http/server.h"
 
 namespace vitrine::bench {
@@ -196,7 +196,7 @@ class LiveBench {
   std::string update_body(std::mt19937& random) const {
     const storage::Product product = made_up_product(random() % options_.products);
     const auto vector = fresh_.row(random() % kFreshVectors);
-    const std::string base64 = http::encode_base64(
+    const std::string base64 = encode_base64(
         {reinterpret_cast<const char*>(vector.data()), vector.size() * sizeof(float)});
     return nlohmann::json{{"caption", product.caption},
                           {"attributes", product.attributes},

@@ -2,9 +2,9 @@
 
 #include "base/error.h"
 #include "engine/engine.h"
-#include "http/base64.h"
 #include "http/endpoints/endpoints.h"
 #include "http/endpoints/json_views.h"
+#include "http/image_text.h"
 #include "http/json.h"
 
 namespace vitrine::http {

@@ -6,12 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/engine.h"
-#include "http/base64.h"
 #include "http/endpoints/endpoints.h"
 #include "http/endpoints/json_views.h"
+#include "http/image_text.h"
 #include "http/json.h"
 
 namespace vitrine::http {

@@ -9,8 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/error.h"
-#include "http/base64.h"
+#include "http/image_text.h"
 #include "http/json.h"
 #include "http/message.h"
 

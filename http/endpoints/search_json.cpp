@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/filter/filter_json.h"
-#include "http/base64.h"
 #include "http/endpoints/json_views.h"
+#include "http/image_text.h"
 #include "http/json.h"
 
 namespace vitrine::http {

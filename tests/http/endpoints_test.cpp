@@ -10,8 +10,8 @@
 #include <string>
 #include <thread>
 
+#include "base/base64.h"
 #include "engine/zero_shot.h"
-#include "http/base64.h"
 #include "http/endpoints/endpoints.h"
 #include "http/routes.h"
 #include "index/vector_index.h"

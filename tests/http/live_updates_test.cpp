@@ -5,7 +5,7 @@
 #include <string>
 #include <thread>
 
-#include "http/base64.h"
+#include "base/base64.h"
 #include "test_server.h"
 
 namespace vitrine::http {

@@ -1,4 +1,5 @@
 #include "http/server.h"
+#include "base/base64.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +13,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "http/base64.h"
 #include "test_server.h"
 
 namespace vitrine::http {
