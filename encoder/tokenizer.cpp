@@ -4,7 +4,6 @@
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 #include <unicode/unistr.h>
-#include <unicode/utf8.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +16,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "encoder/code_points.h"
 #include "encoder/json_file.h"
 
 namespace vitrine::encoder {
@@ -29,20 +29,6 @@ constexpr std::string_view kEndToken = "<|endoftext|>";
 std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
   return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
          static_cast<std::uint32_t>(right);
-}
-
-void append_utf8(std::string& text, UChar32 code_point) {
-  std::array<char, 4> buffer{};
-  std::int32_t length = 0;
-  U8_APPEND_UNSAFE(buffer.data(), length, code_point);
-  text.append(buffer.data(), static_cast<std::size_t>(length));
-}
-
-/// The code point at `position`, which moves behind it. The text must be well-formed.
-UChar32 next_code_point(std::string_view text, std::size_t& position) {
-  UChar32 code_point = 0;
-  U8_NEXT_UNSAFE(text.data(), position, code_point);
-  return code_point;
 }
 
 bool is_space(UChar32 c) { return u_hasBinaryProperty(c, UCHAR_WHITE_SPACE) != 0; }
@@ -81,11 +67,7 @@ std::string normalize(std::string_view text) {
     const UChar32 c = next_code_point(composed, position);
     const bool space = is_space(c);
     if (!space) {
-      if (c == 0x130) {  // the one character whose lower case is two
-        result += "i\xcc\x87";
-      } else {
-        append_utf8(result, u_tolower(c));
-      }
+      append_lower_case(result, c);
     } else if (!after_space) {
       result += ' ';
     }

@@ -1,0 +1,167 @@
+#include "encoder/sentencepiece_json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "base/base64.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "encoder/json_file.h"
+
+namespace vitrine::encoder {
+namespace {
+
+using Json = nlohmann::json;
+
+/// Reads one tokenizer.json, whose parts are known by JSON pointers such as "/model/type".
+class Description {
+ public:
+  Description(const Json& json, std::string file) : json_(json), file_(std::move(file)) {}
+
+  SentencePieceModel read() const {
+    expect("/model/type", "Unigram");
+    if (!at("/model/byte_fallback").is_null()) expect("/model/byte_fallback", false);
+    check_pre_tokenizer();
+    expect("/post_processor/type", "TemplateProcessing");
+    expect("/post_processor/single", Json::parse(R"([{"Sequence": {"id": "A", "type_id": 0}},
+                           {"SpecialToken": {"id": "</s>", "type_id": 0}}])"));
+    SentencePieceModel model;
+    model.charsmap = read_charsmap();
+    read_pieces(model);
+    return model;
+  }
+
+ private:
+  /// The value at the place, null where there is none.
+  Json at(const std::string& place) const {
+    const Json::json_pointer pointer(place);
+    return json_.contains(pointer) ? json_.at(pointer) : Json();
+  }
+
+  [[noreturn]] void fail(const std::string& place, const std::string& wanted) const {
+    constexpr std::size_t kLongest = 60;
+    throw invalid_argument(
+        fmt::format("{}: {} is {}; of unigram tokenizers only T5's is supported,"
+                    " with {}",
+                    file_, place, printable(at(place).dump(), kLongest), wanted));
+  }
+  [[noreturn]] void damaged(const std::string& what) const {
+    throw corruption(fmt::format("{}: {}", file_, what));
+  }
+
+  void expect(const std::string& place, const Json& wanted) const {
+    if (at(place) != wanted) fail(place, wanted.dump());
+  }
+
+  void check_pre_tokenizer() const;
+  void check_metaspace(const std::string& place) const;
+  std::string read_charsmap() const;
+  void read_pieces(SentencePieceModel& model) const;
+
+  const Json& json_;
+  std::string file_;
+};
+
+/// "Metaspace", behind "WhitespaceSplit" in older files: in a text whose white space is single
+/// spaces both are the same.
+void Description::check_pre_tokenizer() const {
+  const std::string place = "/pre_tokenizer";
+  if (at(place + "/type") != "Sequence") {
+    check_metaspace(place);
+    return;
+  }
+  expect(place + "/pretokenizers/0/type", "WhitespaceSplit");
+  check_metaspace(place + "/pretokenizers/1");
+  expect(place + "/pretokenizers/2", nullptr);
+}
+
+void Description::check_metaspace(const std::string& place) const {
+  expect(place + "/type", "Metaspace");
+  expect(place + "/replacement", "\xe2\x96\x81");
+  // Newer files have the first, older the second, some both.
+  const Json scheme = at(place + "/prepend_scheme");
+  if (scheme.is_null()) {
+    expect(place + "/add_prefix_space", true);
+  } else if (scheme != "first") {
+    expect(place + "/prepend_scheme", "always");
+  }
+  if (!at(place + "/split").is_null()) expect(place + "/split", true);
+}
+
+/// Alone, or before what SentencePiece does itself to the spaces that the rules have made.
+std::string Description::read_charsmap() const {
+  std::string place = "/normalizer";
+  if (at(place + "/type") == "Sequence") {
+    const Json steps = at(place + "/normalizers");
+    for (std::size_t i = 1; i < steps.size(); ++i) {
+      const std::string step = fmt::format("{}/normalizers/{}", place, i);
+      if (at(step + "/type") == "Strip") {
+        expect(step + "/strip_left", false);
+        continue;
+      }
+      expect(step + "/type", "Replace");
+      expect(step + "/pattern", {{"Regex", " {2,}"}});
+      if (at(step + "/content") != "\xe2\x96\x81") expect(step + "/content", " ");
+    }
+    place += "/normalizers/0";
+  }
+  expect(place + "/type", "Precompiled");
+  place += "/precompiled_charsmap";
+  const Json text = at(place);
+  if (!text.is_string()) fail(place, "base64");
+  try {
+    return decode_base64(text.get_ref<const std::string&>());
+  } catch (const Error& error) {
+    damaged(fmt::format("{} is {}", place, error.what()));
+  }
+}
+
+void Description::read_pieces(SentencePieceModel& model) const {
+  using PieceType = SentencePieceModel::PieceType;
+  const auto vocab = json_["model"].find("vocab");
+  if (vocab == json_["model"].end() || !vocab->is_array()) damaged("/model/vocab is not an array");
+  model.pieces.reserve(vocab->size());
+  for (const Json& entry : *vocab) {
+    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number() ||
+        !(std::abs(entry[1].get<double>()) <= std::numeric_limits<float>::max())) {
+      damaged(fmt::format("/model/vocab/{} is not a piece and its score: {}", model.pieces.size(),
+                          printable(entry.dump())));
+    }
+    model.pieces.push_back({entry[0].get<std::string>(), entry[1].get<float>()});
+  }
+  const auto type_of = [&](const Json& id, const std::string& place) -> PieceType& {
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= model.pieces.size()) {
+      damaged(fmt::format("{} is {}; the vocabulary has {} pieces", place, printable(id.dump()),
+                          model.pieces.size()));
+    }
+    return model.pieces[id.get<std::size_t>()].type;
+  };
+  const auto added = json_.find("added_tokens");
+  if (added != json_.end()) {
+    for (const Json& token : *added) {
+      if (!token.is_object() || !token.contains("id") || !token.contains("content")) {
+        damaged("/added_tokens has an entry without id or content");
+      }
+      // Ids behind the vocabulary are of tokens that no canonical text contains.
+      const Json& id = token["id"];
+      if (id.is_number_unsigned() && id.get<std::uint64_t>() >= model.pieces.size()) continue;
+      type_of(id, "an id of /added_tokens") = PieceType::kControl;
+    }
+  }
+  type_of(at("/model/unk_id"), "/model/unk_id") = PieceType::kUnknown;
+}
+
+}  // namespace
+
+SentencePieceModel read_unigram_json(const std::filesystem::path& path) {
+  const Json json = read_json_object(path, kMaxSentencePieceBytes);
+  return Description(json, path.string()).read();
+}
+
+}  // namespace vitrine::encoder
