@@ -80,9 +80,9 @@ class SentencePieceTokenizer::Impl {
     std::vector<std::int32_t>& ids = output.ids;
     const auto has_end = [&] { return siglip && !ids.empty() && ids.back() == end_id_; };
     const std::size_t needed = ids.size() + (has_end() ? 0 : 1);
-    if (truncated != nullptr) *truncated = output.cut || needed > limit + 1;
     ids.resize(std::min(ids.size(), limit));
     if (!has_end()) ids.push_back(end_id_);
+    if (truncated != nullptr) *truncated = output.cut || ids.size() < needed;
     return std::move(ids);
   }
 

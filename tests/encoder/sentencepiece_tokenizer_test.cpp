@@ -150,6 +150,13 @@ TEST(SentencePieceTokenizer, KeepsTheEndWhenItTruncates) {
   EXPECT_TRUE(truncated);
   EXPECT_EQ(tokenizer.encode("", 1, &truncated), (Ids{kEnd}));
   EXPECT_FALSE(truncated);
+  const std::int32_t red = all[1];
+  const std::string ends = "red </s> </s>";
+  EXPECT_EQ(tokenizer.encode(ends, 3, &truncated), (Ids{red, kEnd}))
+      << "cut behind an end token, a text needs no other";
+  EXPECT_TRUE(truncated);
+  EXPECT_EQ(tokenizer.encode(ends, 4, &truncated), (Ids{red, kEnd, kEnd}));
+  EXPECT_FALSE(truncated);
   EXPECT_THROW(tokenizer.encode("a", 0), Error);
 }
 
