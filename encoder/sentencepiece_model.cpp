@@ -31,6 +31,10 @@ constexpr std::uint32_t kEscapeWhitespaces = 5;
 constexpr std::uint64_t kUnigram = 1;
 constexpr const char* kModelTypeNames[] = {"", "unigram", "bpe", "word", "char"};
 
+/// The largest vocabularies have a quarter of it. A piece takes ten times what it may have in a
+/// file.
+constexpr std::size_t kMaxPieces = 1 << 20;
+
 void expect_type(const WireField& field, WireType type, const char* name) {
   if (field.type != type) throw corruption(fmt::format("{} is of the wrong type", name));
 }
@@ -100,6 +104,9 @@ Model parse(std::string_view bytes) {
   for (WireField field; reader.next(field);) {
     if (field.number == kPieces) {
       expect_type(field, WireType::kBytes, "a piece");
+      if (model.pieces.size() == kMaxPieces) {
+        throw corruption(fmt::format("there are more than {} pieces", kMaxPieces));
+      }
       model.pieces.push_back(read_piece(field.bytes));
     } else if (field.number == kTrainerSpec) {
       expect_type(field, WireType::kBytes, "trainer_spec");

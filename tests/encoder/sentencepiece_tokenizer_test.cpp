@@ -21,6 +21,7 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 using testing::HasSubstr;
+using std::string_literals::operator""s;
 using PieceType = SentencePieceModel::PieceType;
 
 constexpr int kContextLength = 64;
@@ -304,6 +305,13 @@ TEST(SentencePieceFiles, RefusesModelsOfOtherTypes) {
     EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
     EXPECT_THAT(error.what(), HasSubstr("spiece.model: trainer_spec.model_type is "));
   }
+}
+
+TEST(SentencePieceFiles, RefusesMorePiecesThanAnyVocabularyHas) {
+  std::string model;
+  for (int i = 0; i <= 1 << 20; ++i) model += "\n\0"s;  // without a text
+  EXPECT_THAT(Folder("spiece.model", model).load_error().what(),
+              HasSubstr("spiece.model: there are more than 1048576 pieces"));
 }
 
 TEST(SentencePieceFiles, RefusesAVocabularyThatMakesNoSense) {
