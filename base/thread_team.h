@@ -3,7 +3,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -74,5 +76,21 @@ class ThreadTeam {
   };
   std::vector<Taken> taken_;  // of every rank
 };
+
+/// team.run() of what may throw; rethrows the first exception once all have ended.
+template <typename Work>
+void run_throwing(ThreadTeam& team, const Work& work) {
+  std::mutex mutex;
+  std::exception_ptr failure;
+  team.run([&](int rank) {
+    try {
+      work(rank);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
+}
 
 }  // namespace vitrine

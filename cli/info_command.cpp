@@ -15,20 +15,22 @@ namespace {
 
 nlohmann::json describe(const encoder::Encoder& encoder) {
   const encoder::EncoderInfo info = encoder.info();
-  return {{"model", info.model},
-          {"architecture", info.architecture},
-          {"format", info.format},
-          {"dimension", info.dimension},
-          {"image_size", info.image_size},
-          {"context_length", info.context_length},
-          {"vocab_size", info.vocab_size},
-          {"parameters", info.parameters},
-          {"precision", info.precision},
-          {"device", info.device},
-          {"kernels", info.kernels},
-          {"threads", info.threads},
-          {"logit_scale", encoder.logit_scale()},
-          {"fingerprint", encoder.fingerprint()}};
+  nlohmann::json text = {{"model", info.model},
+                         {"architecture", info.architecture},
+                         {"format", info.format},
+                         {"dimension", info.dimension},
+                         {"image_size", info.image_size},
+                         {"context_length", info.context_length},
+                         {"vocab_size", info.vocab_size},
+                         {"parameters", info.parameters},
+                         {"precision", info.precision},
+                         {"device", info.device},
+                         {"kernels", info.kernels},
+                         {"threads", info.threads},
+                         {"logit_scale", encoder.logit_scale()},
+                         {"fingerprint", encoder.fingerprint()}};
+  if (const auto bias = encoder.logit_bias()) text["logit_bias"] = *bias;
+  return text;
 }
 
 nlohmann::json describe(const engine::CatalogSummary& catalog) {

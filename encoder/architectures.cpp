@@ -30,6 +30,7 @@ std::unique_ptr<Encoder> load_clip(const EncoderOptions& options) {
 /// line here.
 constexpr CheckpointFormat kFormats[] = {
     {is_transformers_clip, load_clip<read_transformers_clip>},
+    {is_transformers_siglip, load_clip<read_transformers_siglip>},
     {is_open_clip, load_clip<read_open_clip>},
 };
 

@@ -24,17 +24,34 @@ void expect_norm(WeightShapes& shapes, const std::string& name, std::int64_t wid
   shapes[name + ".bias"] = {width};
 }
 
+void expect_attention(WeightShapes& shapes, const std::string& name, const TowerConfig& config) {
+  for (const char* part : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
+    expect_linear(shapes, name + part, config.width, config.width);
+  }
+}
+
+void expect_mlp(WeightShapes& shapes, const std::string& name, const TowerConfig& config) {
+  expect_linear(shapes, name + "mlp.fc1", config.mlp_width, config.width);
+  expect_linear(shapes, name + "mlp.fc2", config.width, config.mlp_width);
+}
+
 void expect_tower(WeightShapes& shapes, const std::string& tower, const TowerConfig& config) {
   for (std::int64_t layer = 0; layer < config.layers; ++layer) {
     const std::string name = fmt::format("{}.encoder.layers.{}.", tower, layer);
     expect_norm(shapes, name + "layer_norm1", config.width);
     expect_norm(shapes, name + "layer_norm2", config.width);
-    for (const char* part : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
-      expect_linear(shapes, name + "self_attn." + part, config.width, config.width);
-    }
-    expect_linear(shapes, name + "mlp.fc1", config.mlp_width, config.width);
-    expect_linear(shapes, name + "mlp.fc2", config.width, config.mlp_width);
+    expect_attention(shapes, name + "self_attn.", config);
+    expect_mlp(shapes, name, config);
   }
+}
+
+/// SigLIP's attention of one query to all patches.
+void expect_attention_pooling(WeightShapes& shapes, const TowerConfig& config) {
+  const std::string head = "vision_model.head.";
+  shapes[head + "probe"] = {1, 1, config.width};
+  expect_attention(shapes, head + "attention.", config);
+  expect_norm(shapes, head + "layernorm", config.width);
+  expect_mlp(shapes, head, config);
 }
 
 std::int64_t product(const WeightShape& shape) {
@@ -99,22 +116,31 @@ WeightShapes expected_weights(const ClipConfig& config) {
                                                                text.tower.width};
   expect_tower(shapes, "text_model", text.tower);
   expect_norm(shapes, "text_model.final_layer_norm", text.tower.width);
-  shapes["text_projection.weight"] = {config.projection_dim, text.tower.width};
+  if (text.pooling == TextPooling::kEndToken) {
+    shapes["text_projection.weight"] = {config.projection_dim, text.tower.width};
+  } else {
+    expect_linear(shapes, "text_model.head", config.projection_dim, text.tower.width);
+  }
 
   const VisionConfig& vision = config.vision;
-  const std::int64_t grid = vision.image_size / vision.patch_size;
-  shapes["vision_model.embeddings.class_embedding"] = {vision.tower.width};
   shapes["vision_model.embeddings.patch_embedding.weight"] = {vision.tower.width, vision.channels,
                                                               vision.patch_size, vision.patch_size};
-  shapes["vision_model.embeddings.position_embedding.weight"] = {grid * grid + 1,
+  shapes["vision_model.embeddings.position_embedding.weight"] = {vision.tokens(),
                                                                  vision.tower.width};
-  // The misspelling is part of every published checkpoint.
-  expect_norm(shapes, "vision_model.pre_layrnorm", vision.tower.width);
   expect_tower(shapes, "vision_model", vision.tower);
   expect_norm(shapes, "vision_model.post_layernorm", vision.tower.width);
-  shapes["visual_projection.weight"] = {config.projection_dim, vision.tower.width};
+  if (vision.pooling == ImagePooling::kClassToken) {
+    shapes["vision_model.embeddings.class_embedding"] = {vision.tower.width};
+    // The misspelling is part of every published checkpoint.
+    expect_norm(shapes, "vision_model.pre_layrnorm", vision.tower.width);
+    shapes["visual_projection.weight"] = {config.projection_dim, vision.tower.width};
+  } else {
+    shapes["vision_model.embeddings.patch_embedding.bias"] = {vision.tower.width};
+    expect_attention_pooling(shapes, vision.tower);
+  }
 
   shapes["logit_scale"] = {};
+  if (config.logit_bias) shapes["logit_bias"] = {};
   return shapes;
 }
 

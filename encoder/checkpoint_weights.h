@@ -18,7 +18,7 @@ namespace vitrine::encoder {
 using WeightShape = std::vector<std::int64_t>;
 using WeightShapes = std::map<std::string, WeightShape>;
 
-/// Every weight of a CLIP of this config, by its Hugging Face name.
+/// Every weight of a model of this config, by its Hugging Face name.
 WeightShapes expected_weights(const ClipConfig& config);
 
 /// Where a checkpoint's files hold one weight.

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <future>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,17 +11,20 @@
 #include "encoder/checkpoint_weights.h"
 #include "encoder/clip_config.h"
 #include "encoder/image_processor.h"
+#include "encoder/sentencepiece_tokenizer.h"
 #include "encoder/tokenizer.h"
+#include "encoder/weight_files.h"
 
 namespace vitrine::encoder {
 
-/// Everything that a CLIP checkpoint says, whatever its format; what a ClipEncoder is made from.
-/// The parts agree with each other and with the weights. A reader of a format is a function that
-/// returns one: see architectures.cpp.
+/// Everything that a checkpoint of CLIP or of a model like it says, whatever its format; what a
+/// ClipEncoder is made from. The parts agree with each other and with the weights. A reader of a
+/// format is a function that returns one: see architectures.cpp.
 struct ClipCheckpoint {
-  std::string format;  ///< such as "transformers"
+  std::string architecture;  ///< such as "clip"
+  std::string format;        ///< such as "transformers"
   ClipConfig config;
-  Tokenizer tokenizer;
+  std::unique_ptr<const Tokenizer> tokenizer;
   ImageProcessor processor;
   CheckpointWeights weights;
   /// 64 hexadecimal digits, of all the files that the embeddings depend on. Hashing the weights
@@ -29,12 +34,27 @@ struct ClipCheckpoint {
 };
 
 /// Starts, on a thread of its own, SHA-256 over the name and the SHA-256 of each file, in the order
-/// of the names. A file that does not exist is left out.
-std::future<std::string> start_fingerprint(std::vector<std::filesystem::path> files);
+/// of the names: of the weights and of those of the folder's that exist.
+std::future<std::string> start_fingerprint(const WeightFiles& weights,
+                                           const std::filesystem::path& folder,
+                                           std::span<const char* const> config_files,
+                                           std::span<const char* const> tokenizer_files);
 
 /// Throws InvalidArgument when the tokenizer makes ids that the config, read from config_path, has
-/// no embeddings for.
-void check_tokenizer(const Tokenizer& tokenizer, const TextConfig& config,
+/// no embeddings for, or the context length is below the tokens that every text has.
+void check_tokenizer(const Tokenizer& tokenizer, const TextConfig& config, int tokens_of_every_text,
                      const std::filesystem::path& config_path);
+
+/// Reads CLIP's tokenizer and completes the config, read from config_path, with its start token.
+/// Throws as check_tokenizer() does, and InvalidArgument when they differ in what ends a text.
+std::unique_ptr<const Tokenizer> load_clip_tokenizer(const std::filesystem::path& folder,
+                                                     TextConfig& config,
+                                                     const std::filesystem::path& config_path);
+
+/// Reads SigLIP's tokenizer and completes the config, read from config_path, with its pad token.
+/// Throws as check_tokenizer() does.
+std::unique_ptr<const Tokenizer> load_siglip_tokenizer(const std::filesystem::path& folder,
+                                                       TextCleaning cleaning, TextConfig& config,
+                                                       const std::filesystem::path& config_path);
 
 }  // namespace vitrine::encoder

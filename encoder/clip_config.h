@@ -10,6 +10,27 @@ namespace vitrine::encoder {
 enum class Activation {
   kQuickGelu,  ///< x * sigmoid(1.702 x)
   kGelu,       ///< x * Phi(x), by erf
+  kGeluTanh,   ///< x * Phi(x), by tanh: x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))
+};
+
+/// What an image embedding is made of, and what goes with it.
+enum class ImagePooling {
+  /// CLIP: the row of a class token that stands before the patches. LayerNorm before the blocks; a
+  /// projection without bias.
+  kClassToken,
+  /// SigLIP: attention of one learned query (the probe) to the rows of all patches, and an MLP. The
+  /// patches have a bias; no projection, so that an embedding is as wide as the tower.
+  kAttention,
+};
+
+/// What a text embedding is made of, and what goes with it.
+enum class TextPooling {
+  /// CLIP: the row of the end token. Attention is causal, so that what follows has no influence; a
+  /// projection without bias.
+  kEndToken,
+  /// SigLIP: the row of the last position. Every text is padded to the context length, attention
+  /// sees all of it, padding included; a projection with bias.
+  kLastPosition,
 };
 
 /// One transformer of a CLIP model. Sizes are counts, all positive; heads divides width.
@@ -33,6 +54,12 @@ struct TextConfig {
   /// The position whose hidden state is the text's: the first of this id, or of the largest id
   /// when this is kEosIsLargestId.
   std::int64_t eos_token_id = 49407;
+  TextPooling pooling = TextPooling::kEndToken;
+  /// Of TextPooling::kEndToken: the token that texts begin with. Of the tokenizer, whatever
+  /// config.json says.
+  std::int64_t start_token_id = 49406;
+  /// Of TextPooling::kLastPosition: the token that texts are padded with. Of the tokenizer.
+  std::int64_t pad_token_id = 1;
 };
 
 /// The vision tower, with the defaults of Hugging Face.
@@ -41,17 +68,28 @@ struct VisionConfig {
   std::int64_t channels = 3;
   std::int64_t image_size = 224;  ///< pixels, square
   std::int64_t patch_size = 32;   ///< pixels, square
+  ImagePooling pooling = ImagePooling::kClassToken;
+
+  std::int64_t patches() const { return (image_size / patch_size) * (image_size / patch_size); }
+  /// Rows that an image has in every block.
+  std::int64_t tokens() const { return patches() + (pooling == ImagePooling::kClassToken ? 1 : 0); }
 };
 
+/// Of CLIP and of the models that are like it: two towers into one space.
 struct ClipConfig {
   TextConfig text;
   VisionConfig vision;
   std::int64_t projection_dim = 512;  ///< width of an embedding
+  /// SigLIP: a text says something of an image or not, whatever other texts say. Logits have a bias
+  /// besides their scale, and are made probabilities one by one.
+  bool logit_bias = false;
 };
 
-/// Reads a checkpoint's config.json as Hugging Face writes it. Throws NotFound when it is missing,
-/// Corruption when it is not a JSON object, and InvalidArgument naming the file and the field when
-/// it is not a CLIP config or has a value out of range.
+/// Read a checkpoint's config.json as Hugging Face writes it for CLIP and for SigLIP; the
+/// tokenizer's ids in it keep their defaults. Throw NotFound when it is missing, Corruption when it
+/// is not a JSON object, and InvalidArgument naming the file and the field when it is of another
+/// model or has a value out of range.
 ClipConfig parse_clip_config(const std::filesystem::path& path);
+ClipConfig parse_siglip_config(const std::filesystem::path& path);
 
 }  // namespace vitrine::encoder

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -45,16 +46,18 @@ double image_flops(const ClipConfig& config) {
   const VisionConfig& vision = config.vision;
   const TowerConfig& tower = vision.tower;
   const auto width = static_cast<double>(tower.width);
-  const auto grid = static_cast<double>(vision.image_size / vision.patch_size);
-  const double patches = grid * grid;
-  const double tokens = patches + 1;
+  const auto patches = static_cast<double>(vision.patches());
+  const auto tokens = static_cast<double>(vision.tokens());
   const auto patch_values =
       static_cast<double>(vision.channels * vision.patch_size * vision.patch_size);
   const double linear = 4 * width * width + 2 * width * static_cast<double>(tower.mlp_width);
   const double attention = 2 * tokens * width;
+  // The projection; or what reads keys and values of all tokens and is one block of one row then.
+  const double head = vision.pooling == ImagePooling::kClassToken
+                          ? width * static_cast<double>(config.projection_dim)
+                          : (tokens - 1) * 2 * width * width + linear + attention;
   return 2 * (patches * patch_values * width +
-              static_cast<double>(tower.layers) * tokens * (linear + attention) +
-              width * static_cast<double>(config.projection_dim));
+              static_cast<double>(tower.layers) * tokens * (linear + attention) + head);
 }
 
 /// Throws InvalidArgument where an image is not as the processor prepares it.
@@ -83,26 +86,25 @@ class ClipEncoder : public Encoder {
       : options_(options),
         threads_(options.threads > 0 ? options.threads : available_cores()),
         place_(choose_place(options)),
+        architecture_(std::move(checkpoint.architecture)),
         format_(std::move(checkpoint.format)),
         config_(checkpoint.config),
         tokenizer_(std::move(checkpoint.tokenizer)),
         processor_(std::move(checkpoint.processor)),
         parameters_(checkpoint.weights.parameters()) {
     const CheckpointWeights& weights = checkpoint.weights;
-    float logarithm = 0;
-    weights.read_float("logit_scale", {&logarithm, 1});
-    logit_scale_ = std::exp(logarithm);
+    logit_scale_ = std::exp(read_number(weights, "logit_scale"));
     if (!std::isfinite(logit_scale_)) {
       throw corruption(options_.model + ": logit_scale is not a usable number");
     }
+    if (config_.logit_bias) logit_bias_ = read_number(weights, "logit_bias");
     const auto read_weight = [&](const std::string& name, std::span<float> values) {
       weights.read_float(name, values);
     };
     try {
-      towers_ = place_.on_cuda
-                    ? make_cuda_towers(config_, processor_, weights)
-                    : cpu::make_cpu_towers(config_, processor_, read_weight, tokenizer_.start_id(),
-                                           place_.precision, place_.kernels, threads_);
+      towers_ = place_.on_cuda ? make_cuda_towers(config_, processor_, weights)
+                               : cpu::make_cpu_towers(config_, processor_, read_weight,
+                                                      place_.precision, place_.kernels, threads_);
     } catch (const std::bad_alloc&) {
       throw resource_exhausted("no memory for the weights of " + options_.model);
     } catch (const std::system_error& error) {
@@ -118,6 +120,7 @@ class ClipEncoder : public Encoder {
 
   int dimension() const override { return static_cast<int>(config_.projection_dim); }
   float logit_scale() const override { return logit_scale_; }
+  std::optional<float> logit_bias() const override { return logit_bias_; }
   const std::string& fingerprint() const override { return fingerprint_; }
 
   Image prepare(const Image& image) const override { return processor_.resize_and_crop(image); }
@@ -143,7 +146,7 @@ class ClipEncoder : public Encoder {
   TokenizedText tokenize(std::string_view text) const override {
     TokenizedText result;
     result.ids =
-        tokenizer_.encode(text, static_cast<int>(config_.text.context_length), &result.truncated);
+        tokenizer_->encode(text, static_cast<int>(config_.text.context_length), &result.truncated);
     return result;
   }
 
@@ -163,7 +166,7 @@ class ClipEncoder : public Encoder {
   EncoderInfo info() const override {
     EncoderInfo info;
     info.model = options_.model;
-    info.architecture = "clip";
+    info.architecture = architecture_;
     info.format = format_;
     info.dimension = dimension();
     info.image_size = static_cast<int>(config_.vision.image_size);
@@ -179,6 +182,16 @@ class ClipEncoder : public Encoder {
   }
 
  private:
+  /// Of a checkpoint's scalar. Throws Corruption when it is not finite.
+  float read_number(const CheckpointWeights& weights, const std::string& name) const {
+    float value = 0;
+    weights.read_float(name, {&value, 1});
+    if (!std::isfinite(value)) {
+      throw corruption(fmt::format("{}: {} is not a usable number", options_.model, name));
+    }
+    return value;
+  }
+
   /// encode() with the towers to itself.
   template <typename Encode>
   std::invoke_result_t<const Encode&> alone(std::size_t inputs, const Encode& encode) const {
@@ -209,12 +222,14 @@ class ClipEncoder : public Encoder {
   EncoderOptions options_;
   int threads_;
   Place place_;
+  std::string architecture_;
   std::string format_;
   ClipConfig config_;
-  Tokenizer tokenizer_;
+  std::unique_ptr<const Tokenizer> tokenizer_;
   ImageProcessor processor_;
   std::int64_t parameters_ = 0;
   float logit_scale_ = 0;
+  std::optional<float> logit_bias_;
   std::string fingerprint_;
 
   mutable std::mutex towers_mutex_;

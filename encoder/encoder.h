@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,7 +21,8 @@ struct EncoderOptions {
   /// Checkpoint folder, in one of the formats that docs/encoder.md lists, such as Hugging Face's:
   /// config.json, model.safetensors, vocab.json, merges.txt, preprocessor_config.json.
   std::string model;
-  /// Cores one forward pass uses. 0: all that this process may use (available_cores()). Valid: [0, 1024].
+  /// Cores one forward pass uses. 0: all that this process may use (available_cores()). Valid: [0,
+  /// 1024].
   int threads = 0;
   /// Images or texts of one forward pass; more are split. Memory grows with it. Valid: [1, 1024].
   int max_batch = 32;
@@ -91,8 +93,11 @@ class Encoder {
   virtual Matrix encode_tokenized(std::span<const TokenizedText> texts) const = 0;
   /// Both steps. What exceeds the context length is cut.
   Matrix encode_texts(std::span<const std::string> texts) const;
-  /// exp of the checkpoint's parameter: logits are logit_scale() * cosine.
+  /// exp of the checkpoint's parameter: logits are logit_scale() * cosine, and logit_bias() more.
   virtual float logit_scale() const = 0;
+  /// Of a model that was trained to tell of every text by itself whether it fits an image, by the
+  /// sigmoid of its logit; nothing where the texts at hand are compared, by a softmax.
+  virtual std::optional<float> logit_bias() const { return std::nullopt; }
   /// 64 hexadecimal digits: SHA-256 over weights, config, tokenizer and image processor files,
   /// over the image options when they are not the default, and over the precision when it is int8.
   /// Embeddings of encoders with different fingerprints must not be compared.

@@ -7,8 +7,9 @@
 namespace vitrine::encoder {
 
 /// The layout of the open_clip library: open_clip_config.json, open_clip_model.safetensors (or
-/// model.safetensors), and vocab.json with merges.txt or tokenizer.json. Both towers must be
-/// transformers of the plain CLIP kind.
+/// model.safetensors), and the tokenizer's files. Both towers must be transformers of the plain
+/// CLIP kind (vocab.json with merges.txt, or tokenizer.json), or SigLIP's (spiece.model or
+/// tokenizer.json).
 
 /// Whether the folder has an open_clip_config.json.
 bool is_open_clip(const std::filesystem::path& folder);

@@ -159,15 +159,17 @@ SentencePieceTokenizer& SentencePieceTokenizer::operator=(SentencePieceTokenizer
 
 SentencePieceTokenizer SentencePieceTokenizer::load(const std::filesystem::path& checkpoint_folder,
                                                     TextCleaning cleaning) {
-  std::filesystem::path path = checkpoint_folder / "spiece.model";
-  const bool is_model_file = std::filesystem::exists(path);
-  if (!is_model_file) {
-    path = checkpoint_folder / "tokenizer.json";
-    if (!std::filesystem::exists(path)) {
-      throw not_found(fmt::format("{} has neither spiece.model nor tokenizer.json",
-                                  checkpoint_folder.string()));
-    }
+  const std::filesystem::path model_file = checkpoint_folder / "spiece.model";
+  const std::filesystem::path description = checkpoint_folder / "tokenizer.json";
+  const bool has_model_file = std::filesystem::exists(model_file);
+  const bool has_description = std::filesystem::exists(description);
+  if (!has_model_file && !has_description) {
+    throw not_found(fmt::format("{} has neither spiece.model nor tokenizer.json",
+                                checkpoint_folder.string()));
   }
+  const bool is_model_file =
+      has_model_file && (cleaning == TextCleaning::kSiglip || !has_description);
+  const std::filesystem::path& path = is_model_file ? model_file : description;
   bool lower_case = true;
   if (const auto config_path = checkpoint_folder / "tokenizer_config.json";
       std::filesystem::exists(config_path)) {

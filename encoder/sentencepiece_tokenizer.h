@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "encoder/tokenizer.h"
+
 namespace vitrine::encoder {
 
 /// The files of a checkpoint folder that SentencePieceTokenizer::load() may read.
@@ -28,19 +30,20 @@ enum class TextCleaning {
   kOpenClip,
 };
 
-/// The SentencePiece tokenizer of SigLIP checkpoints. Immutable; safe to use from many threads.
-class SentencePieceTokenizer {
+/// The SentencePiece tokenizer of SigLIP checkpoints.
+class SentencePieceTokenizer : public Tokenizer {
  public:
-  /// Reads spiece.model of a checkpoint folder or, where that is missing, tokenizer.json, which
-  /// must describe the same kind of tokenizer; and "do_lower_case" of tokenizer_config.json where
-  /// that exists.
+  /// Reads spiece.model or tokenizer.json of a checkpoint folder, where both are there the one that
+  /// the program reads whose cleaning it is: kSiglip the first, kOpenClip the second. They differ
+  /// in what becomes of a character that the vocabulary lacks: its bytes, or "<unk>". And
+  /// "do_lower_case" of tokenizer_config.json where that exists.
   /// Throws NotFound when there is neither, Corruption when a file is damaged, ResourceExhausted
   /// when one is larger than any vocabulary, and InvalidArgument when its tokenizer works in
   /// another way; the message names the file.
   static SentencePieceTokenizer load(const std::filesystem::path& checkpoint_folder,
                                      TextCleaning cleaning = TextCleaning::kSiglip);
 
-  ~SentencePieceTokenizer();
+  ~SentencePieceTokenizer() override;
   SentencePieceTokenizer(SentencePieceTokenizer&& other) noexcept;
   SentencePieceTokenizer& operator=(SentencePieceTokenizer&& other) noexcept;
 
@@ -51,12 +54,11 @@ class SentencePieceTokenizer {
   /// max_length: at least 1. truncated, when given, tells whether something was cut.
   /// Throws InvalidArgument when the text is not UTF-8 or max_length is below 1.
   std::vector<std::int32_t> encode(std::string_view text, int max_length,
-                                   bool* truncated = nullptr) const;
+                                   bool* truncated = nullptr) const override;
 
   /// What SigLIP fills a text up with: the id of "</s>".
   std::int32_t pad_id() const;
-  /// One more than the largest id.
-  int vocab_size() const;
+  int vocab_size() const override;
 
  private:
   class Impl;

@@ -6,18 +6,36 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
+#include "encoder/clip_tokenizer.h"
 #include "encoder/json_file.h"
+#include "encoder/sentencepiece_tokenizer.h"
 
 namespace vitrine::encoder {
 namespace {
 
 constexpr const char* kConfigFile = "config.json";
 constexpr const char* kProcessorFile = "preprocessor_config.json";
+constexpr const char* kConfigFiles[] = {kConfigFile, kProcessorFile};
 constexpr const char* kWeightStems[] = {"model"};
 /// Names the open_clip model of a folder whose own Python code wraps that library.
 constexpr const char* kWrapsOpenClip = "open_clip_model_name";
 
-WeightPlace place(const std::string& name, const WeightShape& shape) { return {name, shape}; }
+/// By its own name; but SigLIP's attention pooling has queries, keys and values in one tensor.
+WeightPlace place(const std::string& name, const WeightShape& shape) {
+  constexpr std::string_view kPooling = "vision_model.head.attention.";
+  if (!name.starts_with(kPooling)) return {name, shape};
+  const std::string_view part = std::string_view(name).substr(kPooling.size());
+  const char* parts[] = {"q_proj.", "k_proj.", "v_proj."};  // rows of the tensor, in this order
+  for (std::int64_t i = 0; i < 3; ++i) {
+    if (!part.starts_with(parts[i])) continue;
+    WeightPlace place{fmt::format("{}in_proj_{}", kPooling, part.substr(7)), shape};
+    place.first_row = i * shape.front();
+    place.shape.front() *= 3;
+    return place;
+  }
+  return {name, shape};
+}
 
 void check_processor(const ImageProcessor& processor, const VisionConfig& config,
                      const std::filesystem::path& folder) {
@@ -33,14 +51,43 @@ void check_processor(const ImageProcessor& processor, const VisionConfig& config
   }
 }
 
-}  // namespace
-
-bool is_transformers_clip(const std::filesystem::path& folder) {
+bool is_transformers(const std::filesystem::path& folder, const char* model_type) {
   const std::filesystem::path path = folder / kConfigFile;
   if (!std::filesystem::exists(path) || !WeightFiles::exist(folder, kWeightStems)) return false;
   const nlohmann::json config = read_json_object(path, kMaxConfigBytes);
   const auto type = config.find("model_type");
-  return type != config.end() && *type == "clip" && !config.contains(kWrapsOpenClip);
+  return type != config.end() && *type == model_type && !config.contains(kWrapsOpenClip);
+}
+
+/// SiglipImageProcessor's: it resizes to height and width, and crops nothing.
+ImageProcessor load_siglip_processor(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kProcessorFile;
+  nlohmann::json settings = read_json_object(path, kMaxConfigBytes);
+  const std::string type = settings.value("image_processor_type", "SiglipImageProcessor");
+  if (!type.starts_with("Siglip")) {
+    throw invalid_argument(
+        fmt::format("{}: image_processor_type is {}; SiglipImageProcessor is "
+                    "supported",
+                    path.string(), printable(type)));
+  }
+  const nlohmann::json defaults = {{"size", {{"height", 224}, {"width", 224}}},
+                                   {"image_mean", {0.5, 0.5, 0.5}},
+                                   {"image_std", {0.5, 0.5, 0.5}}};
+  for (const auto& [key, value] : defaults.items()) {
+    if (!settings.contains(key) || settings[key].is_null()) settings[key] = value;
+  }
+  settings["do_center_crop"] = false;
+  return ImageProcessor::from_json(settings, path);
+}
+
+}  // namespace
+
+bool is_transformers_clip(const std::filesystem::path& folder) {
+  return is_transformers(folder, "clip");
+}
+
+bool is_transformers_siglip(const std::filesystem::path& folder) {
+  return is_transformers(folder, "siglip");
 }
 
 ClipCheckpoint read_transformers_clip(const std::filesystem::path& folder) {
@@ -49,21 +96,38 @@ ClipCheckpoint read_transformers_clip(const std::filesystem::path& folder) {
     throw not_found(fmt::format("{} names an open_clip model; open_clip_config.json is missing",
                                 config_path.string()));
   }
-  const ClipConfig config = parse_clip_config(config_path);
+  ClipConfig config = parse_clip_config(config_path);
   WeightFiles files = WeightFiles::open(folder, kWeightStems);
-  std::vector<std::filesystem::path> read = files.paths();
-  for (const char* name : {kConfigFile, kProcessorFile}) read.push_back(folder / name);
-  for (const char* name : kTokenizerFiles) read.push_back(folder / name);
-  std::future<std::string> fingerprint = start_fingerprint(std::move(read));
+  std::future<std::string> fingerprint =
+      start_fingerprint(files, folder, kConfigFiles, kClipTokenizerFiles);
 
   ImageProcessor processor = ImageProcessor::load(folder);
   check_processor(processor, config.vision, folder);
-  Tokenizer tokenizer = Tokenizer::load(folder);
-  check_tokenizer(tokenizer, config.text, config_path);
+  auto tokenizer = load_clip_tokenizer(folder, config.text, config_path);
   CheckpointWeights weights(std::move(files), {place, "position_ids"}, config, kConfigFile);
-  return {"transformers",       config,
-          std::move(tokenizer), std::move(processor),
-          std::move(weights),   std::move(fingerprint)};
+  return {"clip",
+          "transformers",
+          config,
+          std::move(tokenizer),
+          std::move(processor),
+          std::move(weights),
+          std::move(fingerprint)};
+}
+
+ClipCheckpoint read_transformers_siglip(const std::filesystem::path& folder) {
+  const std::filesystem::path config_path = folder / kConfigFile;
+  ClipConfig config = parse_siglip_config(config_path);
+  WeightFiles files = WeightFiles::open(folder, kWeightStems);
+  std::future<std::string> fingerprint =
+      start_fingerprint(files, folder, kConfigFiles, kSentencePieceFiles);
+
+  ImageProcessor processor = load_siglip_processor(folder);
+  check_processor(processor, config.vision, folder);
+  auto tokenizer = load_siglip_tokenizer(folder, TextCleaning::kSiglip, config.text, config_path);
+  CheckpointWeights weights(std::move(files), {place, "position_ids"}, config, kConfigFile);
+  return {
+      "siglip",           "transformers",        config, std::move(tokenizer), std::move(processor),
+      std::move(weights), std::move(fingerprint)};
 }
 
 }  // namespace vitrine::encoder

@@ -674,17 +674,18 @@ Classification Engine::classify(const ClassifyRequest& request) const {
   result.timings.encode_ms = milliseconds_since(start);
 
   const auto comparison_start = Clock::now();
+  const std::optional<float> bias = encoder().logit_bias();
   std::vector<float> similarities(prompts.size());
   std::vector<float> logits(prompts.size());
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     similarities[i] = std::clamp(dot(image.row(0), labels.embeddings.row(i)), -1.0F, 1.0F);
-    logits[i] = encoder().logit_scale() * similarities[i];
+    logits[i] = encoder().logit_scale() * similarities[i] + bias.value_or(0.0F);
   }
-  const std::vector<float> probabilities = softmax(logits);
+  const std::vector<float> probabilities = bias ? sigmoid(logits) : softmax(logits);
   std::vector<std::size_t> order(prompts.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(
-      order, [&](std::size_t a, std::size_t b) { return probabilities[a] > probabilities[b]; });
+  std::ranges::stable_sort(order,
+                           [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
   for (const std::size_t i : order) {
     result.labels.push_back(
         {request.labels[i], probabilities[i], similarities[i], labels.lengths[i]});

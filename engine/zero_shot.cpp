@@ -81,4 +81,12 @@ std::vector<float> softmax(std::span<const float> logits) {
   return result;
 }
 
+std::vector<float> sigmoid(std::span<const float> logits) {
+  std::vector<float> result(logits.size());
+  std::ranges::transform(logits, result.begin(), [](float logit) {
+    return static_cast<float>(1 / (1 + std::exp(-static_cast<double>(logit))));
+  });
+  return result;
+}
+
 }  // namespace vitrine::engine

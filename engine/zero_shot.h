@@ -31,10 +31,14 @@ void validate_labels(std::span<const std::string> labels);
 
 /// exp(x) / sum(exp(x)), computed so that large logits do not overflow.
 std::vector<float> softmax(std::span<const float> logits);
+/// 1 / (1 + exp(-x)) of each.
+std::vector<float> sigmoid(std::span<const float> logits);
 
 struct LabelScore {
   std::string label;
-  float probability = 0;  ///< the probabilities of one classification sum to 1
+  /// That it is this label rather than another: those of one classification sum to 1. Of an encoder
+  /// with a logit bias (SigLIP): that the label fits the image, each by itself.
+  float probability = 0;
   float similarity = 0;   ///< cosine of the image and the label's prompt, in [-1, 1]
   TextLength prompt;      ///< what the encoder read of the label's prompt
 };

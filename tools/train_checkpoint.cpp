@@ -18,7 +18,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "encoder/tokenizer.h"
+#include "encoder/clip_tokenizer.h"
 #include "tools/adam_w.h"
 #include "tools/bpe_learner.h"
 #include "tools/checkpoint_writer.h"
@@ -249,7 +249,7 @@ void train(const Options& options) {
   const BpeVocabulary vocabulary = learn_bpe(all_prompt_words(), 700);
   std::filesystem::create_directories(options.out);
   vocabulary.save(options.out);
-  const encoder::Tokenizer tokenizer = encoder::Tokenizer::load(options.out);
+  const encoder::ClipTokenizer tokenizer = encoder::ClipTokenizer::load(options.out);
   const encoder::ClipConfig config = make_config(options, vocabulary);
   encoder::WeightMap weights = initial_weights(config, options.seed);
   std::vector<at::Tensor> parameters;

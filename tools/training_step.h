@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "encoder/clip_tokenizer.h"
 #include "encoder/torch/clip_model.h"
-#include "encoder/tokenizer.h"
 #include "tools/training_data.h"
 
 namespace vitrine::tools {
@@ -28,19 +28,19 @@ at::Tensor unit(const at::Tensor& x);
 class PromptEncoder {
  public:
   /// The tokenizer must outlive the object.
-  explicit PromptEncoder(const encoder::Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
+  explicit PromptEncoder(const encoder::ClipTokenizer& tokenizer) : tokenizer_(&tokenizer) {}
 
   /// [prompts, longest] int64, start and end tokens included, padded with the end token.
   at::Tensor operator()(const std::vector<std::string>& prompts);
 
  private:
-  const encoder::Tokenizer* tokenizer_;
+  const encoder::ClipTokenizer* tokenizer_;
   std::unordered_map<std::string, std::vector<std::int32_t>> seen_;
 };
 
 /// A thread's share of a step: its own copy of the weights and what it found.
 struct Worker {
-  explicit Worker(const encoder::Tokenizer& tokenizer) : encode(tokenizer) {}
+  explicit Worker(const encoder::ClipTokenizer& tokenizer) : encode(tokenizer) {}
   PromptEncoder encode;
   encoder::WeightMap weights;
   double loss = 0;

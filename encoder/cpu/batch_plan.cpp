@@ -86,13 +86,14 @@ std::size_t images_of_piece(int tokens) {
   return static_cast<std::size_t>(std::max(1, kRowsOfPiece / tokens));
 }
 
-BatchPlan plan_images(std::size_t images, int tokens, int threads) {
-  BatchPlan plan = divide(std::vector<int>(images, tokens), threads);
-  fill(plan, images, [tokens](Chunk& chunk, std::size_t) {
-    Sequence image{.first_row = chunk.rows, .length = tokens, .pooled = chunk.rows};
-    image.keys.resize(static_cast<std::size_t>(tokens));
-    std::iota(image.keys.begin(), image.keys.end(), image.first_row);
-    chunk.sequences.push_back(std::move(image));
+BatchPlan plan_alike(std::size_t sequences, int length, int pooled, int threads) {
+  BatchPlan plan = divide(std::vector<int>(sequences, length), threads);
+  fill(plan, sequences, [length, pooled](Chunk& chunk, std::size_t) {
+    Sequence sequence{
+        .first_row = chunk.rows, .length = length, .keys = {}, .pooled = chunk.rows + pooled};
+    sequence.keys.resize(static_cast<std::size_t>(length));
+    std::iota(sequence.keys.begin(), sequence.keys.end(), sequence.first_row);
+    chunk.sequences.push_back(std::move(sequence));
   });
   return plan;
 }

@@ -59,8 +59,9 @@ struct BatchPlan {
 /// use every weight often, few enough for who waits for its end not to wait long.
 std::size_t images_of_piece(int tokens);
 
-/// images: of `tokens` rows each, of which the first is pooled. threads: at least 1.
-BatchPlan plan_images(std::size_t images, int tokens, int threads);
+/// Sequences of `length` rows each, whose rows all attend to each other. pooled: which of its rows
+/// a sequence's embedding is made of. threads: at least 1.
+BatchPlan plan_alike(std::size_t sequences, int length, int pooled, int threads);
 
 /// Under the causal mask a token's hidden states depend on nothing but the tokens before it: texts
 /// that begin alike share the rows of what they have in common, and no row is needed for the start

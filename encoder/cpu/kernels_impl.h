@@ -229,14 +229,23 @@ VITRINE_INLINE Vector rough_reciprocal(Vector x) {
 #endif
 }
 
-/// Out: what the result will be rounded to.
+/// x * sigmoid(factor * t). Out: what the result will be rounded to.
+template <typename Out>
+VITRINE_INLINE Vector gate(Vector x, Vector t, float factor) {
+  if constexpr (sizeof(Out) == sizeof(float)) {
+    return x * reciprocal(1.0F + exp(t * -factor));
+  } else {
+    return x * rough_reciprocal(1.0F + rough_exp2(t * (-factor * kLog2OfE)));
+  }
+}
 template <typename Out>
 VITRINE_INLINE Vector quick_gelu(Vector x) {
-  if constexpr (sizeof(Out) == sizeof(float)) {
-    return x * reciprocal(1.0F + exp(x * -1.702F));
-  } else {
-    return x * rough_reciprocal(1.0F + rough_exp2(x * (-1.702F * kLog2OfE)));
-  }
+  return gate<Out>(x, x, 1.702F);
+}
+/// (1 + tanh(t)) / 2 is sigmoid(2 t); the factor is 2 sqrt(2 / pi).
+template <typename Out>
+VITRINE_INLINE Vector gelu_tanh(Vector x) {
+  return gate<Out>(x, x + 0.044715F * (x * x * x), 1.59576912F);
 }
 VITRINE_INLINE Vector gelu(Vector x) { return x * 0.5F * (1.0F + erf(x * 0.707106781186547524F)); }
 
@@ -720,14 +729,21 @@ void add_bias(const float* sums, const float* bias, int rows, int n, Out* out,
 template <typename Out>
 void activate(const float* sums, const float* bias, Activation activation, int rows, int n,
               Out* out, std::size_t out_stride) {
-  if (activation == Activation::kQuickGelu) {
-    epilogue(
-        sums, bias, rows, n, out, out_stride, [
-        ](Vector x, const Out*, int) __attribute__((always_inline)) { return quick_gelu<Out>(x); });
-  } else {
-    epilogue(
-        sums, bias, rows, n, out, out_stride,
-        [](Vector x, const Out*, int) __attribute__((always_inline)) { return gelu(x); });
+  switch (activation) {
+    case Activation::kQuickGelu:
+      return epilogue(
+          sums, bias, rows, n, out, out_stride,
+          [](Vector x, const Out*, int)
+              __attribute__((always_inline)) { return quick_gelu<Out>(x); });
+    case Activation::kGelu:
+      return epilogue(
+          sums, bias, rows, n, out, out_stride,
+          [](Vector x, const Out*, int) __attribute__((always_inline)) { return gelu(x); });
+    case Activation::kGeluTanh:
+      return epilogue(
+          sums, bias, rows, n, out, out_stride,
+          [](Vector x, const Out*, int)
+              __attribute__((always_inline)) { return gelu_tanh<Out>(x); });
   }
 }
 

@@ -91,10 +91,11 @@ Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerCon
 
 template <typename Linear>
 Transformer<Linear>::Transformer(const Kernels& kernels, const TowerConfig& config, bool causal,
-                                 std::vector<BlockWeights<Linear>> blocks)
+                                 std::vector<BlockWeights<Linear>> blocks, LastBlock last_block)
     : kernels_(kernels),
       config_(config),
       causal_(causal),
+      last_block_(last_block),
       width_(static_cast<int>(config.width)),
       depth_(static_cast<int>(config.width / config.heads)),
       padded_width_(padded(static_cast<int>(config.width))),
@@ -141,7 +142,9 @@ void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
   int to = 0;
   for (const Sequence& sequence : sequences) {
     const int from = sequence.pooled;
-    if (from != to) {
+    if (last_block_ == LastBlock::kBeginsAnew) {
+      std::fill_n(workspace.hidden() + at(to, hidden_stride()), width_, 0.0F);
+    } else if (from != to) {
       float* hidden = workspace.hidden();
       std::copy_n(hidden + at(from, hidden_stride()), width_, hidden + at(to, hidden_stride()));
       workspace.input_.copy_row(from, to);
@@ -394,12 +397,13 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
 }
 
 template <typename Linear>
-void Transformer<Linear>::multiply_only(const Share& share, int rows,
+void Transformer<Linear>::multiply_only(const Share& share, int rows, int pooled,
                                         const Workspace& workspace) const {
   // In parts of the same size, for nobody waits at a barrier.
-  const auto multiply_part = [&](const Linear& linear, const auto& x, const Linear* next) {
+  const auto multiply_part = [&](const Linear& linear, const auto& x, int count,
+                                 const Linear* next) {
     const auto [begin, end] = share.of(linear.panels());
-    linear.multiply(kernels_, x, rows, begin, end,
+    linear.multiply(kernels_, x, count, begin, end,
                     next == nullptr ? nullptr : first_panel(share, *next),
                     [](int, int, int, int, const float*, const float*) {});
   };
@@ -412,11 +416,13 @@ void Transformer<Linear>::multiply_only(const Share& share, int rows,
   };
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const BlockWeights<Linear>& block = blocks_[b];
-    multiply_part(block.query_key_value, workspace.input_, &block.out);
-    multiply_part(block.out, input_of(workspace.attended_), &block.fc1);
-    multiply_part(block.fc1, workspace.input_, &block.fc2);
-    multiply_part(block.fc2, input_of(workspace.wide_),
-                  b + 1 == blocks_.size() ? nullptr : &blocks_[b + 1].query_key_value);
+    const bool last = b + 1 == blocks_.size();
+    const int count = last && last_block_ == LastBlock::kBeginsAnew ? pooled : rows;
+    multiply_part(block.query_key_value, workspace.input_, rows, &block.out);
+    multiply_part(block.out, input_of(workspace.attended_), count, &block.fc1);
+    multiply_part(block.fc1, workspace.input_, count, &block.fc2);
+    multiply_part(block.fc2, input_of(workspace.wide_), count,
+                  last ? nullptr : &blocks_[b + 1].query_key_value);
   }
 }
 

@@ -31,6 +31,12 @@ struct BlockWeights {
   Linear fc2;
 };
 
+/// What a sequence's pooled row goes into the last block with.
+enum class LastBlock {
+  kAddsToRow,   ///< what the blocks before made of it, as in every block
+  kBeginsAnew,  ///< zeros: the block adds up attention to all rows, and what an MLP makes of that
+};
+
 /// A pre-norm transformer, as CLIP's two towers are. Immutable but for the rows that it knows.
 template <typename Linear>
 class Transformer {
@@ -67,7 +73,7 @@ class Transformer {
 
   /// causal: a row attends to itself and what is before it only.
   Transformer(const Kernels& kernels, const TowerConfig& config, bool causal,
-              std::vector<BlockWeights<Linear>> blocks);
+              std::vector<BlockWeights<Linear>> blocks, LastBlock last_block);
 
   std::size_t hidden_stride() const { return row_stride<float>(width_); }
 
@@ -86,7 +92,8 @@ class Transformer {
            std::span<const NewKnownRow> new_known, Workspace& workspace);
 
   /// The products of all blocks on so many rows of whatever the workspace holds, and nothing else.
-  void multiply_only(const Share& share, int rows, const Workspace& workspace) const;
+  /// pooled: of the rows, those that a last block that begins anew has queries for.
+  void multiply_only(const Share& share, int rows, int pooled, const Workspace& workspace) const;
 
  private:
   void run_block(std::size_t b, const Share& share, std::span<const Sequence> sequences,
@@ -118,16 +125,17 @@ class Transformer {
   const typename Linear::Rows& prepare(const Share& share, const Linear& linear,
                                        ProductRows<Value>& values, int rows,
                                        Workspace& workspace) const;
-  /// Of each sequence only the pooled row counts from now on: it moves to the top.
+  /// Of each sequence only the pooled row counts from now on: it moves to the top, or begins anew.
   void keep_pooled_rows(std::span<const Sequence> sequences, Workspace& workspace) const;
 
   const Kernels& kernels_;
   const TowerConfig config_;
   const bool causal_;
+  const LastBlock last_block_;
   const int width_;
   const int depth_;         // of a head
   const int padded_width_;  // of each of queries, keys and values
-  const std::vector<BlockWeights<Linear>> blocks_;
+  std::vector<BlockWeights<Linear>> blocks_;  // never changed
   std::vector<AlignedBuffer<Value>> known_;  // of each block, [rows, keys and values]
 };
 

@@ -13,7 +13,7 @@
 namespace vitrine::encoder {
 
 using WeightMap = std::unordered_map<std::string, at::Tensor>;
-/// CLIP's two towers as functions of tensors that the caller names as Hugging Face does. Nothing is
+/// The two towers as functions of tensors that the caller names as Hugging Face does. Nothing is
 /// copied: a weight that requires a gradient gets one, so that training and serving are one forward
 /// pass. Internal to encoder/ and the trainer. Const methods may overlap.
 class ClipModel {
@@ -29,8 +29,8 @@ class ClipModel {
   /// Returns image embeddings [n, projection_dim], not normalised.
   at::Tensor encode_images(const at::Tensor& pixel_values) const;
 
-  /// input_ids: [n, length] int64, length <= context_length, start and end token included; what
-  /// follows the first end token has no influence.
+  /// input_ids: [n, length] int64, length <= context_length, start and end token included, each
+  /// text followed by its last token or, where texts are padded, by the pad token.
   /// Returns text embeddings [n, projection_dim], not normalised.
   at::Tensor encode_texts(const at::Tensor& input_ids) const;
 

@@ -81,8 +81,10 @@ class TorchTowers : public ClipTowers {
                        torch::kInt64);
       std::int64_t* row = ids.data_ptr<std::int64_t>();
       for (const auto& text : texts) {
-        // Attention is causal: the end token again, behind the end, has no influence.
-        std::fill(std::copy(text.begin(), text.end(), row), row + length, text.back());
+        // Where attention is causal, the end token again, behind the end, has no influence.
+        const bool pads = model_.config().text.pooling == TextPooling::kLastPosition;
+        std::fill(std::copy(text.begin(), text.end(), row), row + length,
+                  pads ? model_.config().text.pad_token_id : text.back());
         row += length;
       }
       return to_matrix(model_.encode_texts(ids.to(options_.device())));

@@ -28,6 +28,7 @@ Response list_models(const Services& services, const Request&) {
                           {"threads", info.threads},
                           {"logit_scale", shortest(encoder.logit_scale())},
                           {"fingerprint", encoder.fingerprint()}};
+  if (const auto bias = encoder.logit_bias()) model["logit_bias"] = shortest(*bias);
   model["batching"] = {
       {"texts", use.batching.texts},     {"text_passes", use.batching.text_passes},
       {"images", use.batching.images},   {"image_passes", use.batching.image_passes},

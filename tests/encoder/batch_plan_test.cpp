@@ -232,7 +232,7 @@ TEST(TextPlan, HoldsEveryTextWhateverIsKnown) {
 
 TEST(ImagePlan, LetsTheRowsOfAnImageAttendToEachOther) {
   for (const int threads : {1, 2}) {
-    const BatchPlan images = plan_images(11, 50, threads);
+    const BatchPlan images = plan_alike(11, 50, 0, threads);
     EXPECT_EQ(images.sequences(), 11U);
     EXPECT_EQ(rows_of(images), 550U);
     for (const Chunk& chunk : images.chunks) {

@@ -19,12 +19,16 @@ namespace {
 
 /// Of the token that texts begin with.
 constexpr std::int32_t kStart = 98;
+/// Of the token that SigLIP's texts are filled up with.
+constexpr std::int32_t kPad = 1;
 
 /// A model of random weights, as LibTorch and as the CPU path compute it.
 class RandomModel {
  public:
-  explicit RandomModel(const ClipConfig& config)
-      : config_(config), weights_(make_weights(config)) {}
+  explicit RandomModel(const ClipConfig& config) : config_(config), weights_(make_weights(config)) {
+    config_.text.start_token_id = kStart;
+    config_.text.pad_token_id = kPad;
+  }
 
   std::unique_ptr<ClipTowers> on_cpu(Precision precision, KernelSet set, int threads) const {
     const TemporaryDirectory folder;
@@ -39,7 +43,7 @@ class RandomModel {
           ASSERT_EQ(static_cast<std::size_t>(tensor.numel()), values.size()) << name;
           std::copy_n(tensor.data_ptr<float>(), values.size(), values.begin());
         },
-        kStart, precision, set, threads);
+        precision, set, threads);
   }
 
   Matrix reference_images(const std::vector<Image>& images) const {
@@ -146,6 +150,20 @@ std::vector<ClipConfig> configs() {
   return {even, odd};
 }
 
+/// SigLIP's: padded texts, attention pooling.
+std::vector<ClipConfig> siglip_configs() {
+  std::vector<ClipConfig> all = configs();
+  for (ClipConfig& config : all) {
+    config.text.pooling = TextPooling::kLastPosition;
+    config.vision.pooling = ImagePooling::kAttention;
+    config.text.tower.activation = Activation::kGeluTanh;
+    config.vision.tower.activation = Activation::kGeluTanh;
+    config.projection_dim = config.vision.tower.width;
+    config.logit_bias = true;
+  }
+  return all;
+}
+
 std::vector<Way> ways() {
   std::vector<Way> all;
   for (const KernelSet set : supported_kernel_sets()) {
@@ -186,6 +204,50 @@ TEST(CpuTowers, EncodesImagesAsLibTorchDoes) {
       std::ranges::copy(expected.row(0), first.row(0).begin());
       expect_agreement(model->encode_images({images.data(), 1}), first, way,
                        name_of(way) + ", one");
+    }
+  }
+}
+
+TEST(CpuTowers, PoolsImagesByAttentionAsLibTorchDoes) {
+  std::mt19937 random(4);
+  for (const ClipConfig& config : siglip_configs()) {
+    const RandomModel random_model(config);
+    const std::vector<Image> images = random_images(config, 11, random);
+    const Matrix expected = random_model.reference_images(images);
+    for (const Way& way : ways()) {
+      const auto model = random_model.on_cpu(way.precision, way.set, way.threads);
+      expect_agreement(model->encode_images(images), expected, way, name_of(way));
+      Matrix first(1, expected.cols());
+      std::ranges::copy(expected.row(0), first.row(0).begin());
+      expect_agreement(model->encode_images({images.data(), 1}), first, way,
+                       name_of(way) + ", one");
+    }
+  }
+}
+
+TEST(CpuTowers, PadsTextsThatAreNotCausalAsLibTorchDoes) {
+  std::mt19937 random(6);
+  for (const ClipConfig& config : siglip_configs()) {
+    const RandomModel random_model(config);
+    const int context = static_cast<int>(config.text.context_length);
+    std::vector<std::vector<std::int32_t>> texts;
+    for (const int length : {1, 2, 9, context - 1, context}) {
+      std::vector<std::int32_t> ids(static_cast<std::size_t>(length), kPad);
+      for (std::size_t i = 0; i + 1 < ids.size(); ++i)
+        ids[i] = static_cast<std::int32_t>(random() % 98);
+      texts.push_back(std::move(ids));
+    }
+    for (const Way& way : ways()) {
+      const auto model = random_model.on_cpu(way.precision, way.set, way.threads);
+      const Matrix all = model->encode_texts(texts);
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        const Matrix expected = random_model.reference_text(texts[i]);
+        Matrix one(1, all.cols());
+        std::ranges::copy(all.row(i), one.row(0).begin());
+        const std::string what = name_of(way) + ", text " + std::to_string(i);
+        expect_agreement(one, expected, way, what);
+        expect_agreement(model->encode_texts({&texts[i], 1}), expected, way, what + ", alone");
+      }
     }
   }
 }

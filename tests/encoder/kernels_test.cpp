@@ -470,6 +470,10 @@ TEST_P(Kernel, ActivatesAsFloat32Can) {
   expect("quick_gelu", [](double v) { return v / (1 + std::exp(-1.702 * v)); });
   activate(Activation::kGelu);
   expect("gelu", [](double v) { return v * 0.5 * (1 + std::erf(v / std::sqrt(2.0))); });
+  activate(Activation::kGeluTanh);
+  expect("gelu_tanh", [](double v) {
+    return v * 0.5 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (v + 0.044715 * v * v * v)));
+  });
 }
 
 TEST_P(Kernel, TakesTheSoftmaxOfWhatIsSeenAndNoMore) {

@@ -207,7 +207,7 @@ TEST_F(OpenClip, NamesTheKeyThatIsNotSupported) {
   VITRINE_NEED_FIXTURES();
   convert("clip-small-gelu");
   const std::pair<const char*, nlohmann::json> cases[] = {
-      {"/model_cfg/vision_cfg/timm_model_name", "vit_base_patch16_siglip_224"},
+      {"/model_cfg/vision_cfg/timm_model_name", "vit_base_patch16_clip_224"},
       {"/model_cfg/vision_cfg/layers", {3, 4, 6, 3}},
       {"/model_cfg/vision_cfg/pool_type", "avg"},
       {"/model_cfg/vision_cfg/no_ln_pre", true},
@@ -221,10 +221,7 @@ TEST_F(OpenClip, NamesTheKeyThatIsNotSupported) {
       {"/model_cfg/text_cfg/hf_model_name", "roberta-base"},
       {"/model_cfg/text_cfg/hf_tokenizer_name", "bert-base-uncased"},
       {"/model_cfg/text_cfg/pool_type", "last"},
-      {"/model_cfg/text_cfg/no_causal_mask", true},
       {"/model_cfg/text_cfg/heads", 7},
-      {"/model_cfg/custom_text", true},
-      {"/model_cfg/init_logit_bias", -10},
       {"/model_cfg/quick_gelu", "yes"},
       {"/model_cfg/text_cfg", 3},
       {"/preprocess_cfg/interpolation", "bilinear"},
@@ -238,6 +235,23 @@ TEST_F(OpenClip, NamesTheKeyThatIsNotSupported) {
     std::replace(key.begin(), key.end(), '/', '.');
     EXPECT_THAT(refusal_of(place, value), HasSubstr("open_clip_config.json: " + key + " is "));
   }
+}
+
+TEST_F(OpenClip, ReadsATextTowerThatIsAPartOfItsOwn) {
+  VITRINE_NEED_FIXTURES();
+  convert("clip-small-gelu");
+  config_["model_cfg"]["custom_text"] = true;
+  config_["model_cfg"]["init_logit_bias"] = -10;
+  write_config();
+  Tensors apart = {{"logit_bias", {{}, {-9.5F}}}};
+  for (const auto& [name, tensor] : weights_) {
+    const bool of_text = !name.starts_with("visual.") && name != "logit_scale";
+    apart[(of_text ? "text." : "") + name] = tensor;
+  }
+  write_safetensors(weights_path(), apart, DType::kF32);
+  const auto encoder = load();
+  EXPECT_EQ(encoder->logit_bias(), -9.5F);
+  expect_small_golden(*encoder, "clip-small-gelu");
 }
 
 TEST_F(OpenClip, IgnoresWhatChangesNothing) {

@@ -113,6 +113,15 @@ TEST(SentencePieceTokenizer, AgreesWithEveryGoldenLine) {
   expect_golden_ids(tokenizer);
 }
 
+TEST(SentencePieceTokenizer, ReadsTheFileOfTheProgramThatItCleansFor) {
+  SentencePieceModel model = letters();
+  Folder folder("tokenizer.json", describe(model).dump());
+  model.pieces.back().text = "z";
+  folder.write("spiece.model", serialize(model));
+  EXPECT_EQ(folder.load(TextCleaning::kSiglip).encode("z", kContextLength), (Ids{3, 8, kEnd}));
+  EXPECT_EQ(folder.load(TextCleaning::kOpenClip).encode("z", kContextLength), (Ids{3, 2, kEnd}));
+}
+
 TEST(SentencePieceTokenizer, IsTheSameFromTokenizerJson) {
   const nlohmann::json newest = describe(fixture_model());
   nlohmann::json oldest = newest;

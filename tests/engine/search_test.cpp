@@ -275,6 +275,24 @@ TEST(EngineWithoutData, EncodesAndClassifiesOnly) {
             ErrorCode::kFailedPrecondition);
 }
 
+/// Judges each text by itself, as SigLIP does.
+class JudgingEncoder : public ColourEncoder {
+ public:
+  std::optional<float> logit_bias() const override { return -10.0F; }
+};
+
+TEST(EngineWithoutData, JudgesEachLabelByItselfWhereTheEncoderHasALogitBias) {
+  const Engine engine(options_in(""), std::make_unique<JudgingEncoder>());
+  ClassifyRequest request;
+  request.image_bytes = colour_png("red", 1);
+  request.labels = {"blue", "red", "a red one"};
+  const Classification result = engine.classify(request);
+  EXPECT_NE(result.labels[0].label, "blue");
+  for (const LabelScore& label : result.labels) {
+    EXPECT_NEAR(label.probability, 1 / (1 + std::exp(10 - 20 * double{label.similarity})), 1e-6);
+  }
+}
+
 TEST_F(Search, TellsHowMuchOfATextWasRead) {
   const std::string long_text(ColourEncoder::kContextLength + 1, 'x');
   const SearchResponse cut = engine_->search(text_search(long_text));

@@ -48,5 +48,14 @@ TEST(Softmax, SumsToOneForLargeLogits) {
   EXPECT_EQ(result[2], 0);
 }
 
+TEST(Sigmoid, JudgesEachLogitByItself) {
+  const std::vector<float> result = sigmoid(std::vector<float>{1000, 0, 2, -2, -1000});
+  EXPECT_EQ(result[0], 1);
+  EXPECT_EQ(result[1], 0.5F);
+  EXPECT_NEAR(result[2], 0.880797, 1e-6);
+  EXPECT_NEAR(result[3], 0.119203, 1e-6);
+  EXPECT_EQ(result[4], 0);
+}
+
 }  // namespace
 }  // namespace vitrine::engine

@@ -2,13 +2,14 @@
 // first byte chooses the context length.
 
 #include "base/text.h"
-#include "encoder/tokenizer.h"
+#include "encoder/clip_tokenizer.h"
 #include "tests/fuzz/target.h"
 
 namespace vitrine::fuzz {
 
 void run(std::string_view input) {
-  static const auto tokenizer = encoder::Tokenizer::load(VITRINE_SOURCE_DIR "/models/fashion-mini");
+  static const auto tokenizer =
+      encoder::ClipTokenizer::load(VITRINE_SOURCE_DIR "/models/fashion-mini");
   if (input.empty()) return;
   const int length = 2 + static_cast<unsigned char>(input.front()) % 76;
   const std::string_view text = input.substr(1);

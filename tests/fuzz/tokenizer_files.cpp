@@ -1,15 +1,15 @@
 // The files of a tokenizer, and texts through what they make. The input is what split_files()
 // takes.
 
-#include "encoder/tokenizer.h"
+#include "encoder/clip_tokenizer.h"
 #include "tests/fuzz/target.h"
 
 namespace vitrine::fuzz {
 
 void run(std::string_view input) {
-  write_files(scratch_folder(), encoder::kTokenizerFiles, input);
+  write_files(scratch_folder(), encoder::kClipTokenizerFiles, input);
   refusable([&] {
-    const auto tokenizer = encoder::Tokenizer::load(scratch_folder());
+    const auto tokenizer = encoder::ClipTokenizer::load(scratch_folder());
     constexpr int length = 16;
     for (const char* text : {"", "a red dress's  \xc3\x89t\xc3\xa9 No.5", "<|startoftext|>ab<x>"}) {
       const auto ids = tokenizer.encode(text, length);

@@ -49,14 +49,14 @@ class TrainingStep : public ::testing::Test {
   }
 
   TemporaryDirectory folder_;
-  encoder::Tokenizer tokenizer_;
+  encoder::ClipTokenizer tokenizer_;
   encoder::ClipConfig config_;
   encoder::WeightMap weights_;
 
  private:
-  static encoder::Tokenizer learn(const std::filesystem::path& folder) {
+  static encoder::ClipTokenizer learn(const std::filesystem::path& folder) {
     learn_bpe(all_prompt_words(), 700).save(folder);
-    return encoder::Tokenizer::load(folder);
+    return encoder::ClipTokenizer::load(folder);
   }
 };
 

@@ -1,4 +1,4 @@
-#include "encoder/tokenizer.h"
+#include "encoder/clip_tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,12 +16,12 @@ using Ids = std::vector<std::int32_t>;
 
 /// CLIP's vocabulary; only vocab.json and merges.txt, so that the defaults for special tokens
 /// count.
-Tokenizer load_clip(const TemporaryDirectory& folder) {
+ClipTokenizer load_clip(const TemporaryDirectory& folder) {
   for (const char* name : {"vocab.json", "merges.txt"}) {
     std::filesystem::create_symlink(std::filesystem::absolute(fixtures() / "clip-bpe" / name),
                                     folder.path() / name);
   }
-  return Tokenizer::load(folder.path());
+  return ClipTokenizer::load(folder.path());
 }
 
 /// Calls check(text, line) for every line; the texts are compared as they are, not normalised.
@@ -37,10 +37,11 @@ std::size_t for_each_line(const char* name, Check check) {
   return lines;
 }
 
-TEST(Tokenizer, AgreesWithEveryGoldenLine) {
+TEST(ClipTokenizer, AgreesWithEveryGoldenLine) {
   VITRINE_NEED_FIXTURES();
   const TemporaryDirectory folder;
-  for (const Tokenizer& tokenizer : {load_clip(folder), Tokenizer::load(fixtures() / "clip-bpe")}) {
+  for (const ClipTokenizer& tokenizer :
+       {load_clip(folder), ClipTokenizer::load(fixtures() / "clip-bpe")}) {
     const std::size_t lines = for_each_line("tokenizer_golden.jsonl", [&](const auto& line) {
       EXPECT_EQ(tokenizer.encode(line["text"].template get<std::string>(), kContextLength),
                 line["ids"].template get<Ids>())
@@ -51,13 +52,13 @@ TEST(Tokenizer, AgreesWithEveryGoldenLine) {
 }
 
 /// A folder that has only this tokenizer.json.
-Tokenizer load_description(const nlohmann::json& description) {
+ClipTokenizer load_description(const nlohmann::json& description) {
   const TemporaryDirectory folder;
   write_file_atomically(folder.path() / "tokenizer.json", description.dump());
-  return Tokenizer::load(folder.path());
+  return ClipTokenizer::load(folder.path());
 }
 
-TEST(Tokenizer, IsTheSameFromTokenizerJson) {
+TEST(ClipTokenizer, IsTheSameFromTokenizerJson) {
   VITRINE_NEED_FIXTURES();
   const nlohmann::json strings = read_json(fixtures() / "clip-bpe/tokenizer.json");
   nlohmann::json pairs = strings;  // as newer versions write it
@@ -69,7 +70,7 @@ TEST(Tokenizer, IsTheSameFromTokenizerJson) {
   pairs["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] =
       R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
   for (const nlohmann::json& description : {strings, pairs}) {
-    const Tokenizer tokenizer = load_description(description);
+    const ClipTokenizer tokenizer = load_description(description);
     EXPECT_EQ(tokenizer.vocab_size(), 49408);
     const std::size_t lines = for_each_line("tokenizer_golden.jsonl", [&](const auto& line) {
       EXPECT_EQ(tokenizer.encode(line["text"].template get<std::string>(), kContextLength),
@@ -80,17 +81,17 @@ TEST(Tokenizer, IsTheSameFromTokenizerJson) {
   }
 }
 
-TEST(Tokenizer, TakesAddedTokensThatTheVocabularyLacks) {
+TEST(ClipTokenizer, TakesAddedTokensThatTheVocabularyLacks) {
   VITRINE_NEED_FIXTURES();
   nlohmann::json description = read_json(fixtures() / "clip-bpe/tokenizer.json");
   for (const char* token : {"<|startoftext|>", "<|endoftext|>"}) {
     description["model"]["vocab"].erase(token);
   }
-  const Tokenizer tokenizer = load_description(description);
+  const ClipTokenizer tokenizer = load_description(description);
   EXPECT_EQ(tokenizer.encode("a photo", kContextLength), (Ids{49406, 320, 1125, 49407}));
 }
 
-TEST(Tokenizer, RefusesATokenizerJsonThatWorksInAnotherWay) {
+TEST(ClipTokenizer, RefusesATokenizerJsonThatWorksInAnotherWay) {
   VITRINE_NEED_FIXTURES();
   const nlohmann::json clip = read_json(fixtures() / "clip-bpe/tokenizer.json");
   const auto refusal = [&](const char* place, const nlohmann::json& value, ErrorCode code) {
@@ -135,10 +136,10 @@ TEST(Tokenizer, RefusesATokenizerJsonThatWorksInAnotherWay) {
               testing::HasSubstr("merge 8 needs"));
 }
 
-TEST(Tokenizer, AgreesWithEveryPaddedGoldenLine) {
+TEST(ClipTokenizer, AgreesWithEveryPaddedGoldenLine) {
   VITRINE_NEED_FIXTURES();
   const TemporaryDirectory folder;
-  const Tokenizer tokenizer = load_clip(folder);
+  const ClipTokenizer tokenizer = load_clip(folder);
   const std::size_t lines = for_each_line("tokenizer_padded_golden.jsonl", [&](const auto& line) {
     Ids ids = tokenizer.encode(line["text"].template get<std::string>(), kContextLength);
     Ids mask(ids.size(), 1);
@@ -150,14 +151,14 @@ TEST(Tokenizer, AgreesWithEveryPaddedGoldenLine) {
   EXPECT_GT(lines, 0U);
 }
 
-TEST(Tokenizer, FollowsTheFlagsOfAddedTokens) {
+TEST(ClipTokenizer, FollowsTheFlagsOfAddedTokens) {
   VITRINE_NEED_FIXTURES();
   const TemporaryDirectory folder;
   load_clip(folder);
   std::ofstream(folder.path() / "tokenizer_config.json") << R"({"added_tokens_decoder": {
     "49406": {"content": "<|startoftext|>", "normalized": false},
     "49407": {"content": "<|endoftext|>", "normalized": true}}})";
-  const Tokenizer tokenizer = Tokenizer::load(folder.path());
+  const ClipTokenizer tokenizer = ClipTokenizer::load(folder.path());
   std::size_t alternatives = 0;
   for_each_line("tokenizer_golden.jsonl", [&](const auto& line) {
     if (!line.contains("alt_ids")) return;
@@ -169,10 +170,10 @@ TEST(Tokenizer, FollowsTheFlagsOfAddedTokens) {
   EXPECT_EQ(alternatives, 4U);
 }
 
-TEST(Tokenizer, TruncatesAndSaysSo) {
+TEST(ClipTokenizer, TruncatesAndSaysSo) {
   VITRINE_NEED_FIXTURES();
   const TemporaryDirectory folder;
-  const Tokenizer tokenizer = load_clip(folder);
+  const ClipTokenizer tokenizer = load_clip(folder);
   bool truncated = true;
   EXPECT_EQ(tokenizer.encode("a photo", 4, &truncated), (Ids{49406, 320, 1125, 49407}));
   EXPECT_FALSE(truncated);
@@ -185,10 +186,10 @@ TEST(Tokenizer, TruncatesAndSaysSo) {
   EXPECT_TRUE(truncated);
 }
 
-TEST(Tokenizer, RefusesTextThatIsNotUtf8) {
+TEST(ClipTokenizer, RefusesTextThatIsNotUtf8) {
   VITRINE_NEED_FIXTURES();
   const TemporaryDirectory folder;
-  const Tokenizer tokenizer = load_clip(folder);
+  const ClipTokenizer tokenizer = load_clip(folder);
   for (const char* text : {"a\xff", "\xc0\xaf", "\xed\xa0\x80", "abc\xe2\x82"}) {
     EXPECT_THROW(tokenizer.encode(text, kContextLength), Error);
   }
@@ -201,7 +202,7 @@ class SmallVocabulary : public testing::Test {
   }
   std::string load_error() const {
     try {
-      Tokenizer::load(folder_.path());
+      ClipTokenizer::load(folder_.path());
     } catch (const Error& error) {
       return error.what();
     }
@@ -214,7 +215,7 @@ TEST_F(SmallVocabulary, MergesByRankFromTheLeft) {
   write("vocab.json", R"({"a": 0, "b": 1, "a</w>": 2, "b</w>": 3, "ab": 4, "aba</w>": 5,
                           "<|startoftext|>": 6, "<|endoftext|>": 7})");
   write("merges.txt", "#version: 0.2\na b\nab a</w>\n");
-  const Tokenizer tokenizer = Tokenizer::load(folder_.path());
+  const ClipTokenizer tokenizer = ClipTokenizer::load(folder_.path());
   EXPECT_EQ(tokenizer.encode("ABA ab b x", 20), (Ids{6, 5, 0, 3, 3, 7, 7}))
       << "a byte that is not in the vocabulary is the unknown token";
   EXPECT_EQ(tokenizer.vocab_size(), 8);

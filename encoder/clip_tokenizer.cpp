@@ -1,4 +1,4 @@
-#include "encoder/tokenizer.h"
+#include "encoder/clip_tokenizer.h"
 
 #include <fmt/format.h>
 #include <unicode/normalizer2.h>
@@ -188,7 +188,7 @@ void check_pipeline(const nlohmann::json& fast, const std::string& file) {
 }  // namespace
 
 /// Collects ids until there are more than wanted.
-class Tokenizer::Output {
+class ClipTokenizer::Output {
  public:
   explicit Output(std::size_t limit) : limit_(limit) {}
   void add(std::int32_t id) { ids_.push_back(id); }
@@ -201,11 +201,11 @@ class Tokenizer::Output {
 };
 
 /// Builds a tokenizer from the files of a folder.
-class Tokenizer::Loader {
+class ClipTokenizer::Loader {
  public:
   explicit Loader(const std::filesystem::path& folder) : folder_(folder) {}
 
-  Tokenizer load() {
+  ClipTokenizer load() {
     const std::filesystem::path description = folder_ / "tokenizer.json";
     nlohmann::json fast;  // null: the folder has none
     if (std::filesystem::exists(description)) {
@@ -269,16 +269,17 @@ class Tokenizer::Loader {
   }
 
   std::filesystem::path folder_;
-  Tokenizer tokenizer_;
+  ClipTokenizer tokenizer_;
   std::unordered_map<std::string, std::int32_t> vocabulary_;
   std::int32_t next_rank_ = 0;
 };
 
-Tokenizer Tokenizer::load(const std::filesystem::path& checkpoint_folder) {
+ClipTokenizer ClipTokenizer::load(const std::filesystem::path& checkpoint_folder) {
   return Loader(checkpoint_folder).load();
 }
 
-void Tokenizer::Loader::read_vocabulary(const nlohmann::json& vocabulary, const std::string& file) {
+void ClipTokenizer::Loader::read_vocabulary(const nlohmann::json& vocabulary,
+                                            const std::string& file) {
   vocabulary_.reserve(vocabulary.size());
   for (const auto& [token, id] : vocabulary.items()) add_token(token, id, file);
   const auto find = [&](const std::string& token) {
@@ -291,7 +292,7 @@ void Tokenizer::Loader::read_vocabulary(const nlohmann::json& vocabulary, const 
   }
 }
 
-void Tokenizer::Loader::read_merges_file(const std::filesystem::path& path) {
+void ClipTokenizer::Loader::read_merges_file(const std::filesystem::path& path) {
   const std::string text = read_file(path, kMaxTokenizerBytes);
   tokenizer_.merges_.reserve(vocabulary_.size());
   std::size_t number = 0;
@@ -305,7 +306,7 @@ void Tokenizer::Loader::read_merges_file(const std::filesystem::path& path) {
   }
 }
 
-void Tokenizer::Loader::read_description(const nlohmann::json& fast, const std::string& file) {
+void ClipTokenizer::Loader::read_description(const nlohmann::json& fast, const std::string& file) {
   check_pipeline(fast, file);
   const nlohmann::json& model = fast["model"];
   read_vocabulary(model["vocab"], file);
@@ -329,7 +330,7 @@ void Tokenizer::Loader::read_description(const nlohmann::json& fast, const std::
   }
 }
 
-void Tokenizer::Loader::read_special_tokens(const nlohmann::json& fast) {
+void ClipTokenizer::Loader::read_special_tokens(const nlohmann::json& fast) {
   std::string start(kStartToken);
   std::string end(kEndToken);
   std::string unknown(kEndToken);
@@ -408,8 +409,8 @@ void split_added_tokens(std::string_view text, const Tokens& tokens, OnText on_t
 
 }  // namespace
 
-std::vector<std::int32_t> Tokenizer::encode(std::string_view text, int max_length,
-                                            bool* truncated) const {
+std::vector<std::int32_t> ClipTokenizer::encode(std::string_view text, int max_length,
+                                                bool* truncated) const {
   if (max_length < 2) {
     throw invalid_argument(fmt::format(
         "max_length is {}; at least 2 is needed for the start and end tokens", max_length));
@@ -441,7 +442,7 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text, int max_lengt
   return ids;
 }
 
-void Tokenizer::encode_raw(std::string_view piece, Output& output) const {
+void ClipTokenizer::encode_raw(std::string_view piece, Output& output) const {
   split_added_tokens(
       normalize(piece), normalized_tokens_,
       [&](std::string_view rest) {
@@ -454,7 +455,7 @@ void Tokenizer::encode_raw(std::string_view piece, Output& output) const {
       });
 }
 
-void Tokenizer::encode_normalized(std::string_view piece, Output& output) const {
+void ClipTokenizer::encode_normalized(std::string_view piece, Output& output) const {
   for (std::size_t position = 0; position < piece.size() && !output.full();) {
     std::size_t next = position;
     if (is_space(next_code_point(piece, next))) {
@@ -467,7 +468,7 @@ void Tokenizer::encode_normalized(std::string_view piece, Output& output) const 
   }
 }
 
-void Tokenizer::encode_word(std::string_view word, Output& output) const {
+void ClipTokenizer::encode_word(std::string_view word, Output& output) const {
   // A doubly linked list of symbols, and a heap of the merges they allow: the lowest rank first, of
   // equal ranks the leftmost. A merged-away symbol stays in
   // place with id -1.

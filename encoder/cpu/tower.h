@@ -1,0 +1,216 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "base/matrix.h"
+#include "base/thread_team.h"
+#include "encoder/cpu/batch_plan.h"
+#include "encoder/cpu/teamwork.h"
+#include "encoder/cpu/transformer.h"
+
+namespace vitrine::encoder::cpu {
+
+/// What embeds the patches of an image, before blocks of such layers.
+template <typename Linear>
+using PatchLinear =
+    std::conditional_t<std::is_same_v<Linear, QuantizedLinear>, PackedLinear<BFloat16>, Linear>;
+
+/// From pooled rows to embeddings.
+struct Projection {
+  NormWeights norm;
+  PackedLinear<float> linear;
+};
+
+/// A transformer, the threads' workspaces, and the way from pooled rows to embeddings: without a
+/// projection, they are that. input_columns: of what the first block's input is computed from, 0
+/// for nothing.
+template <typename Linear>
+class Tower {
+ public:
+  using Value = typename Linear::Value;
+
+  Tower(const Kernels& kernels, const TowerConfig& config, Transformer<Linear> transformer,
+        std::optional<Projection> projection, int input_columns)
+      : kernels_(kernels),
+        config_(config),
+        transformer_(std::move(transformer)),
+        projection_(std::move(projection)),
+        input_columns_(input_columns) {}
+
+  using Workspace = typename Transformer<Linear>::Workspace;
+  using InputRows = typename PatchLinear<Linear>::Rows;
+
+  std::size_t hidden_stride() const { return transformer_.hidden_stride(); }
+  int width() const { return static_cast<int>(config_.width); }
+
+  /// What kStartRow stands for from now on. hidden: [width], the first block's input.
+  void learn_start(std::span<const float> hidden) {
+    Workspace workspace(kernels_, config_, 1, 1);
+    std::ranges::copy(hidden, workspace.hidden());
+    transformer_.learn_start(workspace);
+  }
+  void reserve_known(int rows) { transformer_.reserve_known(rows); }
+
+  /// Takes a batch through the tower; returns the embeddings of its sequences. embed(share, chunk,
+  /// input, hidden) writes the first block's input of the chunk's rows to hidden, at
+  /// hidden_stride(); input is room for [rows, input_columns], as products read it.
+  template <typename Embed>
+  Matrix run(ThreadTeam& team, const BatchPlan& plan, const Embed& embed) {
+    Matrix embeddings = room_for(plan);
+    const auto work = [&](const Share& share, const Chunk& chunk, Lane& lane) {
+      run_chunk(share, chunk, lane, embed, embeddings);
+    };
+    const bool together = plan.together && team.size() > 1;
+    if (together && !teamwork_.next_together()) {
+      reserve(1, most_rows(plan), team.size());
+      for (const Chunk& chunk : plan.chunks) work({}, chunk, lanes_[0]);
+      return embeddings;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    for_each_chunk(team, plan, work);
+    if (together) {
+      teamwork_.judge(std::chrono::steady_clock::now() - start, team.waited(), team.size());
+    }
+    return embeddings;
+  }
+
+  /// Calls work(run) on every thread of the team. run(plan, embed) is run() of a batch of at most
+  /// so many rows, on that thread alone. Rethrows the first exception once all have ended.
+  template <typename Work>
+  void run_alone(ThreadTeam& team, int rows, const Work& work) {
+    reserve(team.size(), rows, team.size());
+    run_throwing(team, [&](int rank) {
+      Lane& lane = lanes_[static_cast<std::size_t>(rank)];
+      work([&](const BatchPlan& plan, const auto& embed) {
+        Matrix embeddings = room_for(plan);
+        for (const Chunk& chunk : plan.chunks) run_chunk({}, chunk, lane, embed, embeddings);
+        return embeddings;
+      });
+    });
+  }
+
+  /// The products of run() on rows of any values, and nothing else. input: the layer whose outputs
+  /// are the first block's input, for so many rows of each sequence.
+  void multiply_only(ThreadTeam& team, const BatchPlan& plan, const PatchLinear<Linear>& input,
+                     int input_rows) {
+    const auto drop = [](int, int, int, int, const float*, const float*) {};
+    for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
+      const int count = static_cast<int>(chunk.sequences.size());
+      const auto [begin, end] = share.of(input.panels());
+      input.multiply(kernels_, lane.input, count * input_rows, begin, end, nullptr, drop);
+      transformer_.multiply_only(share, chunk.rows, count, lane.workspace);
+      if (!projection_) return;
+      const auto [first, last] = share.of(projection_->linear.panels());
+      projection_->linear.multiply(kernels_, lane.pooled, count, first, last, nullptr, drop);
+    });
+  }
+
+ private:
+  struct Lane {
+    Workspace workspace;
+    ProductRows<float> pooled;  // [rows, width]
+    InputRows input;            // [rows, input_columns]
+  };
+
+  Matrix room_for(const BatchPlan& plan) const {
+    const int columns = projection_ ? projection_->linear.outputs() : width();
+    return {plan.sequences(), static_cast<std::size_t>(columns)};
+  }
+
+  /// embeddings: of all sequences of the batch.
+  template <typename Embed>
+  void run_chunk(const Share& share, const Chunk& chunk, Lane& lane, const Embed& embed,
+                 Matrix& embeddings) {
+    embed(share, chunk, lane.input, lane.workspace.hidden());
+    share.barrier();
+    transformer_.run(share, chunk.sequences, chunk.new_known, lane.workspace);
+    project(share, static_cast<int>(chunk.sequences.size()), lane,
+            embeddings.row(chunk.first_sequence).data());
+    share.barrier();
+  }
+
+  static int most_rows(const BatchPlan& plan) {
+    int most = 0;
+    for (const Chunk& chunk : plan.chunks) most = std::max(most, chunk.rows);
+    return most;
+  }
+
+  /// Calls work(share, chunk, lane) on the team's threads.
+  template <typename Work>
+  void for_each_chunk(ThreadTeam& team, const BatchPlan& plan, const Work& work) {
+    if (plan.chunks.empty()) return;
+    reserve(plan.together ? 1 : team.size(), most_rows(plan), team.size());
+    if (plan.together && team.size() > 1) {
+      team.run([&](int rank) {
+        for (const Chunk& chunk : plan.chunks)
+          work(Share{rank, team.size(), &team}, chunk, lanes_[0]);
+      });
+      return;
+    }
+    std::atomic<std::size_t> next{0};
+    team.run([&](int rank) {
+      for (std::size_t i = next++; i < plan.chunks.size(); i = next++) {
+        work(Share{}, plan.chunks[i], lanes_[static_cast<std::size_t>(rank)]);
+      }
+    });
+  }
+
+  void reserve(int lanes, int rows, int threads) {
+    lanes_.resize(std::max(lanes_.size(), static_cast<std::size_t>(lanes)));
+    for (int i = 0; i < lanes; ++i) {
+      Lane& lane = lanes_[static_cast<std::size_t>(i)];
+      if (lane.workspace.rows() >= rows) continue;
+      lane = {};  // what is too small goes before what is large enough comes
+      lane = {Workspace(kernels_, config_, rows, threads), {rows, width(), false}, {}};
+      if (input_columns_ == 0) continue;
+      if constexpr (std::is_same_v<InputRows, ProductRows<Value>>) {
+        lane.input = {rows, input_columns_, reads_tiles<Value>(kernels_)};
+      } else {
+        lane.input = {kernels_, rows, input_columns_};
+      }
+    }
+  }
+
+  /// embeddings: [rows, columns], contiguous.
+  void project(const Share& share, int rows, Lane& lane, float* embeddings) const {
+    const auto [begin, end] = share.of(rows);
+    for (int row = begin; row < end; ++row) {
+      const float* hidden =
+          lane.workspace.hidden() + static_cast<std::size_t>(row) * hidden_stride();
+      if (!projection_) {
+        std::copy_n(hidden, width(), embeddings + static_cast<std::ptrdiff_t>(row) * width());
+        continue;
+      }
+      kernels_.layer_norm(hidden, projection_->norm.scale.data(), projection_->norm.shift.data(),
+                          static_cast<float>(config_.layer_norm_eps), width(),
+                          lane.pooled.at(row, 0));
+    }
+    if (!projection_) return;
+    share.barrier();
+    const PackedLinear<float>& linear = projection_->linear;
+    const auto outputs = static_cast<std::size_t>(linear.outputs());
+    multiply_shared(
+        kernels_, share, linear, lane.pooled, rows, 0, linear.panels(), nullptr,
+        [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
+          kernels_.add_bias(sums, bias, count, columns,
+                            embeddings + static_cast<std::size_t>(row) * outputs + column, outputs);
+        });
+  }
+
+  const Kernels& kernels_;
+  const TowerConfig config_;
+  Transformer<Linear> transformer_;
+  const std::optional<Projection> projection_;
+  const int input_columns_;
+  Teamwork teamwork_;
+  std::vector<Lane> lanes_;  // what one group of threads that work together has for itself
+};
+
+}  // namespace vitrine::encoder::cpu
