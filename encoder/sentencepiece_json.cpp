@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/base64.h"
@@ -26,7 +27,6 @@ class Description {
 
   SentencePieceModel read() const {
     expect("/model/type", "Unigram");
-    if (!at("/model/byte_fallback").is_null()) expect("/model/byte_fallback", false);
     check_pre_tokenizer();
     expect("/post_processor/type", "TemplateProcessing");
     expect("/post_processor/single", Json::parse(R"([{"Sequence": {"id": "A", "type_id": 0}},
@@ -34,6 +34,7 @@ class Description {
     SentencePieceModel model;
     model.charsmap = read_charsmap();
     read_pieces(model);
+    read_byte_fallback(model);
     return model;
   }
 
@@ -63,6 +64,7 @@ class Description {
   void check_metaspace(const std::string& place) const;
   std::string read_charsmap() const;
   void read_pieces(SentencePieceModel& model) const;
+  void read_byte_fallback(SentencePieceModel& model) const;
 
   const Json& json_;
   std::string file_;
@@ -155,6 +157,19 @@ void Description::read_pieces(SentencePieceModel& model) const {
     }
   }
   type_of(at("/model/unk_id"), "/model/unk_id") = PieceType::kUnknown;
+}
+
+/// Older files leave it out although the model had it; their unknown characters stay unknown.
+void Description::read_byte_fallback(SentencePieceModel& model) const {
+  const std::string place = "/model/byte_fallback";
+  if (const Json flag = at(place); flag.is_null() || flag == false) return;
+  expect(place, true);
+  model.byte_fallback = true;
+  constexpr std::size_t kByteSize = std::string_view("<0x00>").size();
+  for (SentencePieceModel::Piece& piece : model.pieces) {
+    const bool is_byte = piece.text.size() == kByteSize && piece.text.starts_with("<0x");
+    if (is_byte) piece.type = SentencePieceModel::PieceType::kByte;
+  }
 }
 
 }  // namespace

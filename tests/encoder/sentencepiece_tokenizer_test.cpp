@@ -27,8 +27,8 @@ using PieceType = SentencePieceModel::PieceType;
 constexpr int kContextLength = 64;
 constexpr std::int32_t kEnd = 1;
 
-std::filesystem::path fixture() {
-  return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests/encoder/fixtures/siglip_tokenizer";
+std::filesystem::path fixture(const char* name = "siglip_tokenizer") {
+  return std::filesystem::path(VITRINE_SOURCE_DIR) / "tests/encoder/fixtures" / name;
 }
 
 SentencePieceTokenizer load_fixture(TextCleaning cleaning = TextCleaning::kSiglip) {
@@ -72,14 +72,16 @@ nlohmann::json describe(const SentencePieceModel& model) {
   for (std::size_t id = 0; id < model.pieces.size(); ++id) {
     const SentencePieceModel::Piece& piece = model.pieces[id];
     json["model"]["vocab"].push_back({piece.text, piece.score});
-    if (piece.type == PieceType::kNormal) continue;
+    if (piece.type == PieceType::kNormal || piece.type == PieceType::kByte) continue;
     json["added_tokens"].push_back({{"id", id}, {"content", piece.text}, {"special", true}});
     if (piece.type == PieceType::kUnknown) json["model"]["unk_id"] = id;
   }
   return json;
 }
 
-SentencePieceModel fixture_model() { return read_sentencepiece_model(fixture() / "spiece.model"); }
+SentencePieceModel fixture_model(const char* name = "siglip_tokenizer") {
+  return read_sentencepiece_model(fixture(name) / "spiece.model");
+}
 
 /// Pieces of the letters a to e, without normalisation rules.
 SentencePieceModel letters() {
@@ -92,8 +94,9 @@ SentencePieceModel letters() {
   return model;
 }
 
-void expect_golden_ids(const SentencePieceTokenizer& tokenizer) {
-  std::ifstream stream(fixture() / "golden.jsonl");
+void expect_golden_ids(const SentencePieceTokenizer& tokenizer,
+                       const char* name = "siglip_tokenizer") {
+  std::ifstream stream(fixture(name) / "golden.jsonl");
   std::size_t lines = 0;
   for (std::string line; std::getline(stream, line); ++lines) {
     const nlohmann::json golden = nlohmann::json::parse(line);
@@ -122,6 +125,19 @@ TEST(SentencePieceTokenizer, ReadsTheFileOfTheProgramThatItCleansFor) {
   EXPECT_EQ(folder.load(TextCleaning::kOpenClip).encode("z", kContextLength), (Ids{3, 2, kEnd}));
 }
 
+TEST(SentencePieceTokenizer, AgreesWithEveryGoldenLineOfByteFallback) {
+  constexpr const char* kBytes = "siglip_tokenizer_bytes";
+  const SentencePieceTokenizer tokenizer = SentencePieceTokenizer::load(fixture(kBytes));
+  EXPECT_EQ(tokenizer.vocab_size(), 512);
+  expect_golden_ids(tokenizer, kBytes);
+  nlohmann::json description = describe(fixture_model(kBytes));
+  description["model"]["byte_fallback"] = true;
+  expect_golden_ids(Folder("tokenizer.json", description.dump()).load(), kBytes);
+  description["model"]["byte_fallback"] = false;
+  EXPECT_EQ(Folder("tokenizer.json", description.dump()).load().encode("\xe6\xbc\xa2", 9),
+            (Ids{259, 2, kEnd}));
+}
+
 TEST(SentencePieceTokenizer, IsTheSameFromTokenizerJson) {
   const nlohmann::json newest = describe(fixture_model());
   nlohmann::json oldest = newest;
@@ -142,10 +158,12 @@ TEST(SentencePieceTokenizer, IsTheSameFromTokenizerJson) {
   }
 }
 
-TEST(SentencePieceTokenizer, PrefersTheModelFile) {
-  const Folder folder("spiece.model", serialize(fixture_model()));
-  folder.write("tokenizer.json", "{}");
-  EXPECT_EQ(folder.load().vocab_size(), 260);
+TEST(SentencePieceTokenizer, PrefersTheFileThatTheCheckpointsProgramReads) {
+  const Folder folder("spiece.model", serialize(letters()));
+  EXPECT_EQ(folder.load(TextCleaning::kOpenClip).vocab_size(), 9);
+  folder.write("tokenizer.json", describe(fixture_model()).dump());
+  EXPECT_EQ(folder.load(TextCleaning::kSiglip).vocab_size(), 9);
+  EXPECT_EQ(folder.load(TextCleaning::kOpenClip).vocab_size(), 260);
 }
 
 TEST(SentencePieceTokenizer, KeepsTheEndWhenItTruncates) {
@@ -392,7 +410,7 @@ TEST(SentencePieceFiles, RefusesATokenizerJsonThatWorksInAnotherWay) {
   };
   const std::pair<const char*, nlohmann::json> differences[] = {
       {"/model/type", "BPE"},
-      {"/model/byte_fallback", true},
+      {"/model/byte_fallback", 1},
       {"/normalizer/type", "NFKC"},
       {"/normalizer/precompiled_charsmap", nullptr},
       {"/pre_tokenizer/type", "Whitespace"},

@@ -237,10 +237,8 @@ TEST_F(Classify, GivesProbabilitiesThatSumToOne) {
 }
 
 TEST_F(Classify, TakesAProductOfACatalog) {
-  ClassifyRequest request;
-  request.catalog = "shop";
-  request.product_id = "p1";
-  request.labels = colours();
+  const ClassifyRequest request = {
+      .image_bytes = std::nullopt, .catalog = "shop", .product_id = "p1", .labels = colours()};
   const int images = engine_.calls->images;
   EXPECT_EQ(engine_->classify(request).labels[0].label, "green");
   EXPECT_EQ(engine_.calls->images, images);
@@ -263,12 +261,16 @@ TEST_F(Classify, RefusesRequestsThatAreNotClear) {
   EXPECT_EQ(thrown_by([&] { engine_->classify(request); }).code, ErrorCode::kInvalidArgument);
 }
 
-TEST(EngineWithoutData, EncodesAndClassifiesOnly) {
-  const Engine engine(options_in(""), std::make_unique<ColourEncoder>());
+Classification classify_red_image(const Engine& engine, std::vector<std::string> labels) {
   ClassifyRequest request;
   request.image_bytes = colour_png("red", 1);
-  request.labels = colours();
-  EXPECT_EQ(engine.classify(request).labels[0].label, "red");
+  request.labels = std::move(labels);
+  return engine.classify(request);
+}
+
+TEST(EngineWithoutData, EncodesAndClassifiesOnly) {
+  const Engine engine(options_in(""), std::make_unique<ColourEncoder>());
+  EXPECT_EQ(classify_red_image(engine, colours()).labels[0].label, "red");
   EXPECT_TRUE(engine.catalogs().empty());
   EXPECT_TRUE(engine.jobs().empty());
   EXPECT_EQ(thrown_by([&] { engine.search(text_search("red")); }).code,
@@ -283,10 +285,7 @@ class JudgingEncoder : public ColourEncoder {
 
 TEST(EngineWithoutData, JudgesEachLabelByItselfWhereTheEncoderHasALogitBias) {
   const Engine engine(options_in(""), std::make_unique<JudgingEncoder>());
-  ClassifyRequest request;
-  request.image_bytes = colour_png("red", 1);
-  request.labels = {"blue", "red", "a red one"};
-  const Classification result = engine.classify(request);
+  const Classification result = classify_red_image(engine, {"blue", "red", "a red one"});
   EXPECT_NE(result.labels[0].label, "blue");
   for (const LabelScore& label : result.labels) {
     EXPECT_NEAR(label.probability, 1 / (1 + std::exp(10 - 20 * double{label.similarity})), 1e-6);
