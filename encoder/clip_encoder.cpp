@@ -177,6 +177,8 @@ class ClipEncoder : public Encoder {
     info.device = place_.on_cuda ? "cuda" : "cpu";
     if (!place_.on_cuda) info.kernels = to_string(place_.kernels);
     info.threads = threads_;
+    info.image_tokens = static_cast<int>(config_.vision.tokens());
+    info.text_tokens = config_.text.pooling == TextPooling::kLastPosition ? info.context_length : 0;
     info.image_flops = image_flops(config_);
     return info;
   }

@@ -53,6 +53,8 @@ struct EncoderInfo {
   std::string device;     ///< "cpu" or "cuda"
   std::string kernels;    ///< on a CPU: the instruction set, such as "avx512"
   int threads = 0;        ///< of one forward pass
+  int image_tokens = 0;   ///< rows of an image in every layer; 0: not known
+  int text_tokens = 0;    ///< the same of any text, where all are padded; 0: each has its own
   /// Multiplications and additions of one image, every token through every layer.
   double image_flops = 0;
 };

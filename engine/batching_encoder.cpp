@@ -166,6 +166,32 @@ class BatchingEncoder::IndexingFeed : public encoder::ImageFeed {
   Queue taken_;                                      // requests with no image left in indexing_
 };
 
+namespace {
+
+/// For inputs of so many tokens each: by what every thread is to have, and all together.
+std::size_t inputs_of_pass(int tokens, int threads, int max_batch) {
+  constexpr int kTokensOfOneThread = 200;
+  constexpr int kTokensOfPass = 400;
+  const int inputs =
+      std::max(threads * std::max(1, kTokensOfOneThread / tokens), kTokensOfPass / tokens);
+  return static_cast<std::size_t>(std::clamp(inputs, 1, std::max(1, max_batch)));
+}
+
+}  // namespace
+
+BatchingOptions batching_for(const encoder::EncoderInfo& encoder, int max_batch, int max_waiting) {
+  constexpr int kUsualImageTokens = 50;  // of ViT-B/32
+  BatchingOptions options;
+  options.max_images =
+      inputs_of_pass(encoder.image_tokens > 0 ? encoder.image_tokens : kUsualImageTokens,
+                     encoder.threads, max_batch);
+  options.max_texts = encoder.text_tokens > 0
+                          ? inputs_of_pass(encoder.text_tokens, encoder.threads, max_batch)
+                          : static_cast<std::size_t>(std::max(1, max_batch));
+  options.max_waiting = static_cast<std::size_t>(max_waiting);
+  return options;
+}
+
 BatchingEncoder::BatchingEncoder(const encoder::Encoder& encoder, const BatchingOptions& options)
     : encoder_(encoder), options_(options), thread_([this] { run(); }) {}
 

@@ -28,6 +28,11 @@ struct BatchingOptions {
   std::size_t max_waiting = 1024;
 };
 
+/// What suits an encoder: passes large enough for its threads, beyond which an input is hardly
+/// encoded faster, and small enough for a query that waits for the end of one. max_batch: inputs of
+/// a pass at most. max_waiting: as above.
+BatchingOptions batching_for(const encoder::EncoderInfo& encoder, int max_batch, int max_waiting);
+
 /// What the encoder has done since it was started.
 struct BatchingStats {
   std::uint64_t texts = 0;

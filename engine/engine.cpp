@@ -106,7 +106,8 @@ class Engine::Impl {
   Impl(const EngineOptions& options, std::unique_ptr<const encoder::Encoder> encoder)
       : options_(validated(options)),
         encoder_(std::move(encoder)),
-        batching_(*encoder_, batching_options(options_, encoder_->info().threads)),
+        batching_(*encoder_,
+                  batching_for(encoder_->info(), options_.encoder.max_batch, options_.max_waiting)),
         cache_(static_cast<std::size_t>(options_.query_cache_mb) << 20),
         slots_(options_.compute_threads > 0 ? options_.compute_threads : available_cores()) {
     if (options_.data_dir.empty()) return;
@@ -512,18 +513,6 @@ class Engine::Impl {
       spdlog::info("{}; indices are searched on the CPU", found.why_none);
     }
     return {found.device, [](const std::string& message) { spdlog::warn("{}", message); }};
-  }
-
-  static BatchingOptions batching_options(const EngineOptions& options, int encoder_threads) {
-    constexpr std::size_t kImagesOfOneThread = 4;
-    BatchingOptions batching;
-    batching.max_texts = static_cast<std::size_t>(std::max(1, options.encoder.max_batch));
-    batching.max_images =
-        std::min(std::max(batching.max_images,
-                          kImagesOfOneThread * static_cast<std::size_t>(encoder_threads)),
-                 batching.max_texts);
-    batching.max_waiting = static_cast<std::size_t>(options.max_waiting);
-    return batching;
   }
 
   Storage& storage() const {

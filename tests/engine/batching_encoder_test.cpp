@@ -403,6 +403,31 @@ TEST_F(Batching, GivesEveryCallerItsOwnRows) {
   EXPECT_EQ(wrong, 0);
 }
 
+TEST(BatchingFor, TakesNoMoreThanKeepsTheThreadsBusy) {
+  const auto options = [](int image_tokens, int text_tokens, int threads, int max_batch = 32) {
+    encoder::EncoderInfo info;
+    info.image_tokens = image_tokens;
+    info.text_tokens = text_tokens;
+    info.threads = threads;
+    return batching_for(info, max_batch, 7);
+  };
+  for (const int image_tokens : {0, 50}) {
+    const BatchingOptions small = options(image_tokens, 0, 2);
+    EXPECT_EQ(small.max_images, 8U);
+    EXPECT_EQ(small.max_texts, 32U);
+    EXPECT_EQ(small.max_waiting, 7U);
+  }
+  EXPECT_EQ(options(50, 0, 1).max_images, 8U);
+  EXPECT_EQ(options(50, 0, 4).max_images, 16U);
+  EXPECT_EQ(options(50, 0, 4, 10).max_images, 10U);
+  EXPECT_EQ(options(257, 0, 1).max_images, 1U);
+  EXPECT_EQ(options(257, 0, 2).max_images, 2U);
+  EXPECT_EQ(options(1000, 0, 64).max_images, 32U);
+  const BatchingOptions padded = options(196, 64, 2);
+  EXPECT_EQ(padded.max_images, 2U);
+  EXPECT_EQ(padded.max_texts, 6U);
+}
+
 TEST(FairShare, GivesIndexingOnePartInFive) {
   FairShare share;
   EXPECT_TRUE(share.indexing_is_due());

@@ -34,12 +34,14 @@ void run(std::string_view input) {
   for (const char* name : {"config.json", "preprocessor_config.json", "open_clip_config.json"}) {
     write_scratch(folder / name, input);
   }
-  refusable([&] {
-    const encoder::ClipConfig config = encoder::parse_clip_config(folder / "config.json");
-    check_tower(config.text.tower);
-    check_tower(config.vision.tower);
-    require(config.vision.patch_size <= config.vision.image_size, "no patch fits the image");
-  });
+  for (const auto parse : {encoder::parse_clip_config, encoder::parse_siglip_config}) {
+    refusable([&] {
+      const encoder::ClipConfig config = parse(folder / "config.json");
+      check_tower(config.text.tower);
+      check_tower(config.vision.tower);
+      require(config.vision.patch_size <= config.vision.image_size, "no patch fits the image");
+    });
+  }
   refusable([&] {
     const auto processor = encoder::ImageProcessor::load(folder);
     encoder::Image image{3, 5, {}};
