@@ -17,7 +17,7 @@ namespace vitrine::encoder {
 /// be called from many threads at once.
 using ReadWeight = std::function<void(const std::string& name, std::span<float> values)>;
 
-/// The forward passes of a CLIP model, on one kind of device. One call at a time.
+/// The forward passes of CLIP or a model like it, on one kind of device. One call at a time.
 class ClipTowers {
  public:
   virtual ~ClipTowers() = default;
@@ -29,8 +29,8 @@ class ClipTowers {
   virtual void encode_images_from(ImageFeed& feed, std::size_t most) {
     encode_pieces(feed, most, [this](auto& images) { return encode_images(images); });
   }
-  /// Token ids with start and end token, each text [2, context_length] of them, all below
-  /// vocab_size. Returns text embeddings [n, projection_dim], not normalised.
+  /// Token ids as the tokenizer gives them, not padded: each text at most context_length of them,
+  /// all below vocab_size. Returns text embeddings [n, projection_dim], not normalised.
   virtual Matrix encode_texts(std::span<const std::vector<std::int32_t>> texts) = 0;
 
   /// For measuring: the matrix products of encode_images() of so many images and nothing between

@@ -12,7 +12,7 @@ namespace vitrine::encoder {
 /// Whether the program was built for CUDA and finds a device.
 bool cuda_available();
 
-/// CLIP's two towers in half precision on the first CUDA device. processor must outlive them.
+/// The two towers in half precision on the first CUDA device. processor must outlive them.
 /// Throws Unavailable when there is no CUDA, ResourceExhausted when the memory does not suffice.
 std::unique_ptr<ClipTowers> make_cuda_towers(const ClipConfig& config,
                                              const ImageProcessor& processor,

@@ -42,7 +42,7 @@ struct EncoderOptions {
 /// What `vitrine info` prints.
 struct EncoderInfo {
   std::string model;         ///< checkpoint folder
-  std::string architecture;  ///< such as "clip"
+  std::string architecture;  ///< "clip" or "siglip"
   std::string format;        ///< of the checkpoint, such as "transformers"
   int dimension = 0;
   int image_size = 0;      ///< pixels, both sides
@@ -61,7 +61,7 @@ struct EncoderInfo {
 
 /// A text as a forward pass reads it.
 struct TokenizedText {
-  std::vector<std::int32_t> ids;  ///< start and end token included; at most the context length
+  std::vector<std::int32_t> ids;  ///< start and end token included, padding not
   bool truncated = false;         ///< the text had more tokens; they are cut
 };
 

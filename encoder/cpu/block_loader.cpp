@@ -84,7 +84,7 @@ void load_in_parallel(ThreadTeam& team, int count, const Load& load) {
   });
 }
 
-/// The layers of a block, as checkpoints name them but for attention's and norms' names.
+/// A block of the layers with these names. attention: its queries, keys and values.
 template <typename Linear>
 BlockWeights<Linear> load_block(const Kernels& kernels, const WeightReader& reader,
                                 const TowerConfig& config, const std::string& norm1,

@@ -18,7 +18,7 @@ enum class TorchPlace {
   kCudaFloat16,  ///< the first CUDA device; only where torch_finds_cuda()
 };
 
-/// CLIP's two towers in LibTorch. processor must outlive them. Throws ResourceExhausted when the
+/// The two towers in LibTorch. processor must outlive them. Throws ResourceExhausted when the
 /// memory does not suffice.
 std::unique_ptr<ClipTowers> make_torch_towers(const ClipConfig& config,
                                               const ImageProcessor& processor,
