@@ -116,15 +116,6 @@ TEST(SentencePieceTokenizer, AgreesWithEveryGoldenLine) {
   expect_golden_ids(tokenizer);
 }
 
-TEST(SentencePieceTokenizer, ReadsTheFileOfTheProgramThatItCleansFor) {
-  SentencePieceModel model = letters();
-  Folder folder("tokenizer.json", describe(model).dump());
-  model.pieces.back().text = "z";
-  folder.write("spiece.model", serialize(model));
-  EXPECT_EQ(folder.load(TextCleaning::kSiglip).encode("z", kContextLength), (Ids{3, 8, kEnd}));
-  EXPECT_EQ(folder.load(TextCleaning::kOpenClip).encode("z", kContextLength), (Ids{3, 2, kEnd}));
-}
-
 TEST(SentencePieceTokenizer, AgreesWithEveryGoldenLineOfByteFallback) {
   constexpr const char* kBytes = "siglip_tokenizer_bytes";
   const SentencePieceTokenizer tokenizer = SentencePieceTokenizer::load(fixture(kBytes));
