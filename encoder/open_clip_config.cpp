@@ -114,15 +114,15 @@ void read_mlp_width(const JsonFields& fields, TowerConfig& tower) {
   if (tower.mlp_width < 1) fields.fail("mlp_ratio", "leaves the blocks without width");
 }
 
-constexpr TowerConfig kBase = {768, 3072, 12, 12, 1e-6, Activation::kGelu};
-constexpr TowerConfig kLarge = {1024, 4096, 24, 16, 1e-6, Activation::kGelu};
-constexpr TowerConfig kSo400m = {1152, 4304, 27, 16, 1e-6, Activation::kGelu};
-constexpr TowerConfig kGiant = {1536, 6144, 40, 16, 1e-6, Activation::kGelu};
+constexpr TowerConfig kBase = {768, 3072, 12, 12, 1e-6};
+constexpr TowerConfig kLarge = {1024, 4096, 24, 16, 1e-6};
+constexpr TowerConfig kSo400m = {1152, 4304, 27, 16, 1e-6};
+constexpr TowerConfig kGiant = {1536, 6144, 40, 16, 1e-6};
 
 /// SigLIP's vision towers as timm defines them: not all with the activation they were trained with.
 struct TimmTower {
   std::string_view name;
-  TowerConfig tower;
+  TowerConfig tower;  // but for the activation
   std::int64_t patch_size;
   Activation activation;
 };
@@ -183,9 +183,13 @@ VisionConfig read_timm_vision(const JsonFields& fields, const Json& kwargs,
       own, {"img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "act_layer"},
       {});
   TowerConfig& tower = config.tower;
-  own.read_size("img_size", config.image_size);
+  std::int64_t side = config.image_size;
+  own.read_size("img_size", side);
+  if (side != config.image_size) {
+    own.fail("img_size", fmt::format("must be the image_size, {}", config.image_size));
+  }
   own.read_size("patch_size", config.patch_size);
-  if (config.patch_size < 1 || config.patch_size > config.image_size) {
+  if (config.patch_size > config.image_size) {
     own.fail("patch_size", "must not exceed image_size");
   }
   const std::int64_t width = tower.width;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "encoder/clip_tokenizer.h"
 #include "encoder/json_file.h"
 #include "encoder/sentencepiece_tokenizer.h"
@@ -63,12 +62,10 @@ bool is_transformers(const std::filesystem::path& folder, const char* model_type
 ImageProcessor load_siglip_processor(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kProcessorFile;
   nlohmann::json settings = read_json_object(path, kMaxConfigBytes);
-  const std::string type = settings.value("image_processor_type", "SiglipImageProcessor");
-  if (!type.starts_with("Siglip")) {
-    throw invalid_argument(
-        fmt::format("{}: image_processor_type is {}; SiglipImageProcessor is "
-                    "supported",
-                    path.string(), printable(type)));
+  const JsonFields fields(settings, path.string(), "");
+  if (const nlohmann::json* type = fields.find("image_processor_type");
+      type != nullptr && *type != "SiglipImageProcessor" && *type != "SiglipImageProcessorFast") {
+    fields.fail("image_processor_type", "must be \"SiglipImageProcessor\"");
   }
   const nlohmann::json defaults = {{"size", {{"height", 224}, {"width", 224}}},
                                    {"image_mean", {0.5, 0.5, 0.5}},

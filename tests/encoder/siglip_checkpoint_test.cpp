@@ -293,10 +293,13 @@ TEST_F(Siglip, NamesTheFieldThatAsksForSomethingElse) {
   EXPECT_THAT(refusal_of("/text_config/projection_size", 32), HasSubstr("hidden_size"));
   EXPECT_THAT(refusal_of("/text_config/vocab_size", 100), HasSubstr("vocab_size is 100"));
   write_config();
-  processor_["image_processor_type"] = "CLIPImageProcessor";
-  write_processor();
-  EXPECT_THAT(refusal(ErrorCode::kInvalidArgument), HasSubstr("image_processor_type"));
-  processor_["image_processor_type"] = "SiglipImageProcessor";
+  for (const nlohmann::json& type :
+       std::initializer_list<nlohmann::json>{"CLIPImageProcessor", "Siglip2ImageProcessor", 3}) {
+    processor_["image_processor_type"] = type;
+    write_processor();
+    EXPECT_THAT(refusal(ErrorCode::kInvalidArgument), HasSubstr("image_processor_type"));
+  }
+  processor_["image_processor_type"] = "SiglipImageProcessorFast";
   processor_["resample"] = 2;
   write_processor();
   EXPECT_THAT(refusal(ErrorCode::kInvalidArgument), HasSubstr("resample"));
@@ -319,6 +322,7 @@ TEST_F(Siglip, NamesTheKeyOfOpenClipThatAsksForSomethingElse) {
       {vision + "timm_model_kwargs/act_layer", "silu"},
       {vision + "timm_model_kwargs/qk_norm", true},
       {vision + "timm_model_kwargs/num_heads", 5},
+      {vision + "timm_model_kwargs/img_size", 64},
       {"/model_cfg/embed_dim", 32},
   };
   for (const auto& [place, value] : cases) {

@@ -6,6 +6,7 @@
 #include "encoder/image_processor.h"
 #include "encoder/open_clip_checkpoint.h"
 #include "encoder/safetensors.h"
+#include "encoder/transformers_checkpoint.h"
 #include "tests/fuzz/target.h"
 
 namespace vitrine::fuzz {
@@ -19,8 +20,9 @@ void check_tower(const encoder::TowerConfig& tower) {
 
 /// The rest of a folder whose configuration is the input: valid, and of no use.
 void write_weights(const std::filesystem::path& folder) {
-  encoder::write_safetensors(folder / "open_clip_model.safetensors", {{"logit_scale", {{}, {1}}}},
-                             encoder::DType::kF32);
+  for (const char* name : {"model.safetensors", "open_clip_model.safetensors"}) {
+    encoder::write_safetensors(folder / name, {{"logit_scale", {{}, {1}}}}, encoder::DType::kF32);
+  }
   write_scratch(folder / "vocab.json", R"({"<|startoftext|>": 0, "<|endoftext|>": 1})");
   write_scratch(folder / "merges.txt", "");
 }
@@ -49,7 +51,10 @@ void run(std::string_view input) {
     const encoder::Image prepared = processor.resize_and_crop(image);
     processor.check_prepared(prepared);
   });
-  refusable([&] { encoder::read_open_clip(folder); });
+  for (const auto read : {encoder::read_transformers_clip, encoder::read_transformers_siglip,
+                          encoder::read_open_clip}) {
+    refusable([&] { read(folder); });
+  }
 }
 
 }  // namespace vitrine::fuzz
