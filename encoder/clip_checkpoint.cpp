@@ -11,6 +11,23 @@
 #include "encoder/sentencepiece_tokenizer.h"
 
 namespace vitrine::encoder {
+namespace {
+
+void check_tokenizer(const Tokenizer& tokenizer, const TextConfig& config, int tokens_of_every_text,
+                     const std::filesystem::path& config_path) {
+  const std::string file = config_path.string();
+  if (tokenizer.vocab_size() > config.vocab_size) {
+    throw invalid_argument(fmt::format("{}: vocab_size is {}, the tokenizer has ids up to {}", file,
+                                       config.vocab_size, tokenizer.vocab_size() - 1));
+  }
+  if (config.context_length < tokens_of_every_text) {
+    throw invalid_argument(
+        fmt::format("{}: the context length is {}; the tokens that every text has need {}", file,
+                    config.context_length, tokens_of_every_text));
+  }
+}
+
+}  // namespace
 
 std::future<std::string> start_fingerprint(const WeightFiles& weights,
                                            const std::filesystem::path& folder,
@@ -28,19 +45,6 @@ std::future<std::string> start_fingerprint(const WeightFiles& weights,
     }
     return to_hex(hash.finish());
   });
-}
-
-void check_tokenizer(const Tokenizer& tokenizer, const TextConfig& config, int tokens_of_every_text,
-                     const std::filesystem::path& config_path) {
-  const std::string file = config_path.string();
-  if (tokenizer.vocab_size() > config.vocab_size) {
-    throw invalid_argument(fmt::format("{}: vocab_size is {}, the tokenizer has ids up to {}", file,
-                                       config.vocab_size, tokenizer.vocab_size() - 1));
-  }
-  if (config.context_length < tokens_of_every_text) {
-    throw invalid_argument(fmt::format("{}: the context length is {}; what every text has needs {}",
-                                       file, config.context_length, tokens_of_every_text));
-  }
 }
 
 std::unique_ptr<const Tokenizer> load_clip_tokenizer(const std::filesystem::path& folder,

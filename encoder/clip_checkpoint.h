@@ -40,19 +40,15 @@ std::future<std::string> start_fingerprint(const WeightFiles& weights,
                                            std::span<const char* const> config_files,
                                            std::span<const char* const> tokenizer_files);
 
-/// Throws InvalidArgument when the tokenizer makes ids that the config, read from config_path, has
-/// no embeddings for, or the context length is below the tokens that every text has.
-void check_tokenizer(const Tokenizer& tokenizer, const TextConfig& config, int tokens_of_every_text,
-                     const std::filesystem::path& config_path);
-
 /// Reads CLIP's tokenizer and completes the config, read from config_path, with its start token.
-/// Throws as check_tokenizer() does, and InvalidArgument when they differ in what ends a text.
+/// Throws as the tokenizer does, and InvalidArgument when it makes ids that the config has no
+/// embeddings for, when the context has no room for what every text has, or when they differ in
+/// what ends a text.
 std::unique_ptr<const Tokenizer> load_clip_tokenizer(const std::filesystem::path& folder,
                                                      TextConfig& config,
                                                      const std::filesystem::path& config_path);
 
-/// Reads SigLIP's tokenizer and completes the config, read from config_path, with its pad token.
-/// Throws as check_tokenizer() does.
+/// The same of SigLIP's, with its pad token. cleaning: of the program that the checkpoint is for.
 std::unique_ptr<const Tokenizer> load_siglip_tokenizer(const std::filesystem::path& folder,
                                                        TextCleaning cleaning, TextConfig& config,
                                                        const std::filesystem::path& config_path);

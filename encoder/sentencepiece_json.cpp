@@ -85,7 +85,7 @@ void Description::check_pre_tokenizer() const {
 
 void Description::check_metaspace(const std::string& place) const {
   expect(place + "/type", "Metaspace");
-  expect(place + "/replacement", "\xe2\x96\x81");
+  expect(place + "/replacement", kSpacePiece);
   // Newer files have the first, older the second, some both.
   const Json scheme = at(place + "/prepend_scheme");
   if (scheme.is_null()) {
@@ -109,7 +109,7 @@ std::string Description::read_charsmap() const {
       }
       expect(step + "/type", "Replace");
       expect(step + "/pattern", {{"Regex", " {2,}"}});
-      if (at(step + "/content") != "\xe2\x96\x81") expect(step + "/content", " ");
+      if (at(step + "/content") != kSpacePiece) expect(step + "/content", " ");
     }
     place += "/normalizers/0";
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vitrine::encoder {
@@ -10,6 +11,9 @@ namespace vitrine::encoder {
 /// What a file of a SentencePiece vocabulary may have. SigLIP's has 0.8 MB, multilingual ones 4 MB
 /// and as JSON up to 34 MB.
 inline constexpr std::uint64_t kMaxSentencePieceBytes = 40 << 20;
+
+/// "\u2581", which stands for a space in pieces.
+inline constexpr std::string_view kSpacePiece = "\xe2\x96\x81";
 
 /// A unigram model of SentencePiece: what of a model's file decides about ids.
 struct SentencePieceModel {

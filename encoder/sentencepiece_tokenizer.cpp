@@ -18,7 +18,6 @@
 namespace vitrine::encoder {
 namespace {
 
-constexpr std::string_view kSpacePiece = "\xe2\x96\x81";
 constexpr std::string_view kEndToken = "</s>";
 constexpr std::string_view kUnknownToken = "<unk>";
 
@@ -164,8 +163,8 @@ SentencePieceTokenizer SentencePieceTokenizer::load(const std::filesystem::path&
   const bool has_model_file = std::filesystem::exists(model_file);
   const bool has_description = std::filesystem::exists(description);
   if (!has_model_file && !has_description) {
-    throw not_found(fmt::format("{} has neither spiece.model nor tokenizer.json",
-                                checkpoint_folder.string()));
+    throw not_found(
+        fmt::format("{} has neither spiece.model nor tokenizer.json", checkpoint_folder.string()));
   }
   const bool is_model_file =
       has_model_file && (cleaning == TextCleaning::kSiglip || !has_description);

@@ -15,7 +15,6 @@ namespace {
 
 using Piece = SentencePieceModel::Piece;
 
-constexpr std::string_view kSpacePiece = "\xe2\x96\x81";
 /// How much worse than the worst piece an unknown character is.
 constexpr float kUnknownPenalty = 10.0F;
 /// What a user-defined piece, which nothing else shall beat, costs.

@@ -181,18 +181,21 @@ class Tower {
   /// embeddings: [rows, columns], contiguous.
   void project(const Share& share, int rows, Lane& lane, float* embeddings) const {
     const auto [begin, end] = share.of(rows);
-    for (int row = begin; row < end; ++row) {
-      const float* hidden =
-          lane.workspace.hidden() + static_cast<std::size_t>(row) * hidden_stride();
-      if (!projection_) {
-        std::copy_n(hidden, width(), embeddings + static_cast<std::ptrdiff_t>(row) * width());
-        continue;
+    const auto hidden_row = [&](int row) {
+      return lane.workspace.hidden() + static_cast<std::size_t>(row) * hidden_stride();
+    };
+    if (!projection_) {
+      for (int row = begin; row < end; ++row) {
+        std::copy_n(hidden_row(row), width(),
+                    embeddings + static_cast<std::ptrdiff_t>(row) * width());
       }
-      kernels_.layer_norm(hidden, projection_->norm.scale.data(), projection_->norm.shift.data(),
-                          static_cast<float>(config_.layer_norm_eps), width(),
-                          lane.pooled.at(row, 0));
+      return;
     }
-    if (!projection_) return;
+    for (int row = begin; row < end; ++row) {
+      kernels_.layer_norm(
+          hidden_row(row), projection_->norm.scale.data(), projection_->norm.shift.data(),
+          static_cast<float>(config_.layer_norm_eps), width(), lane.pooled.at(row, 0));
+    }
     share.barrier();
     const PackedLinear<float>& linear = projection_->linear;
     const auto outputs = static_cast<std::size_t>(linear.outputs());

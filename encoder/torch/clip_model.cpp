@@ -43,6 +43,20 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
   throw internal_error("unknown activation");
 }
 
+/// Attention of queries [n or 1, rows, width] to keys and values [n, tokens, width], head by head.
+/// mask: added to the scores [rows, tokens]; undefined for none. Returns [n, rows, width].
+at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                  const TowerConfig& config, const at::Tensor& mask) {
+  const std::int64_t depth = config.width / config.heads;
+  const auto split_heads = [&](const at::Tensor& t) {  // [n, heads, rows, depth]
+    return t.view({t.size(0), t.size(1), config.heads, depth}).transpose(1, 2);
+  };
+  at::Tensor scores = at::matmul(split_heads(query * (1.0 / std::sqrt(double(depth)))),
+                                 split_heads(key).transpose(2, 3));
+  if (mask.defined()) scores = scores + mask;
+  return at::matmul(at::softmax(scores, -1), split_heads(value)).transpose(1, 2).flatten(2);
+}
+
 /// The attention of one learned query to all patches of an image, and an MLP beside it.
 struct AttentionPooling {
   at::Tensor probe;  // [1, 1, width]
@@ -51,15 +65,7 @@ struct AttentionPooling {
 
   /// x: [n, tokens, width]. Returns [n, width].
   at::Tensor operator()(const at::Tensor& x, const TowerConfig& config) const {
-    const std::int64_t n = x.size(0), depth = config.width / config.heads;
-    const auto split_heads = [&](const at::Tensor& t) {  // [n, heads, rows, depth]
-      return t.view({t.size(0), t.size(1), config.heads, depth}).transpose(1, 2);
-    };
-    const at::Tensor scores =
-        at::matmul(split_heads(query(probe)), split_heads(key(x)).transpose(2, 3)) /
-        std::sqrt(double(depth));
-    const at::Tensor mixed = at::matmul(at::softmax(scores, -1), split_heads(value(x)));
-    const at::Tensor pooled = out(mixed.transpose(1, 2).reshape({n, config.width}));
+    const at::Tensor pooled = out(attend(query(probe), key(x), value(x), config, {}).select(1, 0));
     return pooled + fc2(activate(fc1(norm(pooled, config.layer_norm_eps)), config.activation));
   }
 };
@@ -113,27 +119,13 @@ class WeightSource {
   const WeightMap& weights_;
 };
 
-/// x: [n, tokens, width]; mask is added to the attention scores [tokens, tokens], undefined for
-/// none.
-at::Tensor attend(const at::Tensor& x, const Block& block, const TowerConfig& config,
-                  const at::Tensor& mask) {
-  const std::int64_t n = x.size(0), tokens = x.size(1), depth = config.width / config.heads;
-  const auto split_heads = [&](const at::Tensor& t) {  // [n, heads, tokens, depth]
-    return t.view({n, tokens, config.heads, depth}).transpose(1, 2);
-  };
-  const at::Tensor query = split_heads(block.query(x) * (1.0 / std::sqrt(double(depth))));
-  const at::Tensor key = split_heads(block.key(x));
-  const at::Tensor value = split_heads(block.value(x));
-  at::Tensor scores = at::matmul(query, key.transpose(2, 3));
-  if (mask.defined()) scores = scores + mask;
-  const at::Tensor mixed = at::matmul(at::softmax(scores, -1), value);
-  return block.out(mixed.transpose(1, 2).reshape({n, tokens, config.width}));
-}
-
+/// x: [n, tokens, width]; mask: as for attend().
 at::Tensor run_blocks(at::Tensor x, const std::vector<Block>& blocks, const TowerConfig& config,
                       const at::Tensor& mask) {
   for (const Block& block : blocks) {
-    x = x + attend(block.norm1(x, config.layer_norm_eps), block, config, mask);
+    const at::Tensor normed = block.norm1(x, config.layer_norm_eps);
+    x = x + block.out(
+                attend(block.query(normed), block.key(normed), block.value(normed), config, mask));
     const at::Tensor hidden = block.fc1(block.norm2(x, config.layer_norm_eps));
     x = x + block.fc2(activate(hidden, config.activation));
   }
