@@ -10,6 +10,8 @@ std::string_view to_string(InstructionSet instruction_set) {
       return "avx2";
     case InstructionSet::kAvx512:
       return "avx512";
+    case InstructionSet::kAvx512Vnni:
+      return "avx512_vnni";
   }
   return "unknown";
 }
@@ -17,11 +19,15 @@ std::string_view to_string(InstructionSet instruction_set) {
 std::vector<InstructionSet> supported_instruction_sets() {
   std::vector<InstructionSet> supported = {InstructionSet::kPortable};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("popcnt")) {
     supported.push_back(InstructionSet::kAvx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       supported.push_back(InstructionSet::kAvx512);
+      if (__builtin_cpu_supports("avx512vnni")) {
+        supported.push_back(InstructionSet::kAvx512Vnni);
+      }
     }
   }
 #endif

@@ -5,12 +5,13 @@
 
 namespace vitrine {
 
-/// Instruction sets that kernels are written for. A program built for the oldest x86-64 carries the
-/// kernels of all of them and chooses when it runs.
+/// Instruction sets that kernels are written for, each of which includes those before it. A program
+/// built for the oldest x86-64 carries the kernels of all of them and chooses when it runs.
 enum class InstructionSet {
   kPortable,
-  kAvx2,    ///< AVX2 and FMA
-  kAvx512,  ///< AVX-512 F, BW, DQ and VL
+  kAvx2,        ///< AVX2, FMA and POPCNT
+  kAvx512,      ///< AVX-512 F, BW, DQ and VL
+  kAvx512Vnni,  ///< and VNNI
 };
 
 std::string_view to_string(InstructionSet instruction_set);

@@ -7,6 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "base/kernel_choice.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -381,22 +383,13 @@ VITRINE_AVX512 void vertical_avx512(const Axis& axis, const Window& window,
 }
 #endif
 
-Kernel kernel_of(InstructionSet instruction_set) {
-  switch (instruction_set) {
+constexpr KernelFor<Kernel> kKernels[] = {
+    {InstructionSet::kPortable, {horizontal_portable, vertical_portable}},
 #if defined(__x86_64__)
-    case InstructionSet::kAvx512:
-      return {horizontal_avx512, vertical_avx512};
-    case InstructionSet::kAvx2:
-      return {horizontal_avx2, vertical_avx2};
-#else
-    case InstructionSet::kAvx512:
-    case InstructionSet::kAvx2:
+    {InstructionSet::kAvx2, {horizontal_avx2, vertical_avx2}},
+    {InstructionSet::kAvx512, {horizontal_avx512, vertical_avx512}},
 #endif
-    case InstructionSet::kPortable:
-      break;
-  }
-  return {horizontal_portable, vertical_portable};
-}
+};
 
 /// Rows between the passes, each of `stride` bytes, of which the first are pixels.
 struct Plane {
@@ -451,7 +444,7 @@ Plane resize_columns(const Image& image, const ResizedRegion& region, std::size_
 
 void resize_bicubic(const Image& image, const ResizedRegion& region, std::uint8_t* target,
                     std::size_t stride, InstructionSet instruction_set) {
-  const Kernel kernel = kernel_of(instruction_set);
+  const Kernel kernel = choose_kernel(kKernels, instruction_set);
   const auto height = static_cast<std::size_t>(image.height);
   const std::size_t values = region.width * 3;
   if (region.full_height == height) {

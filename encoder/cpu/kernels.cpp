@@ -43,15 +43,15 @@ std::vector<KernelSet> find_kernel_sets() {
       case InstructionSet::kAvx512:
         sets.push_back(KernelSet::kAvx512);
         break;
+      case InstructionSet::kAvx512Vnni:
+        sets.push_back(KernelSet::kAvx512Vnni);
+        break;
     }
   }
 #if defined(__x86_64__)
-  if (sets.back() == KernelSet::kAvx512 && __builtin_cpu_supports("avx512vnni")) {
-    sets.push_back(KernelSet::kAvx512Vnni);
-    if (__builtin_cpu_supports("avx512bf16")) {
-      sets.push_back(KernelSet::kAvx512Bf16);
-      if (has_amx()) sets.push_back(KernelSet::kAmx);
-    }
+  if (sets.back() == KernelSet::kAvx512Vnni && __builtin_cpu_supports("avx512bf16")) {
+    sets.push_back(KernelSet::kAvx512Bf16);
+    if (has_amx()) sets.push_back(KernelSet::kAmx);
   }
 #endif
   return sets;

@@ -1,7 +1,8 @@
 #include "index/kernels/byte_dot.h"
 
 #include <algorithm>
-#include <vector>
+
+#include "base/kernel_choice.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -157,9 +158,8 @@ using ScoresByPlace = void (*)(const std::int8_t*, const ByteDotScore&, const By
 
 template <ProductsInOrder kProductsInOrder, ProductsByPlace kProductsByPlace,
           ScoresInOrder kScoresInOrder, ScoresByPlace kScoresByPlace>
-ByteDotKernel make_kernel(std::string_view name) {
-  return {name,
-          [](const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
+constexpr ByteDotKernel make_kernel() {
+  return {[](const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
              std::int32_t* out) { kProductsInOrder(query, {rows}, count, out); },
           [](const std::int8_t* query, const std::uint8_t* base, const std::int32_t* places,
              std::size_t count, std::int32_t* out) {
@@ -175,28 +175,23 @@ ByteDotKernel make_kernel(std::string_view name) {
           }};
 }
 
-std::vector<ByteDotKernel> find_supported() {
-  std::vector<ByteDotKernel> kernels = {
-      make_kernel<products_portable<InOrder>, products_portable<ByPlace>, scores_portable<InOrder>,
-                  scores_portable<ByPlace>>("portable")};
+constexpr KernelFor<ByteDotKernel> kKernels[] = {
+    {InstructionSet::kPortable, make_kernel<products_portable<InOrder>, products_portable<ByPlace>,
+                                            scores_portable<InOrder>, scores_portable<ByPlace>>()},
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) {
-    kernels.push_back(make_kernel<products_avx2<InOrder>, products_avx2<ByPlace>,
-                                  scores_avx2<InOrder>, scores_avx2<ByPlace>>("avx2"));
-  }
+    {InstructionSet::kAvx2, make_kernel<products_avx2<InOrder>, products_avx2<ByPlace>,
+                                        scores_avx2<InOrder>, scores_avx2<ByPlace>>()},
 #endif
-  return kernels;
-}
+};
 
 }  // namespace
 
-std::span<const ByteDotKernel> supported_byte_dot_kernels() {
-  static const std::vector<ByteDotKernel> kernels = find_supported();
-  return kernels;
+const ByteDotKernel& byte_dot_kernel(InstructionSet instruction_set) {
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const ByteDotKernel& byte_dot_kernel() {
-  static const ByteDotKernel& best = supported_byte_dot_kernels().back();
+  static const ByteDotKernel& best = byte_dot_kernel(best_instruction_set());
   return best;
 }
 

@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string_view>
+
+#include "base/instruction_set.h"
 
 namespace vitrine::index {
 
@@ -28,7 +28,6 @@ struct ByteDotScore {
 /// Inner products of a query of signed bytes with rows of unsigned ones, kByteRow of each, in
 /// integers: exact, and therefore the same for every instruction set.
 struct ByteDotKernel {
-  std::string_view name;
   /// rows: [count, kByteRow], contiguous. out[i] = query . rows[i].
   void (*contiguous)(const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
                      std::int32_t* out);
@@ -44,10 +43,10 @@ struct ByteDotKernel {
                           std::size_t count, float* out);
 };
 
-/// What this CPU can run, slowest first; never empty.
-std::span<const ByteDotKernel> supported_byte_dot_kernels();
+/// The kernel of an instruction set, which must be a supported one.
+const ByteDotKernel& byte_dot_kernel(InstructionSet instruction_set);
 
-/// The fastest of them; chosen once.
+/// The fastest kernel this CPU can run; chosen once.
 const ByteDotKernel& byte_dot_kernel();
 
 }  // namespace vitrine::index

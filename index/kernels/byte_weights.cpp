@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/kernel_choice.h"
 #include "index/kernels/lanes.h"
 #include "index/rounding.h"
 
@@ -151,23 +152,17 @@ VITRINE_AVX2 ByteWeightsLoss split_avx2(const float* elements, ByteWeights& weig
 }
 #endif
 
+constexpr KernelFor<ByteWeightsKernel> kKernels[] = {
+    {InstructionSet::kPortable, {split_portable, round_portable}},
+#if defined(__x86_64__)
+    {InstructionSet::kAvx2, {split_avx2, round_avx2}},  // for AVX-512 32 elements are too few
+#endif
+};
+
 }  // namespace
 
 const ByteWeightsKernel& byte_weights_kernel(InstructionSet instruction_set) {
-  static constexpr ByteWeightsKernel kPortable = {split_portable, round_portable};
-#if defined(__x86_64__)
-  static constexpr ByteWeightsKernel kAvx2 = {split_avx2, round_avx2};
-  switch (instruction_set) {
-    case InstructionSet::kAvx512:  // 32 elements are too few
-    case InstructionSet::kAvx2:
-      return kAvx2;
-    case InstructionSet::kPortable:
-      break;
-  }
-#else
-  static_cast<void>(instruction_set);
-#endif
-  return kPortable;
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const ByteWeightsKernel& byte_weights_kernel() {

@@ -1,7 +1,8 @@
 #include "index/kernels/code_dot.h"
 
 #include <algorithm>
-#include <vector>
+
+#include "base/kernel_choice.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -308,9 +309,8 @@ using Reaching = std::uint64_t (*)(const ProductBound&, const std::int32_t*, con
 /// The loops every instruction set shares. kShortRows: null where it would gain nothing.
 template <Dot kDotFour, Dot kDotOne, Dot kWholeDotFour, Dot kWholeDotOne, ShortRows kShortRows,
           Reaching kReaching>
-constexpr CodeDotKernel make_kernel(std::string_view name) {
-  return {name,
-          [](const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
+constexpr CodeDotKernel make_kernel() {
+  return {[](const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
              std::size_t width, std::int32_t* out) {
             if (kShortRows != nullptr && width == kCodeAlignment) {
               kShortRows(query, rows, count, out);
@@ -337,34 +337,28 @@ constexpr CodeDotKernel make_kernel(std::string_view name) {
           kReaching};
 }
 
-std::vector<CodeDotKernel> find_supported() {
-  std::vector<CodeDotKernel> kernels = {
-      make_kernel<dot_portable<4, false>, dot_portable<1, false>, dot_portable<4, true>,
-                  dot_portable<1, true>, nullptr, reaching_portable>("portable")};
+constexpr KernelFor<CodeDotKernel> kKernels[] = {
+    {InstructionSet::kPortable,
+     make_kernel<dot_portable<4, false>, dot_portable<1, false>, dot_portable<4, true>,
+                 dot_portable<1, true>, nullptr, reaching_portable>()},
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) {
-    kernels.push_back(make_kernel<dot_four_avx2<false>, dot_one_avx2<false>, dot_four_avx2<true>,
-                                  dot_one_avx2<true>, short_rows_avx2, reaching_avx2>("avx2"));
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vnni")) {
-      kernels.push_back(
-          make_kernel<dot_four_vnni<false>, dot_one_vnni<false>, dot_four_vnni<true>,
-                      dot_one_vnni<true>, short_rows_vnni, reaching_avx2>("avx512_vnni"));
-    }
-  }
+    {InstructionSet::kAvx2,
+     make_kernel<dot_four_avx2<false>, dot_one_avx2<false>, dot_four_avx2<true>, dot_one_avx2<true>,
+                 short_rows_avx2, reaching_avx2>()},
+    {InstructionSet::kAvx512Vnni,
+     make_kernel<dot_four_vnni<false>, dot_one_vnni<false>, dot_four_vnni<true>, dot_one_vnni<true>,
+                 short_rows_vnni, reaching_avx2>()},
 #endif
-  return kernels;
-}
+};
 
 }  // namespace
 
-std::span<const CodeDotKernel> supported_code_dot_kernels() {
-  static const std::vector<CodeDotKernel> kernels = find_supported();
-  return kernels;
+const CodeDotKernel& code_dot_kernel(InstructionSet instruction_set) {
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const CodeDotKernel& code_dot_kernel() {
-  static const CodeDotKernel& best = supported_code_dot_kernels().back();
+  static const CodeDotKernel& best = code_dot_kernel(best_instruction_set());
   return best;
 }
 

@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string_view>
+
+#include "base/instruction_set.h"
 
 namespace vitrine::index {
 
@@ -36,7 +36,6 @@ constexpr std::size_t kMostReaching = 64;
 /// width: bytes of a row, a multiple of kCodeAlignment, at most kMaxCodeWidth; a query has twice as
 /// many.
 struct CodeDotKernel {
-  std::string_view name;
   /// rows: [count, width], contiguous; what follows them may be fetched ahead.
   /// out[i] = query . rows[i].
   void (*contiguous)(const std::int8_t* query, const std::uint8_t* rows, std::size_t count,
@@ -54,10 +53,10 @@ struct CodeDotKernel {
                             const float* scales, const float* errors, std::size_t count);
 };
 
-/// What this CPU can run, slowest first; never empty.
-std::span<const CodeDotKernel> supported_code_dot_kernels();
+/// The kernel of an instruction set, which must be a supported one.
+const CodeDotKernel& code_dot_kernel(InstructionSet instruction_set);
 
-/// The fastest of them; chosen once.
+/// The fastest kernel this CPU can run; chosen once.
 const CodeDotKernel& code_dot_kernel();
 
 }  // namespace vitrine::index

@@ -1,8 +1,8 @@
 #include "index/kernels/hit_keys.h"
 
 #include <array>
-#include <vector>
 
+#include "base/kernel_choice.h"
 #include "index/hit_key.h"
 
 #if defined(__x86_64__)
@@ -74,25 +74,21 @@ VITRINE_AVX2 std::size_t keys_avx2(const float* scores, const std::int32_t* rows
 }
 #endif
 
-std::vector<HitKeysKernel> find_supported() {
-  std::vector<HitKeysKernel> kernels = {{"portable", keys_portable}};
+constexpr KernelFor<HitKeysKernel> kKernels[] = {
+    {InstructionSet::kPortable, {keys_portable}},
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) {
-    kernels.push_back({"avx2", keys_avx2});
-  }
+    {InstructionSet::kAvx2, {keys_avx2}},
 #endif
-  return kernels;
-}
+};
 
 }  // namespace
 
-std::span<const HitKeysKernel> supported_hit_keys_kernels() {
-  static const std::vector<HitKeysKernel> kernels = find_supported();
-  return kernels;
+const HitKeysKernel& hit_keys_kernel(InstructionSet instruction_set) {
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const HitKeysKernel& hit_keys_kernel() {
-  static const HitKeysKernel& best = supported_hit_keys_kernels().back();
+  static const HitKeysKernel& best = hit_keys_kernel(best_instruction_set());
   return best;
 }
 

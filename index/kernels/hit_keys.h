@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string_view>
+
+#include "base/instruction_set.h"
 
 namespace vitrine::index {
 
@@ -13,7 +13,6 @@ constexpr std::size_t kHitKeysBlock = 8;
 
 /// HitKeys of those that score enough: which do cannot be foretold, so that nothing branches on it.
 struct HitKeysKernel {
-  std::string_view name;
   /// keys: of the i with scores[i] >= enough, in no particular order, HitKey::of({scores[i],
   /// rows[i]}) + tag, which is 0 or 1. scores: [count], numbers. rows: [count], not negative. What
   /// follows them up to a multiple of kHitKeysBlock is read and means nothing, and keys have room
@@ -22,10 +21,10 @@ struct HitKeysKernel {
                     std::int32_t tag, std::int64_t* keys);
 };
 
-/// What this CPU can run, slowest first; never empty.
-std::span<const HitKeysKernel> supported_hit_keys_kernels();
+/// The kernel of an instruction set, which must be a supported one.
+const HitKeysKernel& hit_keys_kernel(InstructionSet instruction_set);
 
-/// The fastest of them; chosen once.
+/// The fastest kernel this CPU can run; chosen once.
 const HitKeysKernel& hit_keys_kernel();
 
 /// So many, or as many more as a HitKeysKernel wants room for.

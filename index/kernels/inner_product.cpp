@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/kernel_choice.h"
 #include "index/kernels/lanes.h"
 
 namespace vitrine::index {
@@ -171,23 +172,18 @@ constexpr InnerProductKernel kKernel = {
     Loops<kDotFour, kDotOne>::pair, Loops<kDotFour, kDotOne>::contiguous,
     Loops<kDotFour, kDotOne>::gathered, Loops<kDotFour, kDotOne>::listed};
 
+constexpr KernelFor<InnerProductKernel> kKernels[] = {
+    {InstructionSet::kPortable, kKernel<dot_portable<kRowsAtATime>, dot_portable<1>>},
+#if defined(__x86_64__)
+    {InstructionSet::kAvx2, kKernel<dot_avx2<kRowsAtATime>, dot_avx2<1>>},
+    {InstructionSet::kAvx512, kKernel<dot_avx512<kRowsAtATime>, dot_avx512<1>>},
+#endif
+};
+
 }  // namespace
 
 const InnerProductKernel& inner_product_kernel(InstructionSet instruction_set) {
-  switch (instruction_set) {
-#if defined(__x86_64__)
-    case InstructionSet::kAvx512:
-      return kKernel<dot_avx512<kRowsAtATime>, dot_avx512<1>>;
-    case InstructionSet::kAvx2:
-      return kKernel<dot_avx2<kRowsAtATime>, dot_avx2<1>>;
-#else
-    case InstructionSet::kAvx512:
-    case InstructionSet::kAvx2:
-#endif
-    case InstructionSet::kPortable:
-      break;
-  }
-  return kKernel<dot_portable<kRowsAtATime>, dot_portable<1>>;
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const InnerProductKernel& inner_product_kernel() {

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <functional>
 #include <limits>
-#include <vector>
 
+#include "base/kernel_choice.h"
 #include "index/kernels/lanes.h"
 
 namespace vitrine::index {
@@ -303,30 +303,22 @@ std::size_t open_vnni(const PackedQuery& query, const PackedRows& rows, std::siz
 }
 #endif
 
-std::vector<PackedBoundsKernel> find_supported() {
-  std::vector<PackedBoundsKernel> kernels = {{"portable", 127, open_portable}};
+constexpr KernelFor<PackedBoundsKernel> kKernels[] = {
+    {InstructionSet::kPortable, {127, open_portable}},
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      __builtin_cpu_supports("popcnt")) {
-    kernels.push_back({"avx2", kMostAvx2, open_avx2});
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vnni")) {
-      kernels.push_back({"avx512_vnni", kMostVnni, open_vnni});
-    }
-  }
+    {InstructionSet::kAvx2, {kMostAvx2, open_avx2}},
+    {InstructionSet::kAvx512Vnni, {kMostVnni, open_vnni}},
 #endif
-  return kernels;
-}
+};
 
 }  // namespace
 
-std::span<const PackedBoundsKernel> supported_packed_bounds_kernels() {
-  static const std::vector<PackedBoundsKernel> kernels = find_supported();
-  return kernels;
+const PackedBoundsKernel& packed_bounds_kernel(InstructionSet instruction_set) {
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const PackedBoundsKernel& packed_bounds_kernel() {
-  static const PackedBoundsKernel& best = supported_packed_bounds_kernels().back();
+  static const PackedBoundsKernel& best = packed_bounds_kernel(best_instruction_set());
   return best;
 }
 

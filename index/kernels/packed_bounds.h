@@ -3,9 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <span>
-#include <string_view>
 
+#include "base/instruction_set.h"
 #include "index/kernels/byte_weights.h"
 
 namespace vitrine::index {
@@ -54,7 +53,6 @@ struct PackedQuery {
 };
 
 struct PackedBoundsKernel {
-  std::string_view name;
   int most_weight;  ///< of a query's, in magnitude; and what starts are for
   /// Finds the rows that may be among the k best: k of them score at least as much as any row that
   /// is left out can. places: has room for the rows of whole groups; gets theirs, ascending. k: 1
@@ -63,10 +61,10 @@ struct PackedBoundsKernel {
                       std::int32_t* places);
 };
 
-/// What this CPU can run, slowest first; never empty.
-std::span<const PackedBoundsKernel> supported_packed_bounds_kernels();
+/// The kernel of an instruction set, which must be a supported one.
+const PackedBoundsKernel& packed_bounds_kernel(InstructionSet instruction_set);
 
-/// The fastest of them; chosen once.
+/// The fastest kernel this CPU can run; chosen once.
 const PackedBoundsKernel& packed_bounds_kernel();
 
 }  // namespace vitrine::index

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
-#include <vector>
 
+#include "base/kernel_choice.h"
 #include "index/kernels/lanes.h"
 
 namespace vitrine::index {
@@ -159,26 +159,22 @@ void rank_avx512(const float* scores, std::size_t count, std::int32_t* ranks) {
 }
 #endif
 
-std::vector<RankKernel> find_supported() {
-  std::vector<RankKernel> kernels = {{"portable", rank_portable}};
+constexpr KernelFor<RankKernel> kKernels[] = {
+    {InstructionSet::kPortable, {rank_portable}},
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) {
-    kernels.push_back({"avx2", rank_avx2});
-    if (__builtin_cpu_supports("avx512f")) kernels.push_back({"avx512", rank_avx512});
-  }
+    {InstructionSet::kAvx2, {rank_avx2}},
+    {InstructionSet::kAvx512, {rank_avx512}},
 #endif
-  return kernels;
-}
+};
 
 }  // namespace
 
-std::span<const RankKernel> supported_rank_kernels() {
-  static const std::vector<RankKernel> kernels = find_supported();
-  return kernels;
+const RankKernel& rank_kernel(InstructionSet instruction_set) {
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const RankKernel& rank_kernel() {
-  static const RankKernel& best = supported_rank_kernels().back();
+  static const RankKernel& best = rank_kernel(best_instruction_set());
   return best;
 }
 

@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string_view>
+
+#include "base/instruction_set.h"
 
 namespace vitrine::index {
 
@@ -22,7 +22,6 @@ constexpr std::size_t whole_ranked_sets(std::size_t count) {
 /// Places in the order of scores, by comparing each with each: of few scores that takes less time
 /// than keeping the best sorted, where each has to wait for the one before.
 struct RankKernel {
-  std::string_view name;
   /// ranks[i]: how many of the scores are larger than scores[i], or as large and before it; count
   /// for those that fill up the last set.
   /// scores: [count], numbers, and room for kMostRanked; what follows them means nothing. ranks:
@@ -30,10 +29,10 @@ struct RankKernel {
   void (*rank)(const float* scores, std::size_t count, std::int32_t* ranks);
 };
 
-/// What this CPU can run, slowest first; never empty.
-std::span<const RankKernel> supported_rank_kernels();
+/// The kernel of an instruction set, which must be a supported one.
+const RankKernel& rank_kernel(InstructionSet instruction_set);
 
-/// The fastest of them; chosen once.
+/// The fastest kernel this CPU can run; chosen once.
 const RankKernel& rank_kernel();
 
 }  // namespace vitrine::index

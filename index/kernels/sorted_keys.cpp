@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
-#include <vector>
+
+#include "base/kernel_choice.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -147,26 +149,22 @@ void insert_avx512(std::int64_t* keys, std::size_t size, std::int64_t* added, st
 }
 #endif
 
-std::vector<SortedKeysKernel> find_supported() {
-  std::vector<SortedKeysKernel> kernels = {{"portable", insert_portable, odd_portable}};
+constexpr KernelFor<SortedKeysKernel> kKernels[] = {
+    {InstructionSet::kPortable, {insert_portable, odd_portable}},
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) {
-    kernels.push_back({"avx2", insert_avx2, odd_avx2});
-    if (__builtin_cpu_supports("avx512f")) kernels.push_back({"avx512", insert_avx512, odd_avx2});
-  }
+    {InstructionSet::kAvx2, {insert_avx2, odd_avx2}},
+    {InstructionSet::kAvx512, {insert_avx512, odd_avx2}},
 #endif
-  return kernels;
-}
+};
 
 }  // namespace
 
-std::span<const SortedKeysKernel> supported_sorted_keys_kernels() {
-  static const std::vector<SortedKeysKernel> kernels = find_supported();
-  return kernels;
+const SortedKeysKernel& sorted_keys_kernel(InstructionSet instruction_set) {
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const SortedKeysKernel& sorted_keys_kernel() {
-  static const SortedKeysKernel& best = supported_sorted_keys_kernels().back();
+  static const SortedKeysKernel& best = sorted_keys_kernel(best_instruction_set());
   return best;
 }
 

@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string_view>
+
+#include "base/instruction_set.h"
 
 namespace vitrine::index {
 
@@ -15,17 +15,16 @@ constexpr std::size_t kSortedKeysBlock = 4;
 /// beyond its end are lost. Where a number gets in cannot be foretold, so that nothing here
 /// branches on it.
 struct SortedKeysKernel {
-  std::string_view name;
   /// keys: [size]. added: [count], in any order; what is in there afterwards means nothing.
   void (*insert)(std::int64_t* keys, std::size_t size, std::int64_t* added, std::size_t count);
   /// Bit i: whether keys[i] is odd. size: at most 64.
   std::uint64_t (*odd)(const std::int64_t* keys, std::size_t size);
 };
 
-/// What this CPU can run, slowest first; never empty.
-std::span<const SortedKeysKernel> supported_sorted_keys_kernels();
+/// The kernel of an instruction set, which must be a supported one.
+const SortedKeysKernel& sorted_keys_kernel(InstructionSet instruction_set);
 
-/// The fastest of them; chosen once.
+/// The fastest kernel this CPU can run; chosen once.
 const SortedKeysKernel& sorted_keys_kernel();
 
 }  // namespace vitrine::index

@@ -1,5 +1,7 @@
 #include "index/kernels/table_sum.h"
 
+#include "base/kernel_choice.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -112,25 +114,18 @@ VITRINE_AVX512 std::uint32_t sum_avx512(const std::uint8_t* tables, const std::u
 }
 #endif
 
+constexpr KernelFor<TableSumKernel> kKernels[] = {
+    {InstructionSet::kPortable, {sum_portable}},
+#if defined(__x86_64__)
+    {InstructionSet::kAvx2, {sum_avx2}},
+    {InstructionSet::kAvx512, {sum_avx512}},
+#endif
+};
+
 }  // namespace
 
 const TableSumKernel& table_sum_kernel(InstructionSet instruction_set) {
-  static constexpr TableSumKernel kPortable = {sum_portable};
-#if defined(__x86_64__)
-  static constexpr TableSumKernel kAvx2 = {sum_avx2};
-  static constexpr TableSumKernel kAvx512 = {sum_avx512};
-  switch (instruction_set) {
-    case InstructionSet::kAvx512:
-      return kAvx512;
-    case InstructionSet::kAvx2:
-      return kAvx2;
-    case InstructionSet::kPortable:
-      break;
-  }
-#else
-  static_cast<void>(instruction_set);
-#endif
-  return kPortable;
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const TableSumKernel& table_sum_kernel() {

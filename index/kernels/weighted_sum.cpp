@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/kernel_choice.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -143,26 +145,18 @@ VITRINE_AVX512 void narrow_sum_avx512(const float* weights, const float* rows, s
 }
 #endif
 
+constexpr KernelFor<WeightedSumKernel> kKernels[] = {
+    {InstructionSet::kPortable, {sum_portable<kSummedRow>, sum_portable<kNarrowSummedRow>}},
+#if defined(__x86_64__)
+    {InstructionSet::kAvx2, {sum_avx2<kSummedRow>, sum_avx2<kNarrowSummedRow>}},
+    {InstructionSet::kAvx512, {sum_avx512, narrow_sum_avx512}},
+#endif
+};
+
 }  // namespace
 
 const WeightedSumKernel& weighted_sum_kernel(InstructionSet instruction_set) {
-  static constexpr WeightedSumKernel kPortable = {sum_portable<kSummedRow>,
-                                                  sum_portable<kNarrowSummedRow>};
-#if defined(__x86_64__)
-  static constexpr WeightedSumKernel kAvx2 = {sum_avx2<kSummedRow>, sum_avx2<kNarrowSummedRow>};
-  static constexpr WeightedSumKernel kAvx512 = {sum_avx512, narrow_sum_avx512};
-  switch (instruction_set) {
-    case InstructionSet::kAvx512:
-      return kAvx512;
-    case InstructionSet::kAvx2:
-      return kAvx2;
-    case InstructionSet::kPortable:
-      break;
-  }
-#else
-  static_cast<void>(instruction_set);
-#endif
-  return kPortable;
+  return choose_kernel(kKernels, instruction_set);
 }
 
 const WeightedSumKernel& weighted_sum_kernel() {

@@ -5,10 +5,15 @@
 #include <random>
 #include <vector>
 
+#include "tests/index/instruction_sets.h"
+
 namespace vitrine::index {
 namespace {
 
-class ByteDot : public testing::TestWithParam<ByteDotKernel> {};
+class ByteDot : public testing::TestWithParam<InstructionSet> {
+ protected:
+  const ByteDotKernel& kernel_ = byte_dot_kernel(GetParam());
+};
 
 std::int64_t reference(const std::int8_t* query, const std::uint8_t* row) {
   std::int64_t sum = 0;
@@ -38,12 +43,12 @@ TEST_P(ByteDot, IsExactHoweverARowIsReached) {
     std::vector<float> gathered_scores(count);
     std::vector<std::int32_t> contiguous(count);
     std::vector<std::int32_t> gathered(count);
-    GetParam().contiguous(query.data(), rows.data(), count, contiguous.data());
-    GetParam().gathered(query.data(), rows.data(), places.data(), count, gathered.data());
-    GetParam().contiguous_scores(query.data(), score, rows.data(), scales.data(), count,
-                                 contiguous_scores.data());
-    GetParam().gathered_scores(query.data(), score, rows.data(), scales.data(), places.data(),
-                               count, gathered_scores.data());
+    kernel_.contiguous(query.data(), rows.data(), count, contiguous.data());
+    kernel_.gathered(query.data(), rows.data(), places.data(), count, gathered.data());
+    kernel_.contiguous_scores(query.data(), score, rows.data(), scales.data(), count,
+                              contiguous_scores.data());
+    kernel_.gathered_scores(query.data(), score, rows.data(), scales.data(), places.data(), count,
+                            gathered_scores.data());
     for (std::size_t i = 0; i < count; ++i) {
       EXPECT_EQ(contiguous_scores[i], score.of(contiguous[i], scales[i]));
       EXPECT_EQ(gathered_scores[i],
@@ -60,13 +65,12 @@ TEST_P(ByteDot, IsExactWhereProductsAreLargest) {
     const std::vector<std::int8_t> query(kByteRow, static_cast<std::int8_t>(weight));
     const std::vector<std::uint8_t> row(kByteRow, 255);
     std::int32_t product = 0;
-    GetParam().contiguous(query.data(), row.data(), 1, &product);
+    kernel_.contiguous(query.data(), row.data(), 1, &product);
     EXPECT_EQ(product, reference(query.data(), row.data()));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, ByteDot, testing::ValuesIn(supported_byte_dot_kernels()),
-                         [](const auto& kernel) { return std::string(kernel.param.name); });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, ByteDot, every_instruction_set(), name_of_set);
 
 }  // namespace
 }  // namespace vitrine::index

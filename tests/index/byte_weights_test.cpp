@@ -6,8 +6,9 @@
 #include <cmath>
 #include <numeric>
 #include <random>
-#include <string>
 #include <vector>
+
+#include "tests/index/instruction_sets.h"
 
 namespace vitrine::index {
 namespace {
@@ -101,9 +102,7 @@ TEST_P(ByteWeightsSplit, TakesElementsOfNoLengthForZero) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, ByteWeightsSplit,
-                         testing::ValuesIn(supported_instruction_sets()),
-                         [](const auto& set) { return std::string(to_string(set.param)); });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, ByteWeightsSplit, every_instruction_set(), name_of_set);
 
 }  // namespace
 }  // namespace vitrine::index

@@ -5,10 +5,15 @@
 #include <cmath>
 #include <random>
 
+#include "tests/index/instruction_sets.h"
+
 namespace vitrine::index {
 namespace {
 
-class CodeDot : public testing::TestWithParam<CodeDotKernel> {};
+class CodeDot : public testing::TestWithParam<InstructionSet> {
+ protected:
+  const CodeDotKernel& kernel_ = code_dot_kernel(GetParam());
+};
 
 std::int64_t reference(const std::int8_t* query, const std::uint8_t* row, std::size_t width) {
   std::int64_t sum = 0;
@@ -37,10 +42,10 @@ TEST_P(CodeDot, IsExactAtEveryWidthHoweverARowIsReached) {
       std::vector<std::int32_t> contiguous(count);
       std::vector<std::int32_t> gathered(count);
       std::vector<std::int32_t> whole(count);
-      GetParam().contiguous(query.data(), rows.data(), count, width, contiguous.data());
-      GetParam().gathered(query.data(), rows.data(), places.data(), count, width, gathered.data());
-      GetParam().gathered_whole(query.data(), rows.data(), lower_rows.data(), places.data(), count,
-                                width, whole.data());
+      kernel_.contiguous(query.data(), rows.data(), count, width, contiguous.data());
+      kernel_.gathered(query.data(), rows.data(), places.data(), count, width, gathered.data());
+      kernel_.gathered_whole(query.data(), rows.data(), lower_rows.data(), places.data(), count,
+                             width, whole.data());
       for (std::size_t i = 0; i < count; ++i) {
         EXPECT_EQ(contiguous[i], reference(query.data(), rows.data() + i * width, width));
         const auto place = static_cast<std::size_t>(places[i]);
@@ -58,12 +63,12 @@ TEST_P(CodeDot, IsExactWhereProductsAreLargest) {
     const std::vector<std::int8_t> query(2 * kMaxCodeWidth, static_cast<std::int8_t>(weight));
     const std::vector<std::uint8_t> row(kMaxCodeWidth, 255);
     std::int32_t product = 0;
-    GetParam().contiguous(query.data(), row.data(), 1, kMaxCodeWidth, &product);
+    kernel_.contiguous(query.data(), row.data(), 1, kMaxCodeWidth, &product);
     const std::int64_t expected = reference(query.data(), row.data(), kMaxCodeWidth);
     EXPECT_EQ(product, expected);
     const std::int32_t place = 0;
-    GetParam().gathered_whole(query.data(), row.data(), row.data(), &place, 1, kMaxCodeWidth,
-                              &product);
+    kernel_.gathered_whole(query.data(), row.data(), row.data(), &place, 1, kMaxCodeWidth,
+                           &product);
     EXPECT_EQ(product, 17 * expected);
   }
 }
@@ -78,7 +83,7 @@ TEST_P(CodeDot, IsExactForQueriesThatZerosFillUp) {
     query[elements - 1] = 1;
     for (auto& value : rows) value = static_cast<std::uint8_t>(random());
     std::vector<std::int32_t> products(kCount);
-    GetParam().contiguous(query.data(), rows.data(), kCount, kCodeAlignment, products.data());
+    kernel_.contiguous(query.data(), rows.data(), kCount, kCodeAlignment, products.data());
     for (std::size_t i = 0; i < kCount; ++i) {
       EXPECT_EQ(products[i],
                 reference(query.data(), rows.data() + i * kCodeAlignment, kCodeAlignment))
@@ -104,7 +109,7 @@ TEST_P(CodeDot, TellsWhichRowsReachABound) {
       errors[i] = number();
     }
     const std::uint64_t reaching =
-        GetParam().reaching(bound, products.data(), scales.data(), errors.data(), count);
+        kernel_.reaching(bound, products.data(), scales.data(), errors.data(), count);
     for (std::size_t i = 0; i < kMostReaching; ++i) {
       const bool told = (reaching >> i & 1) != 0;
       if (i >= count) {
@@ -123,8 +128,7 @@ TEST_P(CodeDot, TellsWhichRowsReachABound) {
   EXPECT_GT(missed, 20U);
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, CodeDot, testing::ValuesIn(supported_code_dot_kernels()),
-                         [](const auto& kernel) { return std::string(kernel.param.name); });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, CodeDot, every_instruction_set(), name_of_set);
 
 }  // namespace
 }  // namespace vitrine::index

@@ -6,16 +6,19 @@
 #include <cmath>
 #include <limits>
 #include <random>
-#include <string>
 #include <vector>
 
 #include "index/hit_key.h"
-#include "scored_rows.h"
+#include "tests/index/instruction_sets.h"
+#include "tests/index/scored_rows.h"
 
 namespace vitrine::index {
 namespace {
 
-class HitKeys : public testing::TestWithParam<HitKeysKernel> {};
+class HitKeys : public testing::TestWithParam<InstructionSet> {
+ protected:
+  const HitKeysKernel& kernel_ = hit_keys_kernel(GetParam());
+};
 
 TEST_P(HitKeys, AreThoseOfTheHitsThatScoreEnough) {
   std::mt19937 random(1);
@@ -36,7 +39,7 @@ TEST_P(HitKeys, AreThoseOfTheHitsThatScoreEnough) {
         }
         std::vector<std::int64_t> keys(hit_keys_room(count));
         keys.resize(
-            GetParam().of(given.scores.data(), given.rows.data(), count, enough, tag, keys.data()));
+            kernel_.of(given.scores.data(), given.rows.data(), count, enough, tag, keys.data()));
         std::sort(keys.begin(), keys.end());
         std::sort(expected.begin(), expected.end());
         EXPECT_EQ(keys, expected) << count << ' ' << enough << ' ' << tag;
@@ -45,8 +48,7 @@ TEST_P(HitKeys, AreThoseOfTheHitsThatScoreEnough) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, HitKeys, testing::ValuesIn(supported_hit_keys_kernels()),
-                         [](const auto& kernel) { return std::string(kernel.param.name); });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, HitKeys, every_instruction_set(), name_of_set);
 
 }  // namespace
 }  // namespace vitrine::index

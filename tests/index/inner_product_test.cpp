@@ -6,12 +6,10 @@
 #include <numeric>
 #include <random>
 
+#include "tests/index/instruction_sets.h"
+
 namespace vitrine::index {
 namespace {
-
-std::string name_of(const testing::TestParamInfo<InstructionSet>& info) {
-  return std::string(to_string(info.param));
-}
 
 class InnerProduct : public testing::TestWithParam<InstructionSet> {
  protected:
@@ -84,8 +82,7 @@ TEST_P(InnerProduct, PassesOnWhatIsNotFinite) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, InnerProduct,
-                         testing::ValuesIn(supported_instruction_sets()), name_of);
+INSTANTIATE_TEST_SUITE_P(InstructionSets, InnerProduct, every_instruction_set(), name_of_set);
 
 TEST(InnerProductKernel, IsTheFastestTheCpuRuns) {
   EXPECT_EQ(inner_product_kernel().pair,

@@ -6,13 +6,14 @@
 #include <functional>
 #include <numeric>
 #include <random>
-#include <string>
 #include <vector>
+
+#include "tests/index/instruction_sets.h"
 
 namespace vitrine::index {
 namespace {
 
-class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
+class PackedBounds : public testing::TestWithParam<InstructionSet> {
  protected:
   struct Bounds {
     double least;
@@ -43,12 +44,12 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
     return blocks;
   }
 
-  static void start(PackedBlock& block, std::size_t row) {
+  void start(PackedBlock& block, std::size_t row) const {
     std::int32_t sum = 0;
     for (const auto& step : block.codes) {
       sum = std::accumulate(step[row], step[row] + kPackedElements, sum);
     }
-    block.starts[row] = start_of(sum, GetParam().most_weight);
+    block.starts[row] = start_of(sum, kernel_.most_weight);
   }
 
   static void leave_only(std::size_t rows, std::vector<PackedBlock>& blocks) {
@@ -59,7 +60,7 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
 
   PackedQuery make_query() {
     PackedQuery query;
-    const int most = GetParam().most_weight;
+    const int most = kernel_.most_weight;
     for (std::size_t i = 0; i < kPackedRow; ++i) {
       const int weight = static_cast<int>(random_() % (2 * most + 1)) - most;
       query.weights.weights[i] = static_cast<std::int8_t>(random_() % 4 == 0 ? most : weight);
@@ -80,6 +81,7 @@ class PackedBounds : public testing::TestWithParam<PackedBoundsKernel> {
     return {score - error, score + error};
   }
 
+  const PackedBoundsKernel& kernel_ = packed_bounds_kernel(GetParam());
   std::mt19937 random_{1};
 };
 
@@ -90,7 +92,7 @@ TEST_P(PackedBounds, LeaveOpenWhatMayBeAmongTheBest) {
       const PackedQuery query = make_query();
       // They end where their allocation ends, so that a write past the end shows under ASan.
       std::vector<std::int32_t> open(blocks.size() * kPackedRows, -1);
-      const std::size_t found = GetParam().open(query, {blocks.data(), count}, k, open.data());
+      const std::size_t found = kernel_.open(query, {blocks.data(), count}, k, open.data());
       open.resize(found);
       ASSERT_TRUE(std::is_sorted(open.begin(), open.end()));
       std::vector<double> least;
@@ -129,13 +131,11 @@ TEST_P(PackedBounds, LeaveAllOpenThatScoreTheSame) {
   for (const std::size_t count : {96, 80, 70}) {
     leave_only(count, blocks);
     std::vector<std::int32_t> open(blocks.size() * kPackedRows);
-    EXPECT_EQ(GetParam().open(make_query(), {blocks.data(), count}, 5, open.data()), count);
+    EXPECT_EQ(kernel_.open(make_query(), {blocks.data(), count}, 5, open.data()), count);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, PackedBounds,
-                         testing::ValuesIn(supported_packed_bounds_kernels()),
-                         [](const auto& kernel) { return std::string(kernel.param.name); });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, PackedBounds, every_instruction_set(), name_of_set);
 
 }  // namespace
 }  // namespace vitrine::index

@@ -6,18 +6,19 @@
 #include <limits>
 #include <numeric>
 #include <random>
-#include <string>
 #include <vector>
+
+#include "tests/index/instruction_sets.h"
 
 namespace vitrine::index {
 namespace {
 
-class Rank : public testing::TestWithParam<RankKernel> {
+class Rank : public testing::TestWithParam<InstructionSet> {
  protected:
   /// Of the first `count` of the scores. Expects what follows to have no rank of theirs.
-  static std::vector<std::int32_t> ranks_of(const std::vector<float>& scores, std::size_t count) {
+  std::vector<std::int32_t> ranks_of(const std::vector<float>& scores, std::size_t count) const {
     std::vector<std::int32_t> ranks(kMostRanked, -1);
-    GetParam().rank(scores.data(), count, ranks.data());
+    kernel_.rank(scores.data(), count, ranks.data());
     for (std::size_t i = count; i < whole_ranked_sets(count); ++i) {
       EXPECT_EQ(ranks[i], static_cast<std::int32_t>(count)) << i;
     }
@@ -34,6 +35,8 @@ class Rank : public testing::TestWithParam<RankKernel> {
     for (std::size_t i = 0; i < count; ++i) ranks[order[i]] = static_cast<std::int32_t>(i);
     return ranks;
   }
+
+  const RankKernel& kernel_ = rank_kernel(GetParam());
 };
 
 TEST_P(Rank, IsThePlaceThatSortingGives) {
@@ -77,8 +80,7 @@ TEST_P(Rank, IsThereOnceWhateverTheScoresAre) {
   for (std::size_t i = 0; i < kMostRanked; ++i) EXPECT_EQ(ranks[i], static_cast<std::int32_t>(i));
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, Rank, testing::ValuesIn(supported_rank_kernels()),
-                         [](const auto& kernel) { return std::string(kernel.param.name); });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, Rank, every_instruction_set(), name_of_set);
 
 }  // namespace
 }  // namespace vitrine::index

@@ -6,15 +6,19 @@
 #include <functional>
 #include <limits>
 #include <random>
-#include <string>
 #include <vector>
+
+#include "tests/index/instruction_sets.h"
 
 namespace vitrine::index {
 namespace {
 
 constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
 
-class SortedKeys : public testing::TestWithParam<SortedKeysKernel> {};
+class SortedKeys : public testing::TestWithParam<InstructionSet> {
+ protected:
+  const SortedKeysKernel& kernel_ = sorted_keys_kernel(GetParam());
+};
 
 TEST_P(SortedKeys, KeepTheLargestInOrder) {
   std::mt19937_64 random(1);
@@ -30,7 +34,7 @@ TEST_P(SortedKeys, KeepTheLargestInOrder) {
       }
       all.insert(all.end(), added.begin(), added.end());
       std::sort(all.begin(), all.end(), std::greater<>());
-      GetParam().insert(keys.data(), size, added.data(), count);
+      kernel_.insert(keys.data(), size, added.data(), count);
       ASSERT_TRUE(std::equal(keys.begin(), keys.end(), all.begin())) << size << ' ' << count;
     }
   }
@@ -41,16 +45,14 @@ TEST_P(SortedKeys, TellWhichAreOdd) {
   for (std::size_t size = kSortedKeysBlock; size <= 64; size += kSortedKeysBlock) {
     std::vector<std::int64_t> keys(size);
     for (std::int64_t& key : keys) key = static_cast<std::int64_t>(random());
-    const std::uint64_t odd = GetParam().odd(keys.data(), size);
+    const std::uint64_t odd = kernel_.odd(keys.data(), size);
     for (std::size_t i = 0; i < 64; ++i) {
       EXPECT_EQ(odd >> i & 1, i < size ? static_cast<std::uint64_t>(keys[i] & 1) : 0U);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, SortedKeys,
-                         testing::ValuesIn(supported_sorted_keys_kernels()),
-                         [](const auto& kernel) { return std::string(kernel.param.name); });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, SortedKeys, every_instruction_set(), name_of_set);
 
 }  // namespace
 }  // namespace vitrine::index

@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <random>
-#include <string>
 #include <vector>
+
+#include "tests/index/instruction_sets.h"
 
 namespace vitrine::index {
 namespace {
@@ -63,8 +64,7 @@ TEST(TableSumBlock, GivesBackTheCodesPutIntoIt) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, TableSum, testing::ValuesIn(supported_instruction_sets()),
-                         [](const auto& set) { return std::string(to_string(set.param)); });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, TableSum, every_instruction_set(), name_of_set);
 
 }  // namespace
 }  // namespace vitrine::index

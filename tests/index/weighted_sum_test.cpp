@@ -4,8 +4,9 @@
 
 #include <cmath>
 #include <random>
-#include <string>
 #include <vector>
+
+#include "tests/index/instruction_sets.h"
 
 namespace vitrine::index {
 namespace {
@@ -45,9 +46,7 @@ TEST_P(WeightedSum, IsThatOfDoublePrecisionWithinRounding) {
   expect_those_of_double_precision(kernel.narrow_sum, kNarrowSummedRow);
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, WeightedSum,
-                         testing::ValuesIn(supported_instruction_sets()),
-                         [](const auto& set) { return std::string(to_string(set.param)); });
+INSTANTIATE_TEST_SUITE_P(InstructionSets, WeightedSum, every_instruction_set(), name_of_set);
 
 }  // namespace
 }  // namespace vitrine::index
