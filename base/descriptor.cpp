@@ -5,13 +5,18 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace vitrine {
 
 Error system_error(const std::string& action, const std::filesystem::path& path) {
-  const int number = errno;
-  const std::string message = action + " " + path.string() + ": " + std::strerror(number);
-  switch (number) {
+  return system_error(action, path, std::error_code(errno, std::generic_category()));
+}
+
+Error system_error(const std::string& action, const std::filesystem::path& path,
+                   const std::error_code& code) {
+  const std::string message = action + " " + path.string() + ": " + std::strerror(code.value());
+  switch (code.value()) {
     case ENOENT:
     case ENOTDIR:
       return not_found(message);
@@ -34,7 +39,16 @@ Descriptor::Descriptor(const std::filesystem::path& path, int flags)
   if (value_ < 0) throw system_error("cannot open", path);
 }
 
-Descriptor::~Descriptor() { ::close(value_); }
+Descriptor::~Descriptor() {
+  if (value_ >= 0) ::close(value_);
+}
+
+Descriptor::Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  std::swap(value_, other.value_);
+  return *this;
+}
 
 std::uint64_t regular_file_size(const Descriptor& file, const std::filesystem::path& path) {
   struct stat status {};

@@ -21,6 +21,12 @@ std::int64_t unix_ms() {
       .count();
 }
 
+/// Whether a generation that cannot be opened for it can never be served. What else goes wrong may
+/// pass, as that there are too many open files.
+bool is_damage(const Error& error) {
+  return error.code() == ErrorCode::kCorruption || error.code() == ErrorCode::kNotFound;
+}
+
 /// Where a product is while an edit is made of a catalog's delta: in one of the two, or nowhere.
 struct Place {
   std::optional<std::size_t> delta_row;
@@ -125,11 +131,18 @@ CatalogSet::Entry CatalogSet::open_newest_intact(const std::string& name,
       return entry;
     } catch (const Error& error) {
       entry.catalog = nullptr;
+      if (is_damage(error)) {
+        entry.damaged.insert(generation);
+      } else {
+        entry.code = error.code();
+      }
       entry.problem += fmt::format("{}generation {} cannot be opened: {}",
                                    entry.problem.empty() ? "" : "; ", generation, error.what());
     }
   }
-  entry.problem += "; no generation is intact, the catalog must be indexed anew";
+  entry.problem += entry.damaged.size() == candidates.size()
+                       ? "; no generation is intact, the catalog must be indexed anew"
+                       : "; mend what is in the way, and restart";
   return entry;
 }
 
@@ -140,7 +153,7 @@ std::shared_ptr<const Catalog> CatalogSet::find(std::string_view name) const {
     throw not_found(fmt::format("there is no catalog \"{}\"", printable(name)));
   }
   if (!found->second.catalog) {
-    throw corruption(fmt::format("catalog {}: {}", name, found->second.problem));
+    throw Error(found->second.code, fmt::format("catalog {}: {}", name, found->second.problem));
   }
   return found->second.catalog;
 }
@@ -196,10 +209,9 @@ storage::CatalogPointer CatalogSet::next_pointer(const std::string& name, std::u
     pointer.previous.insert(pointer.previous.end(), old->previous.begin(), old->previous.end());
     const std::lock_guard lock(mutex_);
     const auto entry = entries_.find(name);
-    if (entry != entries_.end() && entry->second.catalog) {
-      // Newer than what is served means damaged: of no use to roll back to.
-      const std::uint64_t served = entry->second.catalog->generation();
-      std::erase_if(pointer.previous, [served](std::uint64_t g) { return g > served; });
+    if (entry != entries_.end()) {  // what is damaged is of no use to roll back to
+      std::erase_if(pointer.previous,
+                    [&](std::uint64_t g) { return entry->second.damaged.contains(g); });
     }
     pointer.previous.resize(std::min(pointer.previous.size(), static_cast<std::size_t>(keep) - 1));
   }
@@ -334,8 +346,7 @@ void CatalogSet::forget_covered_updates(const std::string& name) {
       const std::uint64_t sequence = generations_.read_manifest(name, generation).covered_sequence;
       covered = covered ? std::min(*covered, sequence) : sequence;
     } catch (const Error& error) {
-      // It can never be served, so that it needs no updates.
-      if (error.code() != ErrorCode::kCorruption && error.code() != ErrorCode::kNotFound) throw;
+      if (!is_damage(error)) throw;  // what can never be served needs no updates
     }
   }
   if (covered && *covered > 0) database_.delete_updates(name, *covered);

@@ -5,10 +5,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/catalog.h"
 #include "engine/update_queue.h"
 #include "engine/updates.h"
@@ -24,19 +26,23 @@ class CatalogSet {
  public:
   /// database and generations must outlive the set. device: gets copies of the generations'
   /// indices. Sweeps what a crash left behind and opens every catalog with its updates. One whose
-  /// current generation is damaged is served from the newest intact previous one, with every update
-  /// that one does not cover.
+  /// current generation cannot be opened is served from the newest previous one that can, with
+  /// every update that one does not cover.
   CatalogSet(storage::Database& database, storage::GenerationStore& generations,
              index::DeviceOptions device);
   CatalogSet(const CatalogSet&) = delete;
   CatalogSet& operator=(const CatalogSet&) = delete;
 
   struct Entry {
-    std::shared_ptr<const Catalog> catalog;  ///< null: no generation is intact
+    std::shared_ptr<const Catalog> catalog;  ///< null: no generation could be opened
     std::string problem;                     ///< empty: the current generation is served
+    /// Of the problem: Corruption, unless a generation could not be opened for a reason that may
+    /// pass, as that there are too many open files.
+    ErrorCode code = ErrorCode::kCorruption;
+    std::set<std::uint64_t> damaged;  ///< generations that can never be served
   };
 
-  /// Throws NotFound, or Corruption when no generation is intact.
+  /// Throws NotFound, or what the entry's problem is when no generation could be opened.
   std::shared_ptr<const Catalog> find(std::string_view name) const;
   std::map<std::string, Entry, std::less<>> entries() const;
 

@@ -194,7 +194,7 @@ void CodeTable::encode_row(const float* vector, std::size_t place, Arrays& array
   rotation_.apply(rotated);
   const float largest = largest_magnitude(rotated, dimension_);
   const float scale = largest / kLargestCode;
-  const float steps = largest > 0 ? kLargestCode / largest : 0.0F;
+  const float steps = largest > kLeastElement ? kLargestCode / largest : 0.0F;
   std::uint8_t* codes = scratch.codes.data();
   float* lost = scratch.lost.data();
   float* roughly_lost = rotated;
@@ -241,7 +241,7 @@ void CodeTable::encode_query(const float* query, QueryCode& code) const {
   rotation_.apply(code.rotated.data());
   const float largest = largest_magnitude(rotated, dimension_);
   const float step = largest / kLargestStep;
-  const float inverse = largest > 0 ? kLargestStep / largest : 0.0F;
+  const float inverse = largest > kLeastElement ? kLargestStep / largest : 0.0F;
   std::int8_t* highs = code.high.data();
   std::int8_t* lows = code.low.data();
   std::int32_t high_sum = 0;

@@ -32,8 +32,6 @@ constexpr std::size_t kRowsATask = 1024;
 constexpr std::size_t kRowsAtATime = 64;
 
 constexpr float kLargestCode = 127;
-/// Of vectors that are no longer along the axes all elements are zero: steps must be finite.
-constexpr float kLeastElement = 1e-30F;
 
 /// Numbers of a file beside the axes.
 struct Header {

@@ -14,6 +14,9 @@ constexpr double kUnit = 0x1p-24;
 /// them lost.
 constexpr double kMostLength = 1.0015;
 
+/// Where all elements of a vector are smaller they count as zero: steps must be finite.
+constexpr float kLeastElement = 1e-30F;
+
 /// The nearest whole number. value: of a magnitude below 2^22.
 inline float rounded(float value) {
   constexpr float kRounder = 1.5F * (1 << 23);  // drops what is behind the point

@@ -1,7 +1,9 @@
 #include "storage/byte_reader.h"
 
+#include <cerrno>
 #include <system_error>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 
 namespace vitrine::storage {
@@ -18,12 +20,13 @@ ByteReader::ByteReader(const std::filesystem::path& path) : name_(path.string())
   if (status.type() == std::filesystem::file_type::not_found) {
     throw not_found(name_ + " does not exist");
   }
-  if (code) throw permission_denied("cannot read " + name_ + ": " + code.message());
+  if (code) throw system_error("cannot read", path, code);
   if (status.type() != std::filesystem::file_type::regular) {
     throw invalid_argument(name_ + " is not a regular file");
   }
+  errno = 0;
   file_.open(path, std::ios::binary);
-  if (!file_) throw permission_denied("cannot read " + name_);
+  if (!file_) throw system_error("cannot read", path);
 }
 
 void ByteReader::refill() {

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <deque>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace vitrine::storage {
@@ -96,17 +95,6 @@ Descriptor open_by_walk(int root, const std::string& name) {
 }
 
 }  // namespace
-
-Descriptor::~Descriptor() {
-  if (value_ >= 0) ::close(value_);
-}
-
-Descriptor::Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
-
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  std::swap(value_, other.value_);
-  return *this;
-}
 
 Confinement best_confinement() {
   const Descriptor probe(call_openat2(AT_FDCWD, ".", O_PATH | O_CLOEXEC));

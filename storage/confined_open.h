@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "base/descriptor.h"
+
 namespace vitrine::storage {
 
 /// How names are kept below their root.
@@ -12,24 +14,6 @@ enum class Confinement {
 
 /// kKernel where it works, else kWalk.
 Confinement best_confinement();
-
-/// Owns a file descriptor.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int value) : value_(value) {}
-  ~Descriptor();
-  Descriptor(Descriptor&& other) noexcept;
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return value_; }
-  bool valid() const { return value_ >= 0; }
-
- private:
-  int value_ = -1;
-};
 
 /// Opens root/name for reading without ever leaving root, whatever symbolic links lie on the way
 /// and whoever moves folders meanwhile: links that are absolute or lead out are refused, relative

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "storage/database_keys.h"
@@ -142,7 +143,7 @@ Database::Database(const std::filesystem::path& path, const DatabaseOptions& opt
   validate(options);
   std::error_code code;
   std::filesystem::create_directories(path, code);
-  if (code) throw unavailable(fmt::format("cannot create {}: {}", path.string(), code.message()));
+  if (code) throw system_error("cannot create", path, code);
 
   const std::shared_ptr<rocksdb::Cache> cache =
       rocksdb::NewLRUCache(static_cast<std::size_t>(options.block_cache_mb) << 20);

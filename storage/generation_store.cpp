@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "base/checksum.h"
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
@@ -23,11 +24,27 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMaxManifestBytes = 1u << 20;
 
 void throw_if_error(const std::error_code& code, const std::string& action, const fs::path& path) {
-  if (!code) return;
-  const std::string message = fmt::format("{} {}: {}", action, path.string(), code.message());
-  if (code == std::errc::permission_denied) throw permission_denied(message);
-  if (code == std::errc::no_space_on_device) throw resource_exhausted(message);
-  throw unavailable(message);
+  if (code) throw system_error(action, path, code);
+}
+
+/// Of a manifest. Throws Corruption where a sound generation could not have such a one; what else
+/// may go wrong does not say that it is damaged.
+std::string read_manifest_text(const fs::path& file) {
+  std::error_code code;
+  const std::uintmax_t size = fs::file_size(file, code);
+  if (!code && size > kMaxManifestBytes) {
+    throw corruption(fmt::format("{} has {} bytes, more than any manifest", file.string(), size));
+  }
+  try {
+    return read_file(file, kMaxManifestBytes);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kNotFound) {
+      throw corruption(file.string() + " is missing: the generation was never finished; roll " +
+                       "back, or reindex");
+    }
+    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    throw corruption(std::string("a manifest cannot be read: ") + error.what());
+  }
 }
 
 /// The entries of a folder; none when it does not exist.
@@ -168,23 +185,14 @@ Manifest GenerationStore::read_manifest(const std::string& catalog,
                                         std::uint64_t generation) const {
   const fs::path source = folder(catalog, generation);
   std::error_code code;
-  if (!fs::is_directory(source, code)) {
+  const fs::file_status status = fs::status(source, code);
+  if (status.type() == fs::file_type::not_found) {
     throw not_found(fmt::format("catalog {} has no generation {}: {} does not exist", catalog,
                                 generation, source.string()));
   }
+  throw_if_error(code, "cannot stat", source);
   const fs::path file = source / kManifestFile;
-  if (!fs::exists(file, code)) {
-    throw corruption(file.string() + " is missing: the generation was never finished; roll back, " +
-                     "or reindex");
-  }
-  std::string text;
-  try {
-    text = read_file(file, kMaxManifestBytes);
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::kPermissionDenied) throw;
-    throw corruption(std::string("a manifest cannot be read: ") + error.what());
-  }
-  Manifest manifest = parse_manifest(file, text);
+  Manifest manifest = parse_manifest(file, read_manifest_text(file));
   if (manifest.catalog != catalog || manifest.generation != generation) {
     throw corruption(fmt::format("{} belongs to generation {} of catalog {}; was the folder moved?",
                                  file.string(), manifest.generation, manifest.catalog));

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "storage/product.h"
@@ -42,7 +43,11 @@ Error open_error(const std::string& image, int number) {
           "image \"{}\" is a symbolic link out of its image folder; copy the file into it", shown));
     case ENOENT:
     case ENOTDIR:
-      return not_found(fmt::format("image \"{}\" does not exist in its image folder", shown));
+      return not_found(fmt::format("image \"{}\" does not exist in its image folder{}", shown,
+                                   image.find("://") == std::string::npos
+                                       ? ""
+                                       : "; URLs are not fetched: download the images, and name "
+                                         "each by its path in the folder"));
     case EACCES:
     case EPERM:
       return permission_denied(message);
@@ -65,18 +70,13 @@ class LocalImageSource : public ImageSource {
       : confinement_(confinement), max_bytes_(spec.max_bytes) {
     std::error_code code;
     const auto folder = std::filesystem::canonical(spec.location, code);
-    if (code == std::errc::permission_denied) {
-      throw permission_denied("image folder " + spec.location + " is not accessible");
-    }
-    if (code || !std::filesystem::is_directory(folder, code)) {
+    if (code == std::errc::no_such_file_or_directory ||
+        (!code && !std::filesystem::is_directory(folder, code) && !code)) {
       throw not_found("image folder " + spec.location + " does not exist or is not a folder");
     }
+    if (code) throw system_error("cannot open image folder", spec.location, code);
     location_ = folder.string();
-    root_ = Descriptor(::open(location_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!root_.valid()) {
-      throw unavailable(
-          fmt::format("cannot open image folder {}: {}", location_, std::strerror(errno)));
-    }
+    root_ = Descriptor(folder, O_PATH | O_DIRECTORY);
   }
 
   std::string read(const std::string& image) const override {

@@ -10,8 +10,6 @@
 namespace vitrine::index {
 namespace {
 
-/// Where all elements are smaller they count as zero: steps must be finite.
-constexpr float kLeastElement = 1e-30F;
 constexpr auto kMost = static_cast<float>(kMostByteWeight);
 constexpr auto kLowSteps = static_cast<float>(ByteWeights::kLowSteps);
 

@@ -147,6 +147,44 @@ TEST_F(Generations, ADamagedOneGivesWayToThePreviousOne) {
   }
 }
 
+TEST_F(Generations, OneThatCannotBeOpenedNowIsKeptForWhenItCan) {
+  {
+    const TestEngine engine(data_.path());
+    engine->index_catalog(catalog_.request());
+    engine->index_catalog(catalog_.request());
+  }
+  const std::filesystem::path manifest = file_of(2, storage::kManifestFile);
+  const std::string sound = read_file(manifest, 1 << 20);
+  std::filesystem::remove(manifest);
+  std::filesystem::create_symlink(manifest.filename(), manifest);  // to itself: ELOOP
+  {
+    const TestEngine engine(data_.path());
+    EXPECT_EQ(engine->search(text_search("red")).generation, 1U);
+    EXPECT_THAT(engine->catalogs()[0].problem, HasSubstr("generation 2 cannot be opened"));
+    EXPECT_EQ(engine->index_catalog(catalog_.request()).generation, 3U);
+    EXPECT_EQ(engine->catalogs()[0].problem, "");
+  }
+  std::filesystem::remove(manifest);
+  write_file_atomically(manifest, sound);
+  damage(file_of(3, storage::kImageIndexFile));
+  const TestEngine engine(data_.path());
+  EXPECT_EQ(engine->search(text_search("red")).generation, 2U);
+}
+
+TEST_F(Generations, ACatalogThatCannotBeOpenedNowIsUnavailable) {
+  {
+    const TestEngine engine(data_.path());
+    engine->index_catalog(catalog_.request());
+  }
+  const std::filesystem::path manifest = file_of(1, storage::kManifestFile);
+  std::filesystem::remove(manifest);
+  std::filesystem::create_symlink(manifest.filename(), manifest);
+  const TestEngine engine(data_.path());
+  const Thrown thrown = thrown_by([&] { engine->search(text_search("red")); });
+  EXPECT_EQ(thrown.code, ErrorCode::kUnavailable);
+  EXPECT_THAT(thrown.message, HasSubstr("restart"));
+}
+
 TEST_F(Generations, WithoutAnIntactOneTheCatalogIsReportedAndOthersAreServed) {
   {
     const TestEngine engine(data_.path());

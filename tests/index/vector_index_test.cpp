@@ -299,6 +299,24 @@ TEST_P(VectorIndexConformance, FillsKEvenFromEqualVectors) {
   }
 }
 
+TEST_P(VectorIndexConformance, FindsVectorsThatDifferByNextToNothing) {
+  const TemporaryDirectory folder;
+  for (const float step : {1e-30F, 1e-36F, 1e-38F, 1e-44F}) {
+    Matrix vectors(6, 4);
+    for (std::size_t i = 0; i < vectors.rows(); ++i) {
+      vectors.row(i)[0] = 1;
+      vectors.row(i)[1] = static_cast<float>(i) * step;
+    }
+    const auto built = build(vectors);
+    built->save(folder.path() / "index.faiss");
+    const auto opened = open_index(folder.path() / "index.faiss");
+    for (const VectorIndex* index : {built.get(), opened.get()}) {
+      const SearchResult result = index->search({vectors.data(), 1, 4}, 6);
+      EXPECT_EQ(result.rows, (std::vector<std::int64_t>{0, 1, 2, 3, 4, 5})) << step;
+    }
+  }
+}
+
 TEST_P(VectorIndexConformance, PadsWhatIsMissing) {
   for (const std::size_t rows : {1, 2, 3, 17}) {
     const auto index = build({vectors_.data(), rows, kCols});

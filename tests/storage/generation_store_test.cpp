@@ -1,5 +1,7 @@
 #include "storage/generation_store.h"
 
+#include <sys/resource.h>
+
 #include <fstream>
 #include <thread>
 
@@ -213,6 +215,19 @@ TEST_F(GenerationStoreTest, NeverTakesADamagedManifestForAnother) {
     EXPECT_THAT(error_of([&] { store_.open("shop", 1); }),
                 AllOf(StartsWith("corruption"), HasSubstr(path.string())));
   }
+}
+
+TEST_F(GenerationStoreTest, DoesNotTakeAFullSystemForADamagedManifest) {
+  const std::uint64_t number = write_generation("shop").generation;
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const std::string error = error_of([&] { store_.read_manifest("shop", number); });
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_THAT(error, StartsWith("resource_exhausted: "));
+  EXPECT_EQ(store_.read_manifest("shop", number).generation, number);
 }
 
 TEST_F(GenerationStoreTest, NoticesAMovedFolder) {
