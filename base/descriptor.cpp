@@ -23,12 +23,6 @@ Error system_error(const std::string& action, const std::filesystem::path& path,
     case EACCES:
     case EPERM:
       return permission_denied(message);
-    case ENOSPC:
-    case EDQUOT:
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-      return resource_exhausted(message);
     default:
       return unavailable(message);
   }

@@ -11,8 +11,8 @@
 
 namespace vitrine {
 
-/// What errno, or a code with an errno's meaning, says about a file: NotFound, PermissionDenied,
-/// ResourceExhausted or Unavailable.
+/// What errno, or a code with an errno's meaning, says about a file: NotFound, PermissionDenied or
+/// Unavailable.
 Error system_error(const std::string& action, const std::filesystem::path& path);
 Error system_error(const std::string& action, const std::filesystem::path& path,
                    const std::error_code& code);

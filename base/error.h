@@ -13,8 +13,8 @@ enum class ErrorCode {
   kNotFound,            ///< the named thing does not exist
   kAlreadyExists,       ///< the named thing exists and must not
   kFailedPrecondition,  ///< valid input, but not in the present state (no generation yet, ...)
-  kResourceExhausted,   ///< a limit: size, count, memory, disk
-  kUnavailable,         ///< try again later (queue full, draining, locked)
+  kResourceExhausted,   ///< a limit of size or count that a smaller input would keep
+  kUnavailable,         ///< try again later (queue full, draining, locked, disk full)
   kDeadlineExceeded,    ///< took longer than allowed
   kCorruption,          ///< stored or foreign data is damaged
   kUnauthenticated,     ///< no valid credentials

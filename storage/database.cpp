@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "storage/database_keys.h"
 #include "storage/database_state.h"
+#include "storage/rocksdb_logger.h"
 #include "storage/rocksdb_status.h"
 
 namespace vitrine::storage {
@@ -42,8 +43,7 @@ rocksdb::DBOptions database_options() {
   options.db_write_buffer_size = 64u << 20;
   options.max_total_wal_size = 128u << 20;
   options.max_open_files = 512;
-  options.keep_log_file_num = 4;
-  options.max_log_file_size = 4u << 20;
+  options.info_log = std::make_shared<RocksdbLogger>();
   return options;
 }
 
@@ -125,6 +125,16 @@ void validate(const DatabaseOptions& options) {
     throw invalid_argument(
         fmt::format("block_cache_mb is {}; it must be 1 to 65536", options.block_cache_mb));
   }
+  if (options.reserve_mb < 0) {
+    throw invalid_argument(
+        fmt::format("reserve_mb is {}; it must not be negative", options.reserve_mb));
+  }
+}
+
+std::vector<std::uint64_t> CatalogPointer::kept() const {
+  std::vector<std::uint64_t> generations = {generation};
+  generations.insert(generations.end(), previous.begin(), previous.end());
+  return generations;
 }
 
 void check_catalog_name(const std::string& name) {
@@ -161,6 +171,8 @@ Database::Database(const std::filesystem::path& path, const DatabaseOptions& opt
   }
   throw_if_error(status, "cannot open the database " + path.string());
   state_->db.reset(db);
+  state_->folder = path;
+  state_->reserve = static_cast<std::uint64_t>(options.reserve_mb) << 20;
   std::copy(handles.begin(), handles.end(), state_->families);
 }
 
@@ -262,7 +274,7 @@ void Database::delete_products(const std::string& catalog, std::uint64_t generat
   const std::string end = after_prefix(begin);
   rocksdb::WriteBatch batch;
   throw_if_error(batch.DeleteRange(state_->families[kProducts], slice(begin), slice(end)), context);
-  state_->write(batch, synced(), context);
+  state_->write_anyway(batch, synced(), context);
 }
 
 std::vector<std::pair<std::string, std::uint64_t>> Database::list_product_generations() const {
@@ -318,7 +330,7 @@ void Database::delete_pointer(const std::string& catalog) {
   for (const Family family : {kUpdates, kUploads}) {
     throw_if_error(batch.DeleteRange(state_->families[family], slice(prefix), slice(end)), context);
   }
-  state_->write(batch, synced(), context);
+  state_->write_anyway(batch, synced(), context);
 }
 
 void Database::put_job(const std::string& id, const json& job) {

@@ -28,12 +28,18 @@ struct CatalogPointer {
   std::uint64_t generation = 0;         ///< the current one; 0 is never published
   std::vector<std::uint64_t> previous;  ///< kept for rollback, newest first
 
+  /// The current one and the previous ones.
+  std::vector<std::uint64_t> kept() const;
+
   bool operator==(const CatalogPointer&) const = default;
 };
 
 struct DatabaseOptions {
   /// Memory for cached blocks, in MiB. Higher: fewer reads from disk. Valid: [1, 65536].
   int block_cache_mb = 64;
+  /// Room on the disk that is left free, in MiB: what would take more throws Unavailable; what
+  /// removes something does not. Valid: at least 0.
+  int reserve_mb = 64;
 };
 
 /// Throws InvalidArgument naming the field.

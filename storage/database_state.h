@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fmt/format.h>
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
 
@@ -9,12 +10,15 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
+#include "base/error.h"
 #include "storage/database.h"
 #include "storage/rocksdb_status.h"
 
@@ -61,13 +65,23 @@ Product decode_product(const std::string& catalog, const std::string& id, std::s
 struct Database::State {
   std::unique_ptr<rocksdb::DB> db;
   rocksdb::ColumnFamilyHandle* families[kFamilyCount] = {};  // destroyed before db is closed
+  std::filesystem::path folder;
+  std::uint64_t reserve = 0;  // bytes
   std::atomic<std::int64_t> last_sync_ms{0};
+  std::atomic<bool> failed{false};  // a write did
 
   State() = default;
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
     if (db == nullptr) return;
+    if (failed) {
+      // RocksDB's assertions, which Debian's build has, forbid to touch a log file that could not
+      // be written, and closing does. What was acknowledged is synced; the process's end closes
+      // files.
+      static_cast<void>(db.release());
+      return;
+    }
     // A destructor cannot report; whatever is not written here is recovered from the log.
     db->FlushWAL(true).PermitUncheckedError();
     for (auto* family : families) db->DestroyColumnFamilyHandle(family).PermitUncheckedError();
@@ -81,9 +95,28 @@ struct Database::State {
     return db->Write(options, &batch);
   }
 
+  /// Throws Unavailable where the disk is so full that RocksDB itself may soon want for room: it
+  /// takes that worse than to be asked for nothing.
+  void require_room(const std::string& context) const {
+    std::error_code code;
+    const std::uintmax_t available = std::filesystem::space(folder, code).available;
+    if (code || available >= reserve) return;
+    throw unavailable(fmt::format("{}: only {} MiB are free where {} is, and {} are kept", context,
+                                  available >> 20, folder.string(), reserve >> 20));
+  }
+
   void write(rocksdb::WriteBatch& batch, const rocksdb::WriteOptions& options,
              const std::string& context) {
-    throw_if_error(commit(batch, options), context);
+    require_room(context);
+    write_anyway(batch, options, context);
+  }
+
+  /// However full the disk is: what is removed makes room.
+  void write_anyway(rocksdb::WriteBatch& batch, const rocksdb::WriteOptions& options,
+                    const std::string& context) {
+    const rocksdb::Status status = commit(batch, options);
+    if (!status.ok()) failed = true;
+    throw_if_error(status, context);
     if (options.sync) last_sync_ms = steady_ms();
   }
 
@@ -97,7 +130,7 @@ struct Database::State {
   void remove(Family family, const std::string& key, const std::string& context) {
     rocksdb::WriteBatch batch;
     throw_if_error(batch.Delete(families[family], key), context);
-    write(batch, synced(), context);
+    write_anyway(batch, synced(), context);
   }
 
   std::optional<std::string> get(Family family, const std::string& key,

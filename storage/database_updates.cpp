@@ -78,7 +78,7 @@ void Database::delete_updates(const std::string& catalog, std::uint64_t through)
   rocksdb::WriteBatch batch;
   throw_if_error(batch.DeleteRange(state_->families[kUpdates], slice(begin), slice(end)), context);
   // Should a power cut bring them back, a generation covers them.
-  state_->write(batch, rocksdb::WriteOptions(), context);
+  state_->write_anyway(batch, rocksdb::WriteOptions(), context);
 }
 
 std::optional<std::string> Database::get_upload(const std::string& catalog,
@@ -127,7 +127,7 @@ void Database::delete_uploads(const std::string& catalog, std::span<const Sha256
   for (const Sha256Digest& digest : uploads) {
     throw_if_error(batch.Delete(state_->families[kUploads], upload_key(catalog, digest)), context);
   }
-  state_->write(batch, rocksdb::WriteOptions(), context);
+  state_->write_anyway(batch, rocksdb::WriteOptions(), context);
 }
 
 }  // namespace vitrine::storage

@@ -55,10 +55,6 @@ Error open_error(const std::string& image, int number) {
     case ELOOP:
     case ENAMETOOLONG:
       return invalid_argument(message);
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-      return resource_exhausted(message);
     default:
       return unavailable(message);
   }

@@ -10,9 +10,8 @@ void throw_if_error(const rocksdb::Status& status, const std::string& context) {
   if (status.IsCorruption() || status.IsPathNotFound()) {
     throw corruption(message + "; restore the data folder, or delete its meta folder and reindex");
   }
-  if (status.IsNoSpace() || status.IsMemoryLimit()) throw resource_exhausted(message);
-  if (status.IsIOError() || status.IsBusy() || status.IsTimedOut() || status.IsTryAgain() ||
-      status.IsShutdownInProgress()) {
+  if (status.IsIOError() || status.IsNoSpace() || status.IsMemoryLimit() || status.IsBusy() ||
+      status.IsTimedOut() || status.IsTryAgain() || status.IsShutdownInProgress()) {
     throw unavailable(message);
   }
   throw internal_error(message);

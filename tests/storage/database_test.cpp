@@ -15,6 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
@@ -59,6 +60,24 @@ TEST_F(DatabaseTest, ReturnsProductsByCatalogGenerationAndId) {
   const auto found = database_->get_products("shop", 1, ids);
   EXPECT_THAT(found, ElementsAre(product("b"), std::nullopt, product("a"), product("b")));
   EXPECT_TRUE(database_->get_products("shop", 1, {}).empty());
+}
+
+TEST_F(DatabaseTest, LeavesRoomOnTheDisk) {
+  database_->put_products("shop", 1, products({"a", "b"}));
+  DatabaseOptions more_than_there_is;
+  more_than_there_is.reserve_mb = std::numeric_limits<int>::max();
+  database_.reset();
+  database_ = std::make_unique<Database>(path_, more_than_there_is);
+  EXPECT_THAT(error_of([&] { database_->put_products("shop", 2, products({"a"})); }),
+              AllOf(StartsWith("unavailable: "), HasSubstr("MiB are free")));
+  EXPECT_EQ(database_->get_product("shop", 1, "a"), product("a"));
+  database_->delete_products("shop", 1);
+  EXPECT_EQ(database_->get_product("shop", 1, "a"), std::nullopt);
+}
+
+TEST_F(DatabaseTest, HasNoLogBesideTheData) {
+  EXPECT_FALSE(fs::exists(path_ / "LOG"));
+  EXPECT_TRUE(fs::exists(path_ / "CURRENT"));
 }
 
 TEST_F(DatabaseTest, ReadsMoreProductsThanOneBatch) {
