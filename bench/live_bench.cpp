@@ -30,7 +30,7 @@
 #include "bench/http_client.h"
 #include "bench/made_up_catalog.h"
 #include "engine/engine.h"
-#include "engine/merging.h"
+#include "engine/merge_policy.h"
 #include "http/server.h"
 
 namespace vitrine::bench {

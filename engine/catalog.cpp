@@ -73,23 +73,30 @@ std::unique_ptr<const index::VectorIndex> open_checked(const storage::Manifest& 
 
 }  // namespace
 
+IndexRequest request_of(const storage::Manifest& manifest) {
+  IndexRequest request;
+  request.name = manifest.catalog;
+  request.catalog_file = manifest.catalog_file;
+  request.image_source = manifest.image_source;
+  request.vectors = manifest.vectors;
+  index_from_json(manifest.index, request);
+  return request;
+}
+
 std::shared_ptr<const Catalog> Catalog::open(const storage::GenerationStore& generations,
                                              const storage::Database& database,
                                              const std::string& name, std::uint64_t generation,
-                                             const index::DeviceOptions& device) {
+                                             const GenerationOptions& options) {
   auto state = std::make_unique<State>();
   state->database = &database;
   state->manifest = generations.open(name, generation);
   const storage::Manifest& manifest = state->manifest;
   const std::filesystem::path folder = generations.folder(name, generation);
-  state->request.name = name;
-  state->request.catalog_file = manifest.catalog_file;
-  state->request.image_source = manifest.image_source;
-  state->request.vectors = manifest.vectors;
-  index_from_json(manifest.index, state->request);
+  state->request = request_of(manifest);
+  state->request.image_source.max_bytes = options.image_max_bytes;
   state->ids.emplace(folder, manifest.product_count);
-  state->images = open_checked(manifest, folder / storage::kImageIndexFile, device);
-  state->captions = open_checked(manifest, folder / storage::kCaptionIndexFile, device);
+  state->images = open_checked(manifest, folder / storage::kImageIndexFile, options.device);
+  state->captions = open_checked(manifest, folder / storage::kCaptionIndexFile, options.device);
   state->attributes = open_attributes(database, manifest, *state->ids, folder);
   Delta none(state->ids->size(), state->images->dimension(), manifest.covered_sequence);
   return std::shared_ptr<const Catalog>(new Catalog(std::move(state), std::move(none)));

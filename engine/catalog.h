@@ -19,9 +19,16 @@
 namespace vitrine::storage {
 class Database;
 class GenerationStore;
+struct Manifest;
 }  // namespace vitrine::storage
 
 namespace vitrine::engine {
+
+/// What of an engine's options every generation is opened with.
+struct GenerationOptions {
+  index::DeviceOptions device;        ///< what gets copies of the indices
+  std::uint64_t image_max_bytes = 0;  ///< of an image that is read
+};
 
 /// A catalog at one moment, ready to be searched: an immutable snapshot of a generation and of the
 /// updates on top of it. Whoever holds the shared_ptr may go on reading it however often the
@@ -34,12 +41,11 @@ namespace vitrine::engine {
 class Catalog {
  public:
   /// Reads and verifies a generation: every checksum, the two indices, the rows. No updates.
-  /// device: gets copies of the indices, as index::open_index() says.
   /// Throws Corruption when any of it is damaged, NotFound when the generation is not there.
   static std::shared_ptr<const Catalog> open(const storage::GenerationStore& generations,
                                              const storage::Database& database,
                                              const std::string& name, std::uint64_t generation,
-                                             const index::DeviceOptions& device);
+                                             const GenerationOptions& options);
   /// The same generation with other updates, made by a DeltaEdit of delta().
   std::shared_ptr<const Catalog> with(Delta delta) const;
   ~Catalog();
@@ -133,5 +139,8 @@ class Catalog {
   const std::shared_ptr<const State> state_;  // of the generation
   const Delta delta_;
 };
+
+/// What a generation was made from, but for max_bytes of its image source.
+IndexRequest request_of(const storage::Manifest& manifest);
 
 }  // namespace vitrine::engine

@@ -94,8 +94,8 @@ void release_after_readers(std::shared_ptr<const Catalog> old) {
 }  // namespace
 
 CatalogSet::CatalogSet(storage::Database& database, storage::GenerationStore& generations,
-                       index::DeviceOptions device)
-    : database_(database), generations_(generations), device_(std::move(device)) {
+                       GenerationOptions options)
+    : database_(database), generations_(generations), options_(std::move(options)) {
   sweep();
   for (const auto& [name, pointer] : database_.list_pointers()) {
     const auto start = std::chrono::steady_clock::now();
@@ -118,13 +118,12 @@ CatalogSet::CatalogSet(storage::Database& database, storage::GenerationStore& ge
 
 CatalogSet::Entry CatalogSet::open_newest_intact(const std::string& name,
                                                  const storage::CatalogPointer& pointer) {
-  std::vector<std::uint64_t> candidates = {pointer.generation};
-  candidates.insert(candidates.end(), pointer.previous.begin(), pointer.previous.end());
+  const std::vector<std::uint64_t> candidates = pointer.kept();
   Entry entry;
   for (const std::uint64_t generation : candidates) {
     try {
       entry.catalog =
-          with_stored_updates(Catalog::open(generations_, database_, name, generation, device_));
+          with_stored_updates(Catalog::open(generations_, database_, name, generation, options_));
       if (!entry.problem.empty()) {
         entry.problem += fmt::format("; generation {} is served instead", generation);
       }
@@ -163,6 +162,26 @@ std::map<std::string, CatalogSet::Entry, std::less<>> CatalogSet::entries() cons
   return entries_;
 }
 
+IndexRequest CatalogSet::last_request(const std::string& name) const {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = entries_.find(name);
+    if (found != entries_.end() && found->second.catalog) return found->second.catalog->request();
+  }
+  const std::optional<storage::CatalogPointer> pointer = database_.get_pointer(name);
+  if (!pointer) throw not_found(fmt::format("there is no catalog \"{}\"", printable(name)));
+  for (const std::uint64_t generation : pointer->kept()) {
+    try {
+      return request_of(generations_.read_manifest(name, generation));
+    } catch (const Error& error) {
+      spdlog::warn("{}", error.what());
+    }
+  }
+  throw failed_precondition("no generation of catalog " + name +
+                            " is left that says what it was indexed from; index its catalogue "
+                            "file with `vitrine index`");
+}
+
 std::unique_ptr<CatalogSet::Draft> CatalogSet::begin(const std::string& catalog) {
   const std::lock_guard sweep_lock(sweep_mutex_);
   const std::optional<storage::CatalogPointer> pointer = database_.get_pointer(catalog);
@@ -185,7 +204,7 @@ std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep)
   const std::uint64_t number = draft.generation();
   const std::shared_ptr<UpdateQueue> queue = queue_of(name);
   std::shared_ptr<const Catalog> built =
-      with_stored_updates(Catalog::open(generations_, database_, name, number, device_));
+      with_stored_updates(Catalog::open(generations_, database_, name, number, options_));
   Entry entry;  // then the one that was served
   {
     // Writers wait here; most of what was written during the build is read already.
@@ -205,8 +224,7 @@ storage::CatalogPointer CatalogSet::next_pointer(const std::string& name, std::u
                                                  int keep) const {
   storage::CatalogPointer pointer{number, {}};
   if (const auto old = database_.get_pointer(name)) {
-    pointer.previous.push_back(old->generation);
-    pointer.previous.insert(pointer.previous.end(), old->previous.begin(), old->previous.end());
+    pointer.previous = old->kept();
     const std::lock_guard lock(mutex_);
     const auto entry = entries_.find(name);
     if (entry != entries_.end()) {  // what is damaged is of no use to roll back to
@@ -280,7 +298,8 @@ void CatalogSet::commit(const std::string& name, const std::string& fingerprint,
     for (UpdateQueue::Request* request : requests) {
       try {
         current->require_encoder(fingerprint);
-        if (edit.now().rows() + edit.now().tombstones() >= max_rows) {
+        // What is empty cannot be merged; the first product makes room for a merge.
+        if (edit.now().rows() + edit.now().tombstones() >= max_rows && current->size() > 0) {
           throw unavailable(
               fmt::format("catalog {} has {} updates that are not merged yet; try again when a "
                           "merge has ended, or see why none does",
@@ -338,10 +357,8 @@ void CatalogSet::tidy(const std::string& name) {
 void CatalogSet::forget_covered_updates(const std::string& name) {
   const std::optional<storage::CatalogPointer> pointer = database_.get_pointer(name);
   if (!pointer) return;
-  std::vector<std::uint64_t> kept = {pointer->generation};
-  kept.insert(kept.end(), pointer->previous.begin(), pointer->previous.end());
   std::optional<std::uint64_t> covered;
-  for (const std::uint64_t generation : kept) {
+  for (const std::uint64_t generation : pointer->kept()) {
     try {
       const std::uint64_t sequence = generations_.read_manifest(name, generation).covered_sequence;
       covered = covered ? std::min(*covered, sequence) : sequence;

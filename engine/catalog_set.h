@@ -24,12 +24,11 @@ namespace vitrine::engine {
 /// it copies a shared_ptr.
 class CatalogSet {
  public:
-  /// database and generations must outlive the set. device: gets copies of the generations'
-  /// indices. Sweeps what a crash left behind and opens every catalog with its updates. One whose
-  /// current generation cannot be opened is served from the newest previous one that can, with
-  /// every update that one does not cover.
+  /// database and generations must outlive the set. Sweeps what a crash left behind and opens every
+  /// catalog with its updates. One whose current generation cannot be opened is served from the
+  /// newest previous one that can, with every update that one does not cover.
   CatalogSet(storage::Database& database, storage::GenerationStore& generations,
-             index::DeviceOptions device);
+             GenerationOptions options);
   CatalogSet(const CatalogSet&) = delete;
   CatalogSet& operator=(const CatalogSet&) = delete;
 
@@ -45,6 +44,9 @@ class CatalogSet {
   /// Throws NotFound, or what the entry's problem is when no generation could be opened.
   std::shared_ptr<const Catalog> find(std::string_view name) const;
   std::map<std::string, Entry, std::less<>> entries() const;
+  /// What the catalog was indexed from last, also when no generation of it can be served. Throws
+  /// NotFound, or FailedPrecondition when no generation is left that says so.
+  IndexRequest last_request(const std::string& name) const;
 
   /// A generation that is being built; what is not published is swept on destruction.
   class Draft {
@@ -110,7 +112,7 @@ class CatalogSet {
 
   storage::Database& database_;
   storage::GenerationStore& generations_;
-  const index::DeviceOptions device_;
+  const GenerationOptions options_;
 
   // Held while generations are begun or swept, so that a new folder is never taken for a leftover.
   // Locked before mutex_.

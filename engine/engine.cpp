@@ -20,6 +20,7 @@
 #include "engine/compute_slots.h"
 #include "engine/indexing_pipeline.h"
 #include "engine/job_runner.h"
+#include "engine/merge_policy.h"
 #include "engine/merge_scheduler.h"
 #include "engine/merging.h"
 #include "engine/query_cache.h"
@@ -109,9 +110,14 @@ class Engine::Impl {
         batching_(*encoder_,
                   batching_for(encoder_->info(), options_.encoder.max_batch, options_.max_waiting)),
         cache_(static_cast<std::size_t>(options_.query_cache_mb) << 20),
-        slots_(options_.compute_threads > 0 ? options_.compute_threads : available_cores()) {
+        slots_(options_.compute_threads > 0 ? options_.compute_threads : available_cores()),
+        merges_({static_cast<std::size_t>(options_.merge_size),
+                 static_cast<std::size_t>(options_.max_unmerged),
+                 std::chrono::seconds(options_.merge_age_sec)}) {
     if (options_.data_dir.empty()) return;
-    storage_ = std::make_unique<Storage>(options_.data_dir, device_options(options_.index_device));
+    storage_ = std::make_unique<Storage>(
+        options_.data_dir,
+        GenerationOptions{device_options(options_.index_device), options_.image_limits.max_bytes});
     for (const auto& [name, entry] : catalogs().entries()) {
       if (entry.catalog && entry.catalog->encoder_fingerprint() != encoder_->fingerprint()) {
         spdlog::warn(
@@ -222,6 +228,7 @@ class Engine::Impl {
     const std::uint64_t covered = catalogs().sequence(request.name);
     IndexReport report = build_generation(tools, request, draft->generation(), draft->folder(),
                                           covered, progress, cancel);
+    require_no_great_loss(request.name, report);
     catalogs().publish(*draft, options_.keep_generations);
     draft.reset();  // sweeps generations, and with them what names updates and uploads
     catalogs().tidy(request.name);
@@ -231,6 +238,22 @@ class Engine::Impl {
         request.name, report.generation, report.indexed, report.encoded, report.cached,
         report.failed, report.seconds);
     return report;
+  }
+
+  /// Images that are out of reach look like products that cannot be indexed. Throws
+  /// FailedPrecondition rather than put what is left of a catalog in its place.
+  void require_no_great_loss(const std::string& name, const IndexReport& report) const {
+    const auto entries = catalogs().entries();
+    const auto served = entries.find(name);
+    if (served == entries.end() || !served->second.catalog) return;
+    const std::size_t before = served->second.catalog->size();
+    if (2 * report.indexed >= before || report.indexed + report.failed < before) return;
+    throw failed_precondition(fmt::format(
+        "{} of {} products could not be indexed, and {} would take the place of {}: nothing was "
+        "changed{}{}",
+        report.failed, report.products, report.indexed, before,
+        report.failures.empty() ? "" : "; the first: ",
+        report.failures.empty() ? "" : report.failures.front().reason));
   }
 
   /// The right to measure, which one run at a time has: two would spoil each other's timings.
@@ -313,7 +336,8 @@ class Engine::Impl {
   }
 
   std::string start_merge(const std::string& name) {
-    const bool urgent = merge_is_urgent(*catalogs().find(name));
+    const std::shared_ptr<const Catalog> snapshot = catalogs().find(name);
+    const bool urgent = merges_.is_urgent(unmerged_rows(*snapshot), snapshot->size());
     auto claim = std::make_shared<const Claim>(*this, name);
     const auto priority = urgent ? BackgroundPriority::kLow : BackgroundPriority::kIdle;
     const std::string job =
@@ -331,16 +355,30 @@ class Engine::Impl {
     return job;
   }
 
-  /// Begins the merges that are due. Called by the scheduler.
+  /// Begins the merges that are due. Called by the scheduler. What is served in place of a newer
+  /// generation is not merged: that would make an older catalogue the current one unasked.
   void start_due_merges() {
+    const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
     for (const auto& [name, entry] : catalogs().entries()) {
-      if (!entry.catalog) continue;
-      if (merge_is_urgent(*entry.catalog)) cancel_idle_merge(name);
-      if (!merge_is_due(*entry.catalog) || is_indexing(name)) continue;
-      try {
-        start_merge(name);
-      } catch (const std::exception& error) {
-        spdlog::warn("cannot begin to merge the updates of catalog {}: {}", name, error.what());
+      if (!entry.catalog || !entry.problem.empty()) continue;
+      switch (merges_.next(name, merge_state(*entry.catalog), now_ms, Clock::now())) {
+        case MergePolicy::Step::kNone:
+          break;
+        case MergePolicy::Step::kMerge:
+          try {
+            start_merge(name);
+          } catch (const std::exception& error) {
+            spdlog::warn("cannot begin to merge the updates of catalog {}: {}", name, error.what());
+          }
+          break;
+        case MergePolicy::Step::kCancelIdleMerge:
+          spdlog::info(
+              "catalog {}: too many updates wait; the merge begins anew with more of the cores",
+              name);
+          cancel_idle_merge(name);
+          break;
       }
     }
   }
@@ -363,66 +401,44 @@ class Engine::Impl {
   }
 
  private:
-  /// A merge that failed, on a full disk perhaps, is tried again after this many seconds.
-  static constexpr std::int64_t kMergeRetrySec = 60;
-
-  bool is_indexing(const std::string& name) {
-    const std::lock_guard lock(mutex_);
-    return indexing_.contains(name);
-  }
-
   static std::size_t unmerged_rows(const Catalog& catalog) {
     return catalog.delta().rows() + catalog.delta().tombstones();
   }
 
-  /// On cores that searches never leave, a merge at idle priority would not end before those take
-  /// far longer, or updates are refused.
-  bool merge_is_urgent(const Catalog& catalog) const {
-    return unmerged_rows(catalog) >=
-           rows_of_an_urgent_merge(static_cast<std::size_t>(options_.merge_size),
-                                   static_cast<std::size_t>(options_.max_unmerged), catalog.size());
+  MergePolicy::State merge_state(const Catalog& catalog) {
+    MergePolicy::State state;
+    state.generation = catalog.generation();
+    state.products = catalog.size();
+    state.unmerged = unmerged_rows(catalog);
+    state.oldest_ms = catalog.delta().oldest_ms();
+    state.is_merging_idly = running_idle_merge(catalog.name()).has_value();
+    const std::lock_guard lock(mutex_);
+    state.is_indexing = indexing_.contains(catalog.name());
+    return state;
   }
 
-  /// It begins anew, at a priority at which it gets on.
-  void cancel_idle_merge(const std::string& name) {
+  /// The job that merges a catalog's updates on cores that searches leave, if one does.
+  std::optional<std::string> running_idle_merge(const std::string& name) {
     std::string job;
     {
       const std::lock_guard lock(mutex_);
       const auto found = idle_merges_.find(name);
-      if (found == idle_merges_.end()) return;
+      if (found == idle_merges_.end()) return std::nullopt;
       job = found->second;
-      idle_merges_.erase(found);
     }
-    merge_retry_.erase(name);
     try {
-      if (jobs().status(job).state != JobState::kRunning) return;
-      spdlog::info(
-          "catalog {}: too many updates wait; the merge begins anew with more of the cores", name);
-      jobs().cancel(job);
+      if (jobs().status(job).state == JobState::kRunning) return job;
     } catch (const Error&) {
-      // The job is forgotten: it ended long ago.
+      // It ended so long ago that it is forgotten.
     }
+    return std::nullopt;
   }
 
-  bool merge_is_due(const Catalog& catalog) {
-    const Delta& delta = catalog.delta();
-    if (!delta.oldest_ms() || catalog.size() == 0) return false;
-    const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                            std::chrono::system_clock::now().time_since_epoch())
-                            .count();
-    const auto merge_size = static_cast<std::size_t>(options_.merge_size);
-    const bool large =
-        merge_size > 0 && unmerged_rows(catalog) >= rows_worth_a_merge(merge_size, catalog.size());
-    const bool old = options_.merge_age_sec > 0 &&
-                     now_ms - *delta.oldest_ms() >= 1000LL * options_.merge_age_sec;
-    if (!large && !old) return false;
-    // The snapshot stays due while merges of it fail.
-    const auto now = Clock::now();
-    auto& [generation, not_before] = merge_retry_[catalog.name()];
-    if (generation == catalog.generation() && now < not_before) return false;
-    generation = catalog.generation();
-    not_before = now + std::chrono::seconds(kMergeRetrySec);
-    return true;
+  void cancel_idle_merge(const std::string& name) {
+    const std::optional<std::string> job = running_idle_merge(name);
+    if (job) jobs().cancel(*job);
+    const std::lock_guard lock(mutex_);
+    idle_merges_.erase(name);
   }
 
   Matrix embeddings(std::size_t rows) const {
@@ -461,11 +477,11 @@ class Engine::Impl {
 
   /// What lives in the data folder, in the order in which it is opened.
   struct Storage {
-    Storage(const std::filesystem::path& data_dir, const index::DeviceOptions& device)
+    Storage(const std::filesystem::path& data_dir, const GenerationOptions& options)
         : lock(locked(created(data_dir) / "LOCK")),
           database(data_dir / "meta"),
           generations(data_dir),
-          catalogs(database, generations, device),
+          catalogs(database, generations, options),
           jobs(database) {}
 
     static const std::filesystem::path& created(const std::filesystem::path& data_dir) {
@@ -537,8 +553,7 @@ class Engine::Impl {
   std::set<std::string> indexing_;                  // guarded by mutex_
   std::map<std::string, std::string> idle_merges_;  // guarded by mutex_; the last job by catalog
 
-  // Of the scheduler's thread: the generation whose merge was last begun, and when it may be again.
-  std::map<std::string, std::pair<std::uint64_t, Clock::time_point>> merge_retry_;
+  MergePolicy merges_;  // of the scheduler's thread, but for is_urgent()
 
   // Last: its jobs use all of the above until they are joined.
   std::unique_ptr<Storage> storage_;
@@ -691,9 +706,13 @@ IndexReport Engine::index_catalog(const IndexRequest& request, const ProgressCal
   return impl_->index(request, progress, cancel);
 }
 
+IndexRequest Engine::last_request(const std::string& name) const {
+  return impl_->catalogs().last_request(name);
+}
+
 std::string Engine::start_reindex(const std::string& name,
                                   const std::optional<IndexRequest>& request) {
-  IndexRequest complete = request ? *request : catalog(name)->request();
+  IndexRequest complete = request ? *request : last_request(name);
   complete.name = name;
   validate(complete);
   JobRunner& jobs = impl_->jobs();

@@ -198,13 +198,18 @@ class Engine {
   /// has are not computed again, and those computed by a run that is killed are kept.
   /// progress may be empty. cancel, when given, is looked at about every batch.
   /// Throws InvalidArgument (bad request or file, nothing to index, or any failure when strict),
-  /// FailedPrecondition (the catalog is being indexed already), Cancelled. After any of them the
-  /// current generation is what it was.
+  /// FailedPrecondition (the catalog is being indexed already, or would lose more than half of its
+  /// products because they cannot be indexed), Cancelled. After any of them the current generation
+  /// is what it was.
   IndexReport index_catalog(const IndexRequest& request, const ProgressCallback& progress = {},
                             const std::atomic<bool>* cancel = nullptr);
 
-  /// index_catalog() on a background thread; returns the job's id. Without a request the current
-  /// generation's own is repeated. Throws FailedPrecondition when the catalog is being indexed.
+  /// What the catalog was indexed from last, also when no generation of it can be served. Throws
+  /// NotFound, or FailedPrecondition when no generation is left that says so.
+  IndexRequest last_request(const std::string& name) const;
+
+  /// index_catalog() on a background thread; returns the job's id. Without a request the last one
+  /// is repeated. Throws FailedPrecondition when the catalog is being indexed.
   std::string start_reindex(const std::string& name,
                             const std::optional<IndexRequest>& request = std::nullopt);
   /// Measures kinds of index and their parameters over a catalog, on the calling thread

@@ -541,11 +541,8 @@ class Run {
     write_attributes(tools_.database, request_.name, generation_, ids_, folder_);
     // Captions first: then the one matrix that is not imported, if any, is gone before the other
     // is read.
-    build_index(embeddings_of(Target::kCaption), storage::kCaptionIndexFile);
-    meter_.update(report_.indexed, report_.failed);
-    check_cancelled();
-    build_index(embeddings_of(Target::kImage), storage::kImageIndexFile);
-    meter_.update(2 * report_.indexed, report_.failed);
+    build_index(embeddings_of(Target::kCaption), storage::kCaptionIndexFile, 0);
+    build_index(embeddings_of(Target::kImage), storage::kImageIndexFile, report_.indexed);
     meter_.end_stage();
     check_cancelled();
   }
@@ -566,9 +563,16 @@ class Run {
     return vectors;
   }
 
-  void build_index(const Matrix& vectors, const char* file) const {
-    index::build_index({vectors.data(), report_.indexed, dimension_}, request_.index)
-        ->save(folder_ / file);
+  /// before: rows of indices that are built already.
+  void build_index(const Matrix& vectors, const char* file, std::uint64_t before) {
+    const auto progress = [this, before](std::size_t done, std::size_t /*total*/) {
+      check_cancelled();
+      meter_.update(before + done, report_.failed);
+    };
+    const auto built =
+        index::build_index({vectors.data(), report_.indexed, dimension_}, request_.index, progress);
+    check_cancelled();
+    built->save(folder_ / file);
   }
 
   void write_manifest(const storage::ImageSource& source) {

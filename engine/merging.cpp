@@ -27,7 +27,6 @@ namespace {
 /// Products that are read and stored together: about a millisecond's work, for it gives way between
 /// two batches.
 constexpr std::size_t kBatch = 128;
-constexpr std::size_t kLeastRowsWorthAMerge = 1000;
 
 class Merge {
  public:
@@ -115,23 +114,27 @@ class Merge {
 
   void build_indices() {
     meter_.begin_stage(IndexStage::kBuilding, 2 * rows_.size());
-    build_index(Target::kImage, storage::kImageIndexFile);
-    meter_.update(rows_.size(), 0);
-    build_index(Target::kCaption, storage::kCaptionIndexFile);
-    meter_.update(2 * rows_.size(), 0);
+    build_index(Target::kImage, storage::kImageIndexFile, 0);
+    build_index(Target::kCaption, storage::kCaptionIndexFile, rows_.size());
     meter_.end_stage();
     check_cancelled();
   }
 
-  void build_index(Target target, const char* file) const {
+  /// before: rows of indices that are built already.
+  void build_index(Target target, const char* file, std::size_t before) {
     check_cancelled();
     Matrix vectors(rows_.size(), catalog_.dimension());
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       std::ranges::copy(catalog_.vector(target, rows_[i]), vectors.row(i).begin());
       give_way();
     }
+    const auto progress = [this, before](std::size_t done, std::size_t /*total*/) {
+      check_cancelled();
+      meter_.update(before + done, 0);
+    };
+    const auto built = index::build_index(vectors, request_.index, progress);
     check_cancelled();
-    index::build_index(vectors, request_.index)->save(folder_ / file);
+    built->save(folder_ / file);
   }
 
   void write_manifest() {
@@ -169,16 +172,6 @@ class Merge {
 };
 
 }  // namespace
-
-std::size_t rows_worth_a_merge(std::size_t merge_size, std::size_t products) {
-  return std::min(merge_size, std::max(products / 4, kLeastRowsWorthAMerge));
-}
-
-std::size_t rows_of_an_urgent_merge(std::size_t merge_size, std::size_t max_unmerged,
-                                    std::size_t products) {
-  const std::size_t half = (max_unmerged + 1) / 2;
-  return merge_size == 0 ? half : std::min(half, 4 * rows_worth_a_merge(merge_size, products));
-}
 
 IndexReport build_merged_generation(storage::Database& database,
                                     storage::GenerationStore& generations, const Catalog& catalog,

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 
@@ -11,18 +10,6 @@
 #include "storage/generation_store.h"
 
 namespace vitrine::engine {
-
-/// Rows of delta and tombstones from which on a catalog of so many live products is merged:
-/// merge_size at most, a quarter of the products where that is fewer, but no fewer than 1,000. What
-/// waits makes a search slower by its share of the products, and a merge takes as long as there are
-/// products; a thousand rows are scanned in less than a request takes. merge_size: not 0.
-std::size_t rows_worth_a_merge(std::size_t merge_size, std::size_t products);
-
-/// Rows from which on a merge must not wait for cores that searches leave: four times as many, or
-/// half of those at which updates are refused, whichever is fewer. merge_size: 0 where only age
-/// begins a merge.
-std::size_t rows_of_an_urgent_merge(std::size_t merge_size, std::size_t max_unmerged,
-                                    std::size_t products);
 
 /// Fills a generation with the live products of a snapshot, in the order of its rows: the rest of
 /// its generation, then its delta. The embeddings are taken over, so that nothing is encoded. The

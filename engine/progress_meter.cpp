@@ -1,5 +1,6 @@
 #include "engine/progress_meter.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace vitrine::engine {
@@ -16,6 +17,7 @@ double seconds_between(std::chrono::steady_clock::time_point from,
 }  // namespace
 
 void ProgressMeter::begin_stage(IndexStage stage, std::optional<std::uint64_t> total) {
+  const std::lock_guard lock(mutex_);
   progress_ = {stage, 0, total, progress_.failed, 0, std::nullopt};
   stage_start_ = last_call_ = Clock::now();
   done_at_last_call_ = 0;
@@ -24,13 +26,17 @@ void ProgressMeter::begin_stage(IndexStage stage, std::optional<std::uint64_t> t
 }
 
 void ProgressMeter::update(std::uint64_t done, std::uint64_t failed) {
-  progress_.done = done;
+  const std::lock_guard lock(mutex_);
+  progress_.done = std::max(progress_.done, done);
   progress_.failed = failed;
   const Clock::time_point now = Clock::now();
   if (seconds_between(last_call_, now) >= kCallIntervalSeconds) call(now);
 }
 
-void ProgressMeter::end_stage() { call(Clock::now()); }
+void ProgressMeter::end_stage() {
+  const std::lock_guard lock(mutex_);
+  call(Clock::now());
+}
 
 void ProgressMeter::call(Clock::time_point now) {
   const double seconds = seconds_between(last_call_, now);

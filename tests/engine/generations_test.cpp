@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,8 +7,8 @@
 #include <set>
 #include <thread>
 
+#include "live_support.h"
 #include "storage/generation_store.h"
-#include "support.h"
 
 namespace vitrine::engine {
 namespace {
@@ -183,6 +184,45 @@ TEST_F(Generations, ACatalogThatCannotBeOpenedNowIsUnavailable) {
   const Thrown thrown = thrown_by([&] { engine->search(text_search("red")); });
   EXPECT_EQ(thrown.code, ErrorCode::kUnavailable);
   EXPECT_THAT(thrown.message, HasSubstr("restart"));
+}
+
+TEST_F(Generations, AReindexThatLosesMostProductsChangesNothing) {
+  const TestEngine engine(data_.path());
+  engine->index_catalog(catalog_.request());
+  for (int i = 0; i < 5; ++i)
+    std::filesystem::remove(catalog_.images() / fmt::format("p{}.png", i));
+  const Thrown thrown = thrown_by([&] { engine->index_catalog(catalog_.request()); });
+  EXPECT_EQ(thrown.code, ErrorCode::kFailedPrecondition);
+  EXPECT_THAT(thrown.message, HasSubstr("5 of 8 products could not be indexed"));
+  EXPECT_THAT(thrown.message, HasSubstr("does not exist in its image folder"));
+  EXPECT_EQ(engine->search(text_search("red")).generation, 1U);
+  // Products that a catalogue names no longer are not lost.
+  for (int i = 0; i < 5; ++i) catalog_.remove("p" + std::to_string(i));
+  catalog_.write();
+  EXPECT_EQ(engine->index_catalog(catalog_.request()).indexed, 3U);
+}
+
+TEST_F(Generations, WithoutAnIntactOneTheCatalogIsReindexedFromWhatItWas) {
+  {
+    const TestEngine engine(data_.path());
+    engine->index_catalog(catalog_.request());
+  }
+  damage(file_of(1, storage::kImageIndexFile));
+  {
+    const TestEngine engine(data_.path());
+    EXPECT_EQ(engine->last_request("shop").catalog_file, catalog_.request().catalog_file);
+    const std::string job = engine->start_reindex("shop", std::nullopt);
+    EXPECT_EQ(await_job(*engine.engine, job).state, JobState::kSucceeded);
+    EXPECT_EQ(engine->search(text_search("red")).hits.size(), 8U);
+    EXPECT_EQ(thrown_by([&] { engine->last_request("none"); }).code, ErrorCode::kNotFound);
+  }
+  for (const int generation : {1, 2}) {
+    std::filesystem::remove(file_of(generation, storage::kManifestFile));
+  }
+  const TestEngine engine(data_.path());
+  const Thrown thrown = thrown_by([&] { engine->start_reindex("shop", std::nullopt); });
+  EXPECT_EQ(thrown.code, ErrorCode::kFailedPrecondition);
+  EXPECT_THAT(thrown.message, HasSubstr("vitrine index"));
 }
 
 TEST_F(Generations, WithoutAnIntactOneTheCatalogIsReportedAndOthersAreServed) {

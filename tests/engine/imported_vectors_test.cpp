@@ -4,10 +4,11 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <random>
 #include <thread>
 
 #include "base/npy.h"
-#include "support.h"
+#include "live_support.h"
 
 namespace vitrine::engine {
 namespace {
@@ -284,6 +285,32 @@ TEST_F(ImportedVectors, AreKeptByAnUpdateThatBringsNone) {
   EXPECT_EQ(shop->vector(Target::kImage, shop->require_row("p4")),
             engine_->catalog("encoded")->vector(Target::kImage, 4));
   EXPECT_EQ(engine_.calls->images + engine_.calls->texts, 0);
+}
+
+TEST_F(ImportedVectors, CanBeCancelledWhileTheyAreBuiltIntoAnIndex) {
+  constexpr std::size_t kMany = 3000;
+  std::mt19937 random(1);
+  Matrix many(kMany, kDimension);
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < kMany; ++i) {
+    std::ranges::copy(random_unit_vector(random), many.row(i).begin());
+    lines.push_back(R"({"id": "p)" + std::to_string(i) + R"(", "caption": "a dress"})");
+  }
+  write_lines("many.jsonl", lines);
+  write_npy(file("many.npy"), many);
+  IndexRequest wanted;
+  wanted.name = "shop";
+  wanted.catalog_file = file("many.jsonl");
+  wanted.vectors = storage::VectorFiles{file("many.npy"), file("many.npy"), ""};
+  wanted.index.kind = "hnsw";
+  wanted.index.ef_construction = 1000;  // far longer than the meter waits between two calls
+  std::atomic<bool> cancel{false};
+  const auto progress = [&](const IndexProgress& now) {
+    if (now.stage == IndexStage::kBuilding && now.done > 0 && now.done < kMany) cancel = true;
+  };
+  const Thrown thrown = thrown_by([&] { engine_->index_catalog(wanted, progress, &cancel); });
+  EXPECT_EQ(thrown.code, ErrorCode::kCancelled) << thrown.message;
+  EXPECT_EQ(thrown_by([&] { engine_->catalog("shop"); }).code, ErrorCode::kNotFound);
 }
 
 }  // namespace

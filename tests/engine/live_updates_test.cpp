@@ -8,7 +8,6 @@
 #include <set>
 #include <thread>
 
-#include "engine/merging.h"
 #include "live_support.h"
 #include "storage/database.h"
 
@@ -364,21 +363,6 @@ TEST_F(LiveUpdates, OfASmallCatalogAreMergedBeforeMergeSizeIsReached) {
   EXPECT_GT(catalog()->generation(), generation);
 }
 
-TEST(RowsWorthAMerge, AreAQuarterOfTheProductsWithinBounds) {
-  EXPECT_EQ(rows_worth_a_merge(10'000, 1'000'000), 10'000U);
-  EXPECT_EQ(rows_worth_a_merge(10'000, 40'000), 10'000U);
-  EXPECT_EQ(rows_worth_a_merge(10'000, 10'000), 2'500U);
-  EXPECT_EQ(rows_worth_a_merge(10'000, 20), 1'000U);
-  EXPECT_EQ(rows_worth_a_merge(10, 1'000'000), 10U);
-}
-
-TEST(RowsOfAnUrgentMerge, AreFourTimesThoseOrHalfOfWhatIsRefused) {
-  EXPECT_EQ(rows_of_an_urgent_merge(10'000, 200'000, 1'000'000), 40'000U);
-  EXPECT_EQ(rows_of_an_urgent_merge(10'000, 200'000, 10'000), 10'000U);
-  EXPECT_EQ(rows_of_an_urgent_merge(10'000, 20'000, 1'000'000), 10'000U);
-  EXPECT_EQ(rows_of_an_urgent_merge(0, 200'001, 10'000), 100'001U);
-}
-
 TEST_F(LiveUpdates, AreMergedInTheBackgroundByAgeAlsoAfterARestart) {
   upsert(precomputed_update("a", 1, random));
   const std::uint64_t generation = catalog()->generation();
@@ -393,6 +377,75 @@ TEST_F(LiveUpdates, AreMergedInTheBackgroundByAgeAlsoAfterARestart) {
   }
   EXPECT_GT(catalog()->generation(), generation);
   EXPECT_EQ(version_of("a"), 1);
+}
+
+TEST_F(LiveUpdates, AreNotMergedByThemselvesIntoAGenerationThatStandsInForADamagedOne) {
+  upsert(precomputed_update("a", 1, random));
+  const std::uint64_t first = catalog()->generation();
+  file.remove("p0");
+  file.write();
+  engine->index_catalog(file.request());
+  engine->index_catalog(file.request("other"));
+  engine.engine.reset();
+  damage(data.path() / "generations" / "shop" / std::to_string(first + 1) / "index.faiss");
+  reopen([](EngineOptions& options) {
+    options.merge_size = 1;
+    options.merge_in_background = true;
+  });
+  ASSERT_EQ(catalog()->generation(), first);
+  // Each look at the catalogs comes by both: "other" is merged twice meanwhile.
+  for (int version = 0; version < 2; ++version) {
+    const std::uint64_t generation = engine->catalog("other")->generation();
+    const ProductUpdate update = precomputed_update("b", version, random);
+    engine->upsert_products("other", {&update, 1});
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (engine->catalog("other")->generation() == generation &&
+           std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::yield();
+    }
+    ASSERT_GT(engine->catalog("other")->generation(), generation);
+  }
+  EXPECT_EQ(catalog()->generation(), first);
+  EXPECT_NE(engine->catalogs()[1].problem, "");
+  EXPECT_TRUE(
+      std::filesystem::exists(data.path() / "generations" / "shop" / std::to_string(first + 1)));
+  ASSERT_EQ(merge().state, JobState::kSucceeded) << "whoever asks for it accepts what is served";
+  EXPECT_EQ(engine->catalogs()[1].problem, "");
+}
+
+TEST_F(LiveUpdates, AreTakenHoweverManyAreNotMergedWhenNoProductIsLeft) {
+  reopen([](EngineOptions& options) {
+    options.max_unmerged = 12;
+    options.merge_size = 12;
+  });
+  for (int i = 0; i < 12; ++i) erase("p" + std::to_string(i));
+  EXPECT_EQ(catalog()->size(), 0U);
+  EXPECT_EQ(merge().state, JobState::kFailed);
+  upsert(precomputed_update("a", 1, random));
+  EXPECT_EQ(thrown_by([&] { upsert(precomputed_update("b", 1, random)); }).code,
+            ErrorCode::kUnavailable);
+  EXPECT_EQ(merge().state, JobState::kSucceeded);
+  upsert(precomputed_update("b", 1, random));
+  EXPECT_EQ(catalog()->size(), 2U);
+}
+
+TEST_F(LiveUpdates, ReadImagesOfAnySizeThatTheEngineTakes) {
+  const std::string png = colour_png("blue", 4711, 64);
+  file.put_bytes("large", png);
+  ProductUpdate update;
+  update.id = "large";
+  update.image = "large.png";
+  update.caption = "a blue thing";
+  for (const bool fits : {false, true}) {
+    reopen([&](EngineOptions& options) {
+      options.image_limits.max_bytes = png.size() - (fits ? 0 : 1);
+    });
+    if (fits) {
+      upsert(update);
+    } else {
+      EXPECT_EQ(thrown_by([&] { upsert(update); }).code, ErrorCode::kResourceExhausted);
+    }
+  }
 }
 
 TEST_F(LiveUpdates, AreRefusedWhileTooManyAreNotMerged) {
