@@ -8,7 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/float16.h"
@@ -52,34 +52,61 @@ void widen_bfloat16(const char* source, std::span<float> target) {
   }
 }
 
-class HeaderParser {
+/// Refuses what a parsed header does not show. What is not JSON ends the walk: the parser says why.
+class HeaderCheck : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit HeaderParser(std::string where) : where_(std::move(where)) {}
+  explicit HeaderCheck(const std::string& where) : where_(where) {}
 
-  nlohmann::json parse(std::string_view text) {
-    std::set<std::string> names;
-    const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-      if (depth > kMaxHeaderDepth) throw corruption(where_ + ": the header is nested too deeply");
-      if (event == nlohmann::json::parse_event_t::key && depth == 1) {
-        const auto& name = parsed.get_ref<const std::string&>();
-        if (!names.insert(name).second) {
-          throw corruption(
-              fmt::format("{}: tensor \"{}\" is listed twice", where_, printable(name)));
-        }
-      }
-      return true;
-    };
-    try {
-      return nlohmann::json::parse(text.begin(), text.end(), check);
-    } catch (const nlohmann::json::exception& error) {
-      throw corruption(
-          fmt::format("{}: the header is not JSON: {}", where_, printable(error.what(), 200)));
+  bool start_object(std::size_t /*elements*/) override { return open(); }
+  bool start_array(std::size_t /*elements*/) override { return open(); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& name) override {
+    if (depth_ == 1 && !names_.insert(name).second) {
+      throw corruption(fmt::format("{}: tensor \"{}\" is listed twice", where_, printable(name)));
     }
+    return true;
+  }
+  bool null() override { return true; }
+  bool boolean(bool /*value*/) override { return true; }
+  bool number_integer(number_integer_t /*value*/) override { return true; }
+  bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
+  bool number_float(number_float_t /*value*/, const string_t& /*text*/) override { return true; }
+  bool string(string_t& /*value*/) override { return true; }
+  bool binary(binary_t& /*value*/) override { return true; }
+  bool parse_error(std::size_t /*position*/, const std::string& /*token*/,
+                   const nlohmann::json::exception& /*error*/) override {
+    return false;
   }
 
  private:
-  std::string where_;
+  bool open() {
+    if (++depth_ > kMaxHeaderDepth) {
+      throw corruption(where_ + ": the header is nested too deeply");
+    }
+    return true;
+  }
+  bool close() {
+    --depth_;
+    return true;
+  }
+
+  const std::string& where_;
+  int depth_ = 0;
+  std::unordered_set<std::string> names_;
 };
+
+/// Not by a callback of the parser's, which would take time by the square of the tensors.
+nlohmann::json parse_header(std::string_view text, const std::string& where) {
+  HeaderCheck check(where);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &check);
+  try {
+    return nlohmann::json::parse(text.begin(), text.end());
+  } catch (const nlohmann::json::exception& error) {
+    throw corruption(
+        fmt::format("{}: the header is not JSON: {}", where, printable(error.what(), 200)));
+  }
+}
 
 std::uint64_t unsigned_integer(const nlohmann::json& value, const std::string& what) {
   if (!value.is_number_unsigned()) throw corruption(what + " is not an unsigned integer");
@@ -211,7 +238,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
   const std::string_view data = bytes.substr(sizeof(header_size) + header_size);
   if (!text.starts_with('{')) throw corruption(where + ": the header does not begin with '{'");
 
-  const nlohmann::json header = HeaderParser(where).parse(text);
+  const nlohmann::json header = parse_header(text, where);
   if (!header.is_object()) throw corruption(where + ": the header is not a JSON object");
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;

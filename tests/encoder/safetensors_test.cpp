@@ -110,6 +110,17 @@ TEST_F(Safetensors, ReadsBfloat16AndRefusesIntegersAsFloats) {
   EXPECT_THROW(file.read_float("i"), Error);
 }
 
+TEST_F(Safetensors, TakesTimeByTheNumberOfTensors) {
+  std::string header = "{";
+  for (int i = 0; i < 100'000; ++i) {
+    header += R"("t)" + std::to_string(i) + R"(":{"dtype":"U8","shape":[1],"data_offsets":[)" +
+              std::to_string(i) + "," + std::to_string(i + 1) + "]},";
+  }
+  header.back() = '}';
+  write(header, 100'000);
+  EXPECT_EQ(SafetensorsFile(path()).tensors().size(), 100'000U);
+}
+
 TEST_F(Safetensors, RefusesAHeaderThatLiesAboutItsSize) {
   write_claiming(std::numeric_limits<std::uint64_t>::max(), "{}", 0);
   EXPECT_THAT(refusal(), HasSubstr("claims a header of 18446744073709551615 bytes"));
