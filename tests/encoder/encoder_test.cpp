@@ -259,6 +259,11 @@ TEST_F(EncoderTest, BelievesNoSizeThatTheFilesDoNotHave) {
     EXPECT_EQ(error.code(), ErrorCode::kCorruption) << place;
     EXPECT_THAT(error.what(), HasSubstr(message));
   }
+  // Of three layers' tensors as many layers as there are tensors: each would be listed.
+  nlohmann::json config = saved;
+  config["text_config"]["num_hidden_layers"] = 20;
+  replace("config.json", config.dump());
+  EXPECT_THAT(refusal().what(), HasSubstr("config.json asks for 2"));
 }
 
 TEST_F(EncoderTest, RefusesAnEndTokenThatNoTextHas) {
