@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -105,16 +106,50 @@ std::size_t word_end(std::string_view text, std::size_t start) {
   return position;
 }
 
-bool is_added_token(const nlohmann::json& token) {
-  return token.is_object() && token.contains("content") && token["content"].is_string();
+/// An added token's entry in a JSON file. What it says of white space around the token (lstrip,
+/// rstrip) changes no id: white space has none.
+struct AddedTokenEntry {
+  std::string content;
+  nlohmann::json id;  ///< null: the vocabulary says
+  bool normalized = false;
+  bool single_word = false;
+};
+
+/// Nothing for what is no token.
+std::optional<AddedTokenEntry> read_added_token(const nlohmann::json& token) {
+  if (!token.is_object()) return std::nullopt;
+  const auto content = token.find("content");
+  if (content == token.end() || !content->is_string()) return std::nullopt;
+  return AddedTokenEntry{content->get<std::string>(), token.value("id", nlohmann::json()),
+                         token.value("normalized", false), token.value("single_word", false)};
 }
 
-/// What a tokenizer.json lists under added_tokens; null for a folder without one.
-std::vector<nlohmann::json> added_tokens(const nlohmann::json& fast) {
-  std::vector<nlohmann::json> tokens;
+/// What a tokenizer.json lists under added_tokens; none for a folder without one.
+std::vector<AddedTokenEntry> added_tokens(const nlohmann::json& fast) {
+  std::vector<AddedTokenEntry> tokens;
   const auto found = fast.find("added_tokens");
   if (found == fast.end()) return tokens;
-  std::copy_if(found->begin(), found->end(), std::back_inserter(tokens), is_added_token);
+  for (const nlohmann::json& token : *found) {
+    if (auto entry = read_added_token(token)) tokens.push_back(std::move(*entry));
+  }
+  return tokens;
+}
+
+/// What a tokenizer_config.json has under added_tokens_decoder: the keys are ids.
+std::vector<AddedTokenEntry> added_tokens_decoder(const nlohmann::json& config) {
+  std::vector<AddedTokenEntry> tokens;
+  const auto found = config.find("added_tokens_decoder");
+  if (found == config.end() || !found->is_object()) return tokens;
+  for (const auto& [key, token] : found->items()) {
+    auto entry = read_added_token(token);
+    if (!entry) continue;
+    std::uint64_t id = 0;
+    const char* end = key.data() + key.size();
+    const auto parsed = std::from_chars(key.data(), end, id);
+    const bool is_number = parsed.ec == std::errc() && parsed.ptr == end;
+    entry->id = is_number ? nlohmann::json(id) : nlohmann::json(key);  // refused as an id
+    tokens.push_back(std::move(*entry));
+  }
   return tokens;
 }
 
@@ -220,7 +255,7 @@ class ClipTokenizer::Loader {
     } else {
       read_description(fast, description.string());
     }
-    read_special_tokens(fast);
+    read_added_and_special_tokens(fast);
     return std::move(tokenizer_);
   }
 
@@ -228,7 +263,7 @@ class ClipTokenizer::Loader {
   void read_vocabulary(const nlohmann::json& vocabulary, const std::string& file);
   void read_merges_file(const std::filesystem::path& path);
   void read_description(const nlohmann::json& fast, const std::string& file);
-  void read_special_tokens(const nlohmann::json& fast);
+  void read_added_and_special_tokens(const nlohmann::json& fast);
 
   void add_token(const std::string& token, const nlohmann::json& id, const std::string& file) {
     if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= (1U << 30)) {
@@ -238,6 +273,19 @@ class ClipTokenizer::Loader {
     const auto value = id.get<std::int32_t>();
     vocabulary_.emplace(token, value);
     tokenizer_.vocab_size_ = std::max(tokenizer_.vocab_size_, value + 1);
+  }
+
+  /// What several files say of a token must be the same.
+  void add_added_token(const AddedTokenEntry& token, const std::string& file) {
+    if (token.id.is_null()) return;
+    if (!vocabulary_.contains(token.content)) add_token(token.content, token.id, file);
+    const auto& [content, id] = *vocabulary_.find(token.content);
+    const auto holder = contents_.emplace(id, content).first;
+    if (token.id != id || holder->second != content) {
+      throw corruption(fmt::format(
+          "{}: the added token \"{}\" has the id {}; in the vocabulary \"{}\" has the id {}", file,
+          printable(token.content), printable(token.id.dump()), printable(holder->second), id));
+    }
   }
 
   /// number: of the merge in its file, for messages.
@@ -271,6 +319,7 @@ class ClipTokenizer::Loader {
   std::filesystem::path folder_;
   ClipTokenizer tokenizer_;
   std::unordered_map<std::string, std::int32_t> vocabulary_;
+  std::unordered_map<std::int32_t, std::string_view> contents_;  // of ids; into vocabulary_
   std::int32_t next_rank_ = 0;
 };
 
@@ -325,35 +374,42 @@ void ClipTokenizer::Loader::read_description(const nlohmann::json& fast, const s
           fmt::format("{}: merge {} is not two tokens: {}", file, number, printable(merge.dump())));
     }
   }
-  for (const nlohmann::json& token : added_tokens(fast)) {
-    if (token.contains("id")) add_token(token["content"], token["id"], file);
-  }
 }
 
-void ClipTokenizer::Loader::read_special_tokens(const nlohmann::json& fast) {
+void ClipTokenizer::Loader::read_added_and_special_tokens(const nlohmann::json& fast) {
   std::string start(kStartToken);
   std::string end(kEndToken);
   std::string unknown(kEndToken);
+  struct Flags {
+    bool normalized = false;
+    bool single_word = false;
+  };
   // "normalized" of bos_token and eos_token in tokenizer_config.json is what the slow tokenizer was
   // saved with, and wrong for the fast one in published checkpoints: only the lists of added tokens
   // below count.
-  std::map<std::string, bool> normalized = {{std::string(kStartToken), true},
-                                            {std::string(kEndToken), false}};
-  const auto read_added_token = [&](const nlohmann::json& token) {
-    if (is_added_token(token)) {
-      normalized[token["content"].get<std::string>()] = token.value("normalized", false);
-    }
+  std::map<std::string, Flags> looked_for = {{std::string(kStartToken), {.normalized = true}},
+                                             {std::string(kEndToken), {}}};
+  for (const auto& [content, id] : vocabulary_) contents_.emplace(id, content);
+  const auto add = [&](const AddedTokenEntry& token, const std::filesystem::path& file) {
+    add_added_token(token, file.string());
+    looked_for[token.content] = {token.normalized, token.single_word};
   };
   try {
-    for (const nlohmann::json& token : added_tokens(fast)) read_added_token(token);
+    for (const AddedTokenEntry& token : added_tokens(fast)) add(token, folder_ / "tokenizer.json");
     if (const auto path = folder_ / "tokenizer_config.json"; std::filesystem::exists(path)) {
       const nlohmann::json config = read_json_object(path, kMaxConfigBytes);
       start = token_content(config, "bos_token").value_or(start);
       end = token_content(config, "eos_token").value_or(end);
       unknown = token_content(config, "unk_token").value_or(end);
-      const auto decoder = config.find("added_tokens_decoder");
-      if (decoder != config.end() && decoder->is_object()) {
-        for (const auto& [id, token] : decoder->items()) read_added_token(token);
+      for (const AddedTokenEntry& token : added_tokens_decoder(config)) add(token, path);
+    }
+    if (const auto path = folder_ / "added_tokens.json"; std::filesystem::exists(path)) {
+      const nlohmann::json ids = read_json_object(path, kMaxTokenizerBytes);
+      for (const auto& [content, id] : ids.items()) {
+        add_added_token({.content = content, .id = id}, path.string());
+        // Of a token that no other file describes this one says no more.
+        const bool special = content == start || content == end || content == unknown;
+        looked_for.try_emplace(content, Flags{.normalized = !special});
       }
     }
   } catch (const nlohmann::json::exception& error) {
@@ -371,40 +427,62 @@ void ClipTokenizer::Loader::read_special_tokens(const nlohmann::json& fast) {
   tokenizer_.start_id_ = id_of(start);
   tokenizer_.end_id_ = id_of(end);
   tokenizer_.unknown_id_ = id_of(unknown);
-  normalized.try_emplace(start, true);
-  normalized.try_emplace(end, false);
-  for (const auto& [content, is_normalized] : normalized) {
+  looked_for.try_emplace(start, Flags{.normalized = true});
+  looked_for.try_emplace(end, Flags{});
+  for (const auto& [content, flags] : looked_for) {
     const auto found = vocabulary_.find(content);
     if (content.empty() || found == vocabulary_.end()) continue;
-    (is_normalized ? tokenizer_.normalized_tokens_ : tokenizer_.raw_tokens_)
-        .push_back({is_normalized ? normalize(content) : content, found->second, is_normalized});
+    (flags.normalized ? tokenizer_.normalized_tokens_ : tokenizer_.raw_tokens_)
+        .push_back(
+            {flags.normalized ? normalize(content) : content, found->second, flags.single_word});
   }
 }
 
 namespace {
+
+/// What \w matches in a regular expression.
+bool is_word_character(UChar32 c) {
+  return u_hasBinaryProperty(c, UCHAR_ALPHABETIC) != 0 ||
+         u_hasBinaryProperty(c, UCHAR_JOIN_CONTROL) != 0 ||
+         (U_GET_GC_MASK(c) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0;
+}
+
+/// Whether text[begin, end) is a part of a longer word.
+bool continues_a_word(std::string_view text, std::size_t begin, std::size_t end) {
+  if (end < text.size() && is_word_character(next_code_point(text, end))) return true;
+  return begin > 0 && is_word_character(previous_code_point(text, begin));
+}
 
 /// Calls on_text for the text between added tokens and on_token for each of them: the leftmost
 /// first, of several at one place the longest.
 template <typename Tokens, typename OnText, typename OnToken>
 void split_added_tokens(std::string_view text, const Tokens& tokens, OnText on_text,
                         OnToken on_token) {
-  while (!text.empty()) {
-    std::size_t position = std::string_view::npos;
+  constexpr std::size_t none = std::string_view::npos;
+  std::vector<std::size_t> next(tokens.size());  // where each token is found next
+  for (std::size_t i = 0; i < tokens.size(); ++i) next[i] = text.find(tokens[i].content);
+  std::size_t start = 0;  // of the text between
+  for (std::size_t from = 0;;) {
+    std::size_t position = none;
     const typename Tokens::value_type* match = nullptr;
-    for (const auto& token : tokens) {
-      const std::size_t found = text.find(token.content);
-      if (found == std::string_view::npos) continue;
-      if (found < position || (found == position && token.content.size() > match->content.size())) {
-        position = found;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      const auto& token = tokens[i];
+      if (next[i] < from) next[i] = text.find(token.content, from);
+      if (next[i] == none) continue;
+      if (next[i] < position ||
+          (next[i] == position && token.content.size() > match->content.size())) {
+        position = next[i];
         match = &token;
       }
     }
     if (match == nullptr) break;
-    if (position > 0 && !on_text(text.substr(0, position))) return;
+    from = position + match->content.size();
+    if (match->single_word && continues_a_word(text, position, from)) continue;
+    if (position > start && !on_text(text.substr(start, position - start))) return;
     if (!on_token(match->id)) return;
-    text.remove_prefix(position + match->content.size());
+    start = from;
   }
-  if (!text.empty()) on_text(text);
+  if (start < text.size()) on_text(text.substr(start));
 }
 
 }  // namespace

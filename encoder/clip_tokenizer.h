@@ -14,14 +14,15 @@ namespace vitrine::encoder {
 
 /// The files of a checkpoint folder that ClipTokenizer::load() may read.
 inline constexpr const char* kClipTokenizerFiles[] = {"vocab.json", "merges.txt", "tokenizer.json",
-                                                      "tokenizer_config.json"};
+                                                      "tokenizer_config.json", "added_tokens.json"};
 
 /// CLIP's byte-level BPE, token for token as Hugging Face's CLIPTokenizerFast: special tokens, NFC,
 /// white space, lower case, the split pattern, merges with "</w>".
 class ClipTokenizer : public Tokenizer {
  public:
   /// Reads vocab.json and merges.txt of a checkpoint folder, or tokenizer.json where one of them is
-  /// missing, and the special tokens of tokenizer.json and tokenizer_config.json where these exist.
+  /// missing, and the special and added tokens of tokenizer.json, tokenizer_config.json and
+  /// added_tokens.json where these exist.
   /// Throws NotFound when a file is missing, Corruption when one is damaged, ResourceExhausted when
   /// one has more than 16 MiB, and InvalidArgument when the tokenizer that tokenizer.json describes
   /// works in another way than CLIP's; the message names the file.
@@ -40,7 +41,7 @@ class ClipTokenizer : public Tokenizer {
   struct AddedToken {
     std::string content;
     std::int32_t id = 0;
-    bool normalized = false;  ///< looked for after normalisation instead of before
+    bool single_word = false;  ///< not as a part of a longer word
   };
   struct Merge {
     std::int32_t rank = 0;

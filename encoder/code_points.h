@@ -25,6 +25,13 @@ inline UChar32 next_code_point(std::string_view text, std::size_t& position) {
   return code_point;
 }
 
+/// The code point before `position`, which is not at the beginning. The text must be well-formed.
+inline UChar32 previous_code_point(std::string_view text, std::size_t position) {
+  UChar32 code_point = 0;
+  U8_PREV_UNSAFE(text.data(), position, code_point);
+  return code_point;
+}
+
 /// Appends the character's lower case, whatever its neighbours are.
 inline void append_lower_case(std::string& text, UChar32 code_point) {
   if (code_point == 0x130) {  // the one character whose lower case is two

@@ -221,6 +221,61 @@ TEST_F(SmallVocabulary, MergesByRankFromTheLeft) {
   EXPECT_EQ(tokenizer.vocab_size(), 8);
 }
 
+/// "ab" is a word of the vocabulary, and a token added to it.
+class AddedTokens : public SmallVocabulary {
+ protected:
+  AddedTokens() {
+    write("vocab.json", R"({"a": 0, "b": 1, "a</w>": 2, "b</w>": 3, "ab</w>": 4,
+                            "<|startoftext|>": 5, "<|endoftext|>": 6})");
+    write("merges.txt", "a b</w>\n");
+  }
+  Ids encode(const char* text) const { return ClipTokenizer::load(folder_.path()).encode(text, 9); }
+  /// One token in tokenizer_config.json.
+  void describe(const std::string& id, const std::string& token) const {
+    write("tokenizer_config.json", R"({"added_tokens_decoder": {")" + id + R"(": )" + token + "}}");
+  }
+};
+
+TEST_F(AddedTokens, AreReadFromEveryFileThatListsThem) {
+  EXPECT_EQ(encode("a <x> b"), (Ids{5, 2, 6, 6, 6, 3, 6}));
+  const std::pair<const char*, const char*> files[] = {
+      {"tokenizer.json", R"({"added_tokens": [{"id": 7, "content": "<x>", "normalized": false}]})"},
+      {"tokenizer_config.json",
+       R"({"added_tokens_decoder": {"7": {"content": "<x>", "normalized": false}}})"},
+      {"added_tokens.json", R"({"<x>": 7})"}};
+  for (const auto& [name, text] : files) {
+    write(name, text);
+    EXPECT_EQ(encode("a <x> b"), (Ids{5, 2, 7, 3, 6})) << name;
+    EXPECT_EQ(ClipTokenizer::load(folder_.path()).vocab_size(), 8);
+    std::filesystem::remove(folder_.path() / name);
+  }
+}
+
+TEST_F(AddedTokens, MustNotContradictTheVocabulary) {
+  describe("3", R"({"content": "<x>"})");
+  EXPECT_THAT(load_error(), testing::HasSubstr("tokenizer_config.json: the added token \"<x>\""));
+  describe("4", R"({"content": "<|endoftext|>"})");
+  EXPECT_THAT(load_error(), testing::HasSubstr("has the id 4; in the vocabulary"));
+  describe("seven", R"({"content": "<x>"})");
+  EXPECT_THAT(load_error(), testing::HasSubstr("the id of \"<x>\" is not a small number"));
+  describe("99999999999999999999", R"({"content": "<x>"})");
+  EXPECT_THAT(load_error(), testing::HasSubstr("the id of \"<x>\" is not a small number"));
+  describe("7", R"({"content": "<x>"})");
+  write("added_tokens.json", R"({"<x>": 8})");
+  EXPECT_THAT(load_error(), testing::HasSubstr("added_tokens.json: the added token \"<x>\""));
+}
+
+TEST_F(AddedTokens, MayBeWholeWordsOnly) {
+  describe("0", R"({"content": "a", "single_word": true, "lstrip": true, "rstrip": true})");
+  EXPECT_EQ(encode("a ab ba \xc3\xa9"
+                   "a a"),
+            (Ids{5, 0, 4, 1, 2, 6, 6, 2, 6}))
+      << "of what fits";
+  EXPECT_EQ(encode("a-a  a_"), (Ids{5, 0, 6, 0, 2, 6, 6}));
+  describe("0", R"({"content": "a"})");
+  EXPECT_EQ(encode("ab"), (Ids{5, 0, 3, 6}));
+}
+
 TEST_F(SmallVocabulary, NamesTheDamagedFile) {
   EXPECT_THAT(load_error(), testing::HasSubstr("vocab.json"));
   write("vocab.json", "{\"a\": ");
