@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "encoder/image_resample.h"
-#include "encoder/json_file.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -31,119 +30,92 @@ CropAxis crop_axis(std::int64_t size, std::int64_t crop, CropRounding rounding) 
   return {offset, begin, std::min(offset + crop, size) - begin};
 }
 
-class ConfigReader {
- public:
-  ConfigReader(const nlohmann::json& json, const std::filesystem::path& path)
-      : json_(json), path_(path) {}
+bool flag(const JsonFields& fields, const std::string& key) {
+  bool value = true;
+  fields.read_flag(key, value);
+  return value;
+}
 
-  [[noreturn]] void fail(const std::string& key, const std::string& expected) const {
-    const auto found = json_.find(key);
-    throw invalid_argument(fmt::format("{}: {} is {}; {}", path_.string(), key,
-                                       found == json_.end() ? "missing" : found->dump(), expected));
+/// value: of the key, or a part of it.
+int side(const JsonFields& fields, const std::string& key, const nlohmann::json& value) {
+  if (!value.is_number_integer() || value < 1 || value > kMaxSide) {
+    fields.fail(key, fmt::format("must be a side of 1 to {} pixels, or sides", kMaxSide));
   }
+  return value.get<int>();
+}
 
-  const nlohmann::json* find(const std::string& key) const {
-    const auto found = json_.find(key);
-    return found == json_.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  bool flag(const std::string& key) const {
-    const nlohmann::json* value = find(key);
-    if (value == nullptr) return true;
-    if (!value->is_boolean()) fail(key, "true or false is expected");
-    return value->get<bool>();
-  }
-
-  int side(const nlohmann::json& value, const std::string& key) const {
-    if (!value.is_number_integer() || value < 1 || value > kMaxSide) {
-      fail(key, fmt::format("sides of 1 to {} pixels are expected", kMaxSide));
-    }
-    return value.get<int>();
-  }
-
-  double number(const std::string& key, double fallback) const {
-    const nlohmann::json* value = find(key);
-    if (value == nullptr) return fallback;
-    if (!value->is_number()) fail(key, "a number is expected");
-    return value->get<double>();
-  }
-
-  std::array<float, 3> channels(const std::string& key, std::array<double, 3> fallback) const {
-    const nlohmann::json* value = find(key);
-    std::array<float, 3> result{};
+std::array<float, 3> channels(const JsonFields& fields, const std::string& key,
+                              std::array<double, 3> values) {
+  if (const nlohmann::json* found = fields.find(key); found != nullptr) {
     for (std::size_t c = 0; c < 3; ++c) {
-      if (value == nullptr) {
-        result[c] = static_cast<float>(fallback[c]);
-        continue;
+      if (!found->is_array() || found->size() != 3 || !(*found)[c].is_number()) {
+        fields.fail(key, "must be three numbers");
       }
-      if (!value->is_array() || value->size() != 3 || !(*value)[c].is_number()) {
-        fail(key, "three numbers are expected");
-      }
-      result[c] = static_cast<float>((*value)[c].get<double>());
+      values[c] = (*found)[c].get<double>();
     }
-    return result;
   }
-
- private:
-  const nlohmann::json& json_;
-  std::filesystem::path path_;
-};
+  std::array<float, 3> result{};
+  std::ranges::transform(values, result.begin(),
+                         [](double value) { return static_cast<float>(value); });
+  return result;
+}
 
 }  // namespace
 
 ImageProcessor ImageProcessor::load(const std::filesystem::path& checkpoint_folder) {
   const std::filesystem::path path = checkpoint_folder / "preprocessor_config.json";
-  return from_json(read_json_object(path, kMaxConfigBytes), path);
+  const nlohmann::json settings = read_json_object(path, kMaxConfigBytes);
+  return from_json({settings, path.string(), ""});
 }
 
-ImageProcessor ImageProcessor::from_json(const nlohmann::json& settings,
-                                         const std::filesystem::path& path, CropRounding rounding) {
-  const ConfigReader config(settings, path);
+ImageProcessor ImageProcessor::from_json(const JsonFields& settings, CropRounding rounding) {
   ImageProcessor processor;
   processor.rounding_ = rounding;
-  processor.resize_ = config.flag("do_resize");
+  processor.resize_ = flag(settings, "do_resize");
   if (processor.resize_) {
-    const nlohmann::json* size = config.find("size");
+    const nlohmann::json* size = settings.find("size");
     if (size == nullptr) {
       processor.shortest_edge_ = 224;
     } else if (size->is_object() && size->contains("shortest_edge")) {
-      processor.shortest_edge_ = config.side((*size)["shortest_edge"], "size");
+      processor.shortest_edge_ = side(settings, "size", (*size)["shortest_edge"]);
     } else if (size->is_object() && size->contains("height") && size->contains("width")) {
-      processor.resize_height_ = config.side((*size)["height"], "size");
-      processor.resize_width_ = config.side((*size)["width"], "size");
+      processor.resize_height_ = side(settings, "size", (*size)["height"]);
+      processor.resize_width_ = side(settings, "size", (*size)["width"]);
     } else {
-      processor.shortest_edge_ = config.side(*size, "size");
+      processor.shortest_edge_ = side(settings, "size", *size);
     }
-    const nlohmann::json* resample = config.find("resample");
+    const nlohmann::json* resample = settings.find("resample");
     if (resample != nullptr && *resample != kBicubic) {
-      config.fail("resample", "only 3 (bicubic) is supported");
+      settings.fail("resample", "must be 3 (bicubic)");
     }
   }
-  if (config.flag("do_center_crop")) {
-    const nlohmann::json* crop = config.find("crop_size");
+  if (flag(settings, "do_center_crop")) {
+    const nlohmann::json* crop = settings.find("crop_size");
     if (crop == nullptr) {
       processor.crop_height_ = processor.crop_width_ = 224;
     } else if (crop->is_object() && crop->contains("height") && crop->contains("width")) {
-      processor.crop_height_ = config.side((*crop)["height"], "crop_size");
-      processor.crop_width_ = config.side((*crop)["width"], "crop_size");
+      processor.crop_height_ = side(settings, "crop_size", (*crop)["height"]);
+      processor.crop_width_ = side(settings, "crop_size", (*crop)["width"]);
     } else {
-      processor.crop_height_ = processor.crop_width_ = config.side(*crop, "crop_size");
+      processor.crop_height_ = processor.crop_width_ = side(settings, "crop_size", *crop);
     }
   } else if (processor.resize_ && processor.shortest_edge_ == 0) {
     processor.crop_height_ = processor.resize_height_;
     processor.crop_width_ = processor.resize_width_;
   } else {
-    config.fail("do_center_crop",
-                "without it, size must give height and width, so that all images come out equal");
+    settings.fail("do_center_crop",
+                  "must be true where size does not give height and width: all images come out "
+                  "equal");
   }
 
-  const bool rescale = config.flag("do_rescale");
-  const bool normalized = config.flag("do_normalize");
-  const double factor = config.number("rescale_factor", 1.0 / 255.0);
-  const auto mean = config.channels("image_mean", {0.48145466, 0.4578275, 0.40821073});
-  const auto deviation = config.channels("image_std", {0.26862954, 0.26130258, 0.27577711});
+  const bool rescale = flag(settings, "do_rescale");
+  const bool normalized = flag(settings, "do_normalize");
+  double factor = 1.0 / 255.0;
+  settings.read_number("rescale_factor", 0.0, 1e6, factor);
+  const auto mean = channels(settings, "image_mean", {0.48145466, 0.4578275, 0.40821073});
+  const auto deviation = channels(settings, "image_std", {0.26862954, 0.26130258, 0.27577711});
   for (std::size_t c = 0; c < 3; ++c) {
-    if (deviation[c] == 0.0F) config.fail("image_std", "zero is no divisor");
+    if (deviation[c] == 0.0F) settings.fail("image_std", "must have no zero, which is no divisor");
     for (std::size_t byte = 0; byte < 256; ++byte) {
       auto value = static_cast<float>(static_cast<double>(byte) * (rescale ? factor : 1.0));
       if (normalized) value = (value - mean[c]) / deviation[c];

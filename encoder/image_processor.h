@@ -3,9 +3,9 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 
 #include "encoder/image.h"
+#include "encoder/json_file.h"
 
 namespace vitrine::encoder {
 
@@ -24,9 +24,8 @@ class ImageProcessor {
   /// message names the file and the key.
   static ImageProcessor load(const std::filesystem::path& checkpoint_folder);
 
-  /// The same from settings in the words of preprocessor_config.json; path names their file in
-  /// messages.
-  static ImageProcessor from_json(const nlohmann::json& settings, const std::filesystem::path& path,
+  /// The same from settings in the words of preprocessor_config.json.
+  static ImageProcessor from_json(const JsonFields& settings,
                                   CropRounding rounding = CropRounding::kDown);
 
   /// Resizes and crops to [crop_height(), crop_width()]; only what the crop keeps is computed.

@@ -387,7 +387,7 @@ ImageProcessor read_open_clip_processor(const Json& root, const std::filesystem:
   } else {
     fields.fail("resize_mode", "is not supported; \"shortest\" and \"squash\" are");
   }
-  return ImageProcessor::from_json(processor, path, CropRounding::kEven);
+  return ImageProcessor::from_json({processor, file, ""}, CropRounding::kEven);
 }
 
 }  // namespace vitrine::encoder

@@ -74,7 +74,7 @@ ImageProcessor load_siglip_processor(const std::filesystem::path& folder) {
     if (!settings.contains(key) || settings[key].is_null()) settings[key] = value;
   }
   settings["do_center_crop"] = false;
-  return ImageProcessor::from_json(settings, path);
+  return ImageProcessor::from_json(fields);
 }
 
 }  // namespace

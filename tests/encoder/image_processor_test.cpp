@@ -142,6 +142,9 @@ TEST(ImageProcessor, NamesTheKeyItCannotFollow) {
   EXPECT_THAT(refusal(R"({"image_std": [1, 0, 1]})"), HasSubstr("image_std is [1,0,1]"));
   EXPECT_THAT(refusal(R"({"image_mean": [1]})"), HasSubstr("image_mean is [1]"));
   EXPECT_THAT(refusal("[]"), HasSubstr("not a JSON object"));
+  std::string numbers = "0";
+  for (int i = 0; i < 100'000; ++i) numbers += ",0";
+  EXPECT_LT(refusal((R"({"crop_size": [)" + numbers + "]}").c_str()).size(), 500U);
 }
 
 TEST(ImageProcessor, RefusesAnEmptyImage) {

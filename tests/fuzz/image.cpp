@@ -12,8 +12,9 @@
 namespace vitrine::fuzz {
 
 void run(std::string_view input) {
-  static const auto processor = encoder::ImageProcessor::from_json(
-      {{"size", 32}, {"crop_size", 32}}, "preprocessor_config.json");
+  static const nlohmann::json settings = {{"size", 32}, {"crop_size", 32}};
+  static const auto processor =
+      encoder::ImageProcessor::from_json({settings, "preprocessor_config.json", ""});
   if (input.empty()) return;
   encoder::ImageOptions options;
   options.apply_exif_orientation = (input.front() & 1) != 0;
