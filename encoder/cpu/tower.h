@@ -162,13 +162,15 @@ class Tower {
     });
   }
 
+  /// threads: that work together in the first lane; in each other one works alone.
   void reserve(int lanes, int rows, int threads) {
     lanes_.resize(std::max(lanes_.size(), static_cast<std::size_t>(lanes)));
     for (int i = 0; i < lanes; ++i) {
       Lane& lane = lanes_[static_cast<std::size_t>(i)];
       if (lane.workspace.rows() >= rows) continue;
       lane = {};  // what is too small goes before what is large enough comes
-      lane = {Workspace(kernels_, config_, rows, threads), {rows, width(), false}, {}};
+      const int ranks = i == 0 ? threads : 1;
+      lane = {Workspace(kernels_, config_, rows, ranks), {rows, width(), false}, {}};
       if (input_columns_ == 0) continue;
       if constexpr (std::is_same_v<InputRows, ProductRows<Value>>) {
         lane.input = {rows, input_columns_, reads_tiles<Value>(kernels_)};
