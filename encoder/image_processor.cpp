@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "encoder/image_processor_file.h"
 #include "encoder/image_resample.h"
 
 namespace vitrine::encoder {
@@ -63,9 +64,8 @@ std::array<float, 3> channels(const JsonFields& fields, const std::string& key,
 }  // namespace
 
 ImageProcessor ImageProcessor::load(const std::filesystem::path& checkpoint_folder) {
-  const std::filesystem::path path = checkpoint_folder / "preprocessor_config.json";
-  const nlohmann::json settings = read_json_object(path, kMaxConfigBytes);
-  return from_json({settings, path.string(), ""});
+  const ImageProcessorFile file = ImageProcessorFile::read(checkpoint_folder);
+  return from_json(file.fields());
 }
 
 ImageProcessor ImageProcessor::from_json(const JsonFields& settings, CropRounding rounding) {

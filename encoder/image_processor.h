@@ -15,16 +15,15 @@ enum class CropRounding {
   kEven,  ///< torchvision: after an even number of pixels
 };
 
-/// What preprocessor_config.json says: resize, centre crop, rescale, normalise, as Hugging Face's
+/// What an ImageProcessorFile says: resize, centre crop, rescale, normalise, as Hugging Face's
 /// CLIPImageProcessor does them on Pillow. Immutable; safe to use from many threads.
 class ImageProcessor {
  public:
-  /// Reads preprocessor_config.json of a checkpoint folder. Throws NotFound when it is missing,
-  /// Corruption when it is not JSON, InvalidArgument when it asks for what is not supported; the
-  /// message names the file and the key.
+  /// Reads the ImageProcessorFile of a checkpoint folder. Throws as that does, and InvalidArgument
+  /// when it asks for what is not supported; the message names the file and the key.
   static ImageProcessor load(const std::filesystem::path& checkpoint_folder);
 
-  /// The same from settings in the words of preprocessor_config.json.
+  /// The same from settings in the words of such a file.
   static ImageProcessor from_json(const JsonFields& settings,
                                   CropRounding rounding = CropRounding::kDown);
 

@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
 #include "encoder/clip_tokenizer.h"
+#include "encoder/image_processor_file.h"
 #include "encoder/json_file.h"
 #include "encoder/sentencepiece_tokenizer.h"
 
@@ -14,8 +17,6 @@ namespace vitrine::encoder {
 namespace {
 
 constexpr const char* kConfigFile = "config.json";
-constexpr const char* kProcessorFile = "preprocessor_config.json";
-constexpr const char* kConfigFiles[] = {kConfigFile, kProcessorFile};
 constexpr const char* kWeightStems[] = {"model"};
 /// Names the open_clip model of a folder whose own Python code wraps that library.
 constexpr const char* kWrapsOpenClip = "open_clip_model_name";
@@ -45,7 +46,7 @@ void check_processor(const ImageProcessor& processor, const VisionConfig& config
   if (processor.crop_height() != config.image_size || processor.crop_width() != config.image_size) {
     throw invalid_argument(
         fmt::format("{}: images of {} x {} pixels come out, {}'s image_size is {}",
-                    (folder / kProcessorFile).string(), processor.crop_width(),
+                    (folder / ImageProcessorFile::name_in(folder)).string(), processor.crop_width(),
                     processor.crop_height(), kConfigFile, config.image_size));
   }
 }
@@ -60,21 +61,32 @@ bool is_transformers(const std::filesystem::path& folder, const char* model_type
 
 /// SiglipImageProcessor's: it resizes to height and width, and crops nothing.
 ImageProcessor load_siglip_processor(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / kProcessorFile;
-  nlohmann::json settings = read_json_object(path, kMaxConfigBytes);
-  const JsonFields fields(settings, path.string(), "");
-  if (const nlohmann::json* type = fields.find("image_processor_type");
-      type != nullptr && *type != "SiglipImageProcessor" && *type != "SiglipImageProcessorFast") {
-    fields.fail("image_processor_type", "must be \"SiglipImageProcessor\"");
+  ImageProcessorFile file = ImageProcessorFile::read(folder);
+  const JsonFields fields = file.fields();
+  if (const nlohmann::json* type = fields.find("image_processor_type"); type != nullptr) {
+    constexpr std::string_view kTypes[] = {"SiglipImageProcessor", "SiglipImageProcessorFast",
+                                           "SiglipImageProcessorPil"};
+    const bool known =
+        std::ranges::any_of(kTypes, [&](std::string_view name) { return *type == name; });
+    if (!known) fields.fail("image_processor_type", "must be \"SiglipImageProcessor\"");
   }
   const nlohmann::json defaults = {{"size", {{"height", 224}, {"width", 224}}},
                                    {"image_mean", {0.5, 0.5, 0.5}},
                                    {"image_std", {0.5, 0.5, 0.5}}};
+  nlohmann::json& settings = file.settings;
   for (const auto& [key, value] : defaults.items()) {
     if (!settings.contains(key) || settings[key].is_null()) settings[key] = value;
   }
   settings["do_center_crop"] = false;
   return ImageProcessor::from_json(fields);
+}
+
+/// Of the config, the image processor and the tokenizer, by what the folder has.
+std::future<std::string> start_fingerprint_of(const WeightFiles& weights,
+                                              const std::filesystem::path& folder,
+                                              std::span<const char* const> tokenizer_files) {
+  const char* config_files[] = {kConfigFile, ImageProcessorFile::name_in(folder)};
+  return start_fingerprint(weights, folder, config_files, tokenizer_files);
 }
 
 }  // namespace
@@ -95,8 +107,7 @@ ClipCheckpoint read_transformers_clip(const std::filesystem::path& folder) {
   }
   ClipConfig config = parse_clip_config(config_path);
   WeightFiles files = WeightFiles::open(folder, kWeightStems);
-  std::future<std::string> fingerprint =
-      start_fingerprint(files, folder, kConfigFiles, kClipTokenizerFiles);
+  std::future<std::string> fingerprint = start_fingerprint_of(files, folder, kClipTokenizerFiles);
 
   ImageProcessor processor = ImageProcessor::load(folder);
   check_processor(processor, config.vision, folder);
@@ -115,8 +126,7 @@ ClipCheckpoint read_transformers_siglip(const std::filesystem::path& folder) {
   const std::filesystem::path config_path = folder / kConfigFile;
   ClipConfig config = parse_siglip_config(config_path);
   WeightFiles files = WeightFiles::open(folder, kWeightStems);
-  std::future<std::string> fingerprint =
-      start_fingerprint(files, folder, kConfigFiles, kSentencePieceFiles);
+  std::future<std::string> fingerprint = start_fingerprint_of(files, folder, kSentencePieceFiles);
 
   ImageProcessor processor = load_siglip_processor(folder);
   check_processor(processor, config.vision, folder);

@@ -7,7 +7,7 @@
 namespace vitrine::encoder {
 
 /// The layout of Hugging Face's transformers: config.json, model.safetensors (or shards and
-/// model.safetensors.index.json), preprocessor_config.json, and the files of the tokenizer: CLIP's
+/// model.safetensors.index.json), an ImageProcessorFile, and the files of the tokenizer: CLIP's
 /// vocab.json with merges.txt, or tokenizer.json; SigLIP's spiece.model or tokenizer.json.
 
 /// Whether the folder is a checkpoint of the model in this layout that has its weights.

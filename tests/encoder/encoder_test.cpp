@@ -290,6 +290,32 @@ TEST_F(EncoderTest, NamesTheMissingFile) {
   }
 }
 
+TEST_F(EncoderTest, ReadsTheImageProcessorFromWhereNewerCheckpointsHaveIt) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  replace("processor_config.json", R"({"processor_class": "CLIPProcessor"})");
+  const std::string fingerprint = load_encoder(options())->fingerprint();
+  std::filesystem::remove(checkpoint() / "processor_config.json");
+  EXPECT_EQ(load_encoder(options())->fingerprint(), fingerprint) << "of what is not read";
+
+  nlohmann::json settings = read_json(checkpoint() / "preprocessor_config.json");
+  std::filesystem::remove(checkpoint() / "preprocessor_config.json");
+  replace("processor_config.json", R"({"processor_class": "CLIPProcessor"})");
+  EXPECT_THAT(refusal().what(), HasSubstr("neither preprocessor_config.json nor a "
+                                          "processor_config.json with \"image_processor\""));
+  replace("processor_config.json", R"({"image_processor": 3})");
+  EXPECT_THAT(refusal().what(), HasSubstr("processor_config.json: image_processor is 3"));
+  replace("processor_config.json", nlohmann::json({{"image_processor", settings}}).dump());
+  EXPECT_EQ(load_encoder(options())->info().image_size, 224);
+  const std::string nested = load_encoder(options())->fingerprint();
+  settings["image_mean"] = {0.5, 0.5, 0.5};
+  replace("processor_config.json", nlohmann::json({{"image_processor", settings}}).dump());
+  EXPECT_NE(load_encoder(options())->fingerprint(), nested);
+  settings["resample"] = 2;
+  replace("processor_config.json", nlohmann::json({{"image_processor", settings}}).dump());
+  EXPECT_THAT(refusal().what(), HasSubstr("processor_config.json: image_processor.resample is 2"));
+}
+
 TEST_F(EncoderTest, NamesWhatItCannotLoad) {
   VITRINE_NEED_FIXTURES();
   link(kSmall);

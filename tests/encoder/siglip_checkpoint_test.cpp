@@ -299,7 +299,11 @@ TEST_F(Siglip, NamesTheFieldThatAsksForSomethingElse) {
     write_processor();
     EXPECT_THAT(refusal(ErrorCode::kInvalidArgument), HasSubstr("image_processor_type"));
   }
-  processor_["image_processor_type"] = "SiglipImageProcessorFast";
+  for (const char* type : {"SiglipImageProcessorFast", "SiglipImageProcessorPil"}) {
+    processor_["image_processor_type"] = type;
+    write_processor();
+    load();
+  }
   processor_["resample"] = 2;
   write_processor();
   EXPECT_THAT(refusal(ErrorCode::kInvalidArgument), HasSubstr("resample"));

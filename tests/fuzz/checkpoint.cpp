@@ -11,11 +11,13 @@ namespace {
 
 constexpr const char* kFiles[] = {"config.json",
                                   "preprocessor_config.json",
+                                  "processor_config.json",
                                   "open_clip_config.json",
                                   "vocab.json",
                                   "merges.txt",
                                   "tokenizer.json",
                                   "tokenizer_config.json",
+                                  "added_tokens.json",
                                   "spiece.model",
                                   "golden.json",
                                   "model.safetensors",
