@@ -148,18 +148,19 @@ class CpuTowers : public ClipTowers {
       const int count = static_cast<int>(chunk.sequences.size());
       const int rows = count * per_image;
       const int first = tokens - per_image;  // of an image's rows, what stands before its patches
-      std::vector<Value> values(static_cast<std::size_t>(patch_embedding_.inputs()));
+      Value* values = patches.row_of(share.rank, patch_embedding_.inputs());
       share.take_each(rows, [&](int row) {
         write_patch(images[chunk.first_sequence + static_cast<std::size_t>(row / per_image)],
-                    row % per_image, values.data());
-        patch_embedding_.write_row(kernels_, values.data(), row, patches);
+                    row % per_image, values);
+        patch_embedding_.write_row(kernels_, values, row, patches.rows);
       });
       share.barrier();
       const auto hidden_row = [&](int row) {
         return hidden + static_cast<std::size_t>(row) * vision_.hidden_stride();
       };
       multiply_shared(
-          kernels_, share, patch_embedding_, patches, rows, 0, patch_embedding_.panels(), nullptr,
+          kernels_, share, patch_embedding_, patches.rows, rows, 0, patch_embedding_.panels(),
+          nullptr,
           [&](int row, int block, int column, int columns, const float* sums, const float*) {
             for (int i = 0; i < block; ++i) {
               const int token = first + (row + i) % per_image;

@@ -47,6 +47,15 @@ class Tower {
   using Workspace = typename Transformer<Linear>::Workspace;
   using InputRows = typename PatchLinear<Linear>::Rows;
 
+  /// Room for what the first block's input is computed from.
+  struct Input {
+    InputRows rows;               ///< [rows, input_columns], as products read them
+    AlignedBuffer<Value> values;  ///< [threads, input_columns], a row of each at hand
+    Value* row_of(int rank, int columns) {
+      return values.data() + static_cast<std::ptrdiff_t>(rank) * columns;
+    }
+  };
+
   std::size_t hidden_stride() const { return transformer_.hidden_stride(); }
   int width() const { return static_cast<int>(config_.width); }
 
@@ -60,7 +69,7 @@ class Tower {
 
   /// Takes a batch through the tower; returns the embeddings of its sequences. embed(share, chunk,
   /// input, hidden) writes the first block's input of the chunk's rows to hidden, at
-  /// hidden_stride(); input is room for [rows, input_columns], as products read it.
+  /// hidden_stride(), and must not throw. input is an Input for the chunk's rows.
   template <typename Embed>
   Matrix run(ThreadTeam& team, const BatchPlan& plan, const Embed& embed) {
     Matrix embeddings = room_for(plan);
@@ -104,7 +113,7 @@ class Tower {
     for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
       const int count = static_cast<int>(chunk.sequences.size());
       const auto [begin, end] = share.of(input.panels());
-      input.multiply(kernels_, lane.input, count * input_rows, begin, end, nullptr, drop);
+      input.multiply(kernels_, lane.input.rows, count * input_rows, begin, end, nullptr, drop);
       transformer_.multiply_only(share, chunk.rows, count, lane.workspace);
       if (!projection_) return;
       const auto [first, last] = share.of(projection_->linear.panels());
@@ -116,7 +125,7 @@ class Tower {
   struct Lane {
     Workspace workspace;
     ProductRows<float> pooled;  // [rows, width]
-    InputRows input;            // [rows, input_columns]
+    Input input;
   };
 
   Matrix room_for(const BatchPlan& plan) const {
@@ -173,10 +182,11 @@ class Tower {
       lane = {Workspace(kernels_, config_, rows, ranks), {rows, width(), false}, {}};
       if (input_columns_ == 0) continue;
       if constexpr (std::is_same_v<InputRows, ProductRows<Value>>) {
-        lane.input = {rows, input_columns_, reads_tiles<Value>(kernels_)};
+        lane.input.rows = {rows, input_columns_, reads_tiles<Value>(kernels_)};
       } else {
-        lane.input = {kernels_, rows, input_columns_};
+        lane.input.rows = {kernels_, rows, input_columns_};
       }
+      lane.input.values = AlignedBuffer<Value>(static_cast<std::size_t>(ranks * input_columns_));
     }
   }
 

@@ -80,12 +80,14 @@ Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerCon
   attended_ = ProductRows<Value>(rows, width, tiles && depth % kPanelColumns == 0);
   wide_ = ProductRows<Value>(rows, mlp_width, tiles);
   // A sequence of all rows may have known ones before them.
-  const ScratchSize size = scratch_size<Value>(rows + kMostKnownBefore, depth);
+  const int longest = rows + kMostKnownBefore;
+  const ScratchSize size = scratch_size<Value>(longest, depth);
   for (int i = 0; i < threads; ++i) {
     scratch_.push_back(
         {.floats = AlignedBuffer<float>(std::max(size.floats, row_stride<float>(width))),
          .panels = AlignedBuffer<Value>(size.panels),
          .rows = {}});
+    scratch_.back().rows.reserve(static_cast<std::size_t>(longest));
   }
 }
 

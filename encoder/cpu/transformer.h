@@ -43,7 +43,8 @@ class Transformer {
  public:
   using Value = typename Linear::Value;  ///< of what stands between two layers
 
-  /// What one run works in. Made for a number of rows; not to be shared by runs that overlap.
+  /// What one run works in, so that it allocates nothing. Made for a number of rows; not to be
+  /// shared by runs that overlap.
   class Workspace {
    public:
     Workspace() = default;
@@ -66,7 +67,7 @@ class Transformer {
     struct Scratch {
       AlignedBuffer<float> floats;
       AlignedBuffer<Value> panels;     // of keys, of values, and rows of probabilities
-      std::vector<const Value*> rows;  // of keys or of values
+      std::vector<const Value*> rows;  // of keys or of values; room for all
     };
     std::vector<Scratch> scratch_;
   };
@@ -133,10 +134,10 @@ class Transformer {
   const bool causal_;
   const LastBlock last_block_;
   const int width_;
-  const int depth_;         // of a head
-  const int padded_width_;  // of each of queries, keys and values
+  const int depth_;                           // of a head
+  const int padded_width_;                    // of each of queries, keys and values
   std::vector<BlockWeights<Linear>> blocks_;  // never changed
-  std::vector<AlignedBuffer<Value>> known_;  // of each block, [rows, keys and values]
+  std::vector<AlignedBuffer<Value>> known_;   // of each block, [rows, keys and values]
 };
 
 }  // namespace vitrine::encoder::cpu
