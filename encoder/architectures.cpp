@@ -26,13 +26,14 @@ std::unique_ptr<Encoder> load_clip(const EncoderOptions& options) {
   return make_clip_encoder(options, read(options.model));
 }
 
-/// The first that recognizes a folder loads it. A new format or architecture is a new file and a
-/// line here.
+/// The first that recognizes a folder loads it; where none does, kMostCommon says why. A new format
+/// or architecture is a new file and a line here.
 constexpr CheckpointFormat kFormats[] = {
     {is_transformers_clip, load_clip<read_transformers_clip>},
     {is_transformers_siglip, load_clip<read_transformers_siglip>},
     {is_open_clip, load_clip<read_open_clip>},
 };
+constexpr auto kMostCommon = load_clip<read_transformers>;
 
 }  // namespace
 
@@ -59,9 +60,8 @@ std::unique_ptr<Encoder> load_encoder(const EncoderOptions& options) {
   options.validate();
   const auto* format = std::ranges::find_if(
       kFormats, [&](const CheckpointFormat& f) { return f.recognizes(options.model); });
-  // When none does, the reader of the most common format says what is missing.
-  if (format == std::end(kFormats)) format = std::begin(kFormats);
-  std::unique_ptr<Encoder> encoder = format->load(options);
+  std::unique_ptr<Encoder> encoder =
+      format == std::end(kFormats) ? kMostCommon(options) : format->load(options);
   check_golden_vectors(*encoder, options.model);
   return encoder;
 }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "encoder/lfs_pointer.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -42,6 +43,7 @@ bool is_nested_deeply(std::string_view text) {
 
 nlohmann::json read_json_object(const std::filesystem::path& path, std::uint64_t max_bytes) {
   const std::string text = read_file(path, max_bytes);
+  refuse_lfs_pointer(path, text);
   if (is_nested_deeply(text)) throw corruption(path.string() + ": the JSON is nested too deeply");
   try {
     nlohmann::json json = nlohmann::json::parse(text);

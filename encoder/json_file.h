@@ -13,8 +13,8 @@ inline constexpr std::uint64_t kMaxConfigBytes = 1 << 20;
 inline constexpr std::uint64_t kMaxTokenizerBytes = 16 << 20;
 
 /// The object that a JSON file holds. Parsed, it takes at most some twenty times the file's size.
-/// Throws as read_file does, or Corruption when the file is not JSON, not an object, or nested more
-/// deeply than any file of a checkpoint.
+/// Throws as read_file and refuse_lfs_pointer do, or Corruption when the file is not JSON, not an
+/// object, or nested more deeply than any file of a checkpoint.
 nlohmann::json read_json_object(const std::filesystem::path& path, std::uint64_t max_bytes);
 
 /// The fields of one object of a JSON file. Every read leaves the value alone where the field is

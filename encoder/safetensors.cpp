@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/float16.h"
 #include "base/text.h"
+#include "encoder/lfs_pointer.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is little endian");
 
@@ -220,6 +221,7 @@ void read_float(const TensorInfo& tensor, std::span<float> values) {
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(path) {
   const std::string where = path.string();
   const std::string_view bytes = file_.bytes();
+  refuse_lfs_pointer(path, bytes);
   std::uint64_t header_size = 0;
   if (bytes.size() < sizeof(header_size)) {
     throw corruption(

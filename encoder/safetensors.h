@@ -42,7 +42,7 @@ class SafetensorsFile {
  public:
   /// Opens and validates: header size, JSON, types, shapes, and that the tensors cover the data
   /// exactly, without overlap. Nothing is allocated by a size that the file only claims. Throws as
-  /// read_file does, or Corruption that names the file and the tensor.
+  /// read_file and refuse_lfs_pointer do, or Corruption that names the file and the tensor.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "encoder/lfs_pointer.h"
 #include "encoder/protobuf_wire.h"
 
 namespace vitrine::encoder {
@@ -129,6 +130,7 @@ Model parse(std::string_view bytes) {
 
 SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
   const std::string bytes = read_file(path, kMaxSentencePieceBytes);
+  refuse_lfs_pointer(path, bytes);
   try {
     return parse(bytes);
   } catch (const Error& error) {

@@ -99,12 +99,22 @@ bool is_transformers_siglip(const std::filesystem::path& folder) {
   return is_transformers(folder, "siglip");
 }
 
+ClipCheckpoint read_transformers(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kConfigFile;
+  const nlohmann::json config = read_json_object(path, kMaxConfigBytes);
+  if (config.contains(kWrapsOpenClip)) {
+    throw not_found(fmt::format("{} names an open_clip model; open_clip_config.json is missing",
+                                path.string()));
+  }
+  const JsonFields fields(config, path.string(), "");
+  const nlohmann::json* type = fields.find("model_type");
+  if (type != nullptr && *type == "clip") return read_transformers_clip(folder);
+  if (type != nullptr && *type == "siglip") return read_transformers_siglip(folder);
+  fields.fail("model_type", "must be \"clip\" or \"siglip\", which are supported");
+}
+
 ClipCheckpoint read_transformers_clip(const std::filesystem::path& folder) {
   const std::filesystem::path config_path = folder / kConfigFile;
-  if (read_json_object(config_path, kMaxConfigBytes).contains(kWrapsOpenClip)) {
-    throw not_found(fmt::format("{} names an open_clip model; open_clip_config.json is missing",
-                                config_path.string()));
-  }
   ClipConfig config = parse_clip_config(config_path);
   WeightFiles files = WeightFiles::open(folder, kWeightStems);
   std::future<std::string> fingerprint = start_fingerprint_of(files, folder, kClipTokenizerFiles);

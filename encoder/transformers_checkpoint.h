@@ -19,5 +19,8 @@ bool is_transformers_siglip(const std::filesystem::path& folder);
 /// each other).
 ClipCheckpoint read_transformers_clip(const std::filesystem::path& folder);
 ClipCheckpoint read_transformers_siglip(const std::filesystem::path& folder);
+/// The one of them that config.json is of; for a folder that is neither, whose error says what is
+/// missing or not supported.
+ClipCheckpoint read_transformers(const std::filesystem::path& folder);
 
 }  // namespace vitrine::encoder

@@ -290,6 +290,32 @@ TEST_F(EncoderTest, NamesTheMissingFile) {
   }
 }
 
+TEST_F(EncoderTest, SaysWhyAFolderOfAnyModelTypeIsNotRead) {
+  std::filesystem::create_directories(checkpoint());
+  replace("config.json", R"({"model_type": "siglip"})");
+  EXPECT_THAT(refusal().what(), HasSubstr("has no model.safetensors"));
+  replace("pytorch_model.bin", "");
+  EXPECT_THAT(refusal().what(), HasSubstr("pytorch_model.bin is a pickle"));
+  replace("config.json", R"({"model_type": "siglip2"})");
+  EXPECT_THAT(refusal().what(),
+              HasSubstr("model_type is \"siglip2\"; it must be \"clip\" or \"siglip\""));
+  replace("config.json", "{}");
+  EXPECT_THAT(refusal().what(), HasSubstr("model_type is missing"));
+  replace("config.json", R"({"open_clip_model_name": "hf-hub:shop/model"})");
+  EXPECT_THAT(refusal().what(), HasSubstr("open_clip_config.json is missing"));
+}
+
+TEST_F(EncoderTest, KnowsWhatGitLfsLeavesInPlaceOfAFile) {
+  VITRINE_NEED_FIXTURES();
+  for (const char* name : {"config.json", "model.safetensors", "vocab.json"}) {
+    std::filesystem::remove_all(checkpoint());
+    link(kSmall);
+    replace(name, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+    EXPECT_EQ(refusal().code(), ErrorCode::kNotFound);
+    EXPECT_THAT(refusal().what(), HasSubstr(std::string(name) + " was not downloaded"));
+  }
+}
+
 TEST_F(EncoderTest, ReadsTheImageProcessorFromWhereNewerCheckpointsHaveIt) {
   VITRINE_NEED_FIXTURES();
   link(kSmall);
