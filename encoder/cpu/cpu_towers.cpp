@@ -16,7 +16,7 @@ namespace {
 
 /// Where the text's embedding is taken from, by Hugging Face's two rules (see TextConfig).
 int pooled_position(const std::vector<std::int32_t>& ids, const TextConfig& config) {
-  if (config.eos_token_id == 2) {
+  if (config.eos_token_id == kEosIsLargestId) {
     return static_cast<int>(std::ranges::max_element(ids) - ids.begin());
   }
   const auto found = std::ranges::find(ids, config.eos_token_id);

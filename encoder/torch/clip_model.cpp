@@ -217,7 +217,7 @@ at::Tensor ClipModel::encode_texts(const at::Tensor& input_ids) const {
                                      x.options().requires_grad(false))
                                 .triu_(1);
   x = run_blocks(x, w.text_blocks, tower, causal);
-  const bool old_rule = config_.text.eos_token_id == 2;
+  const bool old_rule = config_.text.eos_token_id == kEosIsLargestId;
   const at::Tensor end =  // argmax of a boolean is its first true
       old_rule ? input_ids.argmax(1)
                : input_ids.eq(config_.text.eos_token_id).to(at::kInt).argmax(1);
