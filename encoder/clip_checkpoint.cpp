@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
-#include "encoder/clip_tokenizer.h"
 #include "encoder/sentencepiece_tokenizer.h"
 
 namespace vitrine::encoder {
@@ -32,25 +31,27 @@ void check_tokenizer(const Tokenizer& tokenizer, const TextConfig& config, int t
 std::future<std::string> start_fingerprint(const WeightFiles& weights,
                                            const std::filesystem::path& folder,
                                            std::span<const char* const> config_files,
-                                           std::span<const char* const> tokenizer_files) {
+                                           std::span<const char* const> tokenizer_files,
+                                           std::string_view also) {
   std::vector<std::filesystem::path> files = weights.paths();
   for (const char* name : config_files) files.push_back(folder / name);
   for (const char* name : tokenizer_files) files.push_back(folder / name);
   std::sort(files.begin(), files.end());
-  return std::async(std::launch::async, [files = std::move(files)] {
+  return std::async(std::launch::async, [files = std::move(files), also = std::string(also)] {
     Sha256 hash;
     for (const std::filesystem::path& file : files) {
       if (!std::filesystem::exists(file)) continue;
       hash.update(fmt::format("{} {}\n", file.filename().string(), to_hex(sha256_file(file))));
     }
+    hash.update(also);
     return to_hex(hash.finish());
   });
 }
 
 std::unique_ptr<const Tokenizer> load_clip_tokenizer(const std::filesystem::path& folder,
-                                                     TextConfig& config,
+                                                     ClipCleaning cleaning, TextConfig& config,
                                                      const std::filesystem::path& config_path) {
-  auto tokenizer = std::make_unique<const ClipTokenizer>(ClipTokenizer::load(folder));
+  auto tokenizer = std::make_unique<const ClipTokenizer>(ClipTokenizer::load(folder, cleaning));
   check_tokenizer(*tokenizer, config, 2, config_path);
   // Otherwise every text would be read at its first position, which is the same for all.
   if (config.eos_token_id != kEosIsLargestId && config.eos_token_id != tokenizer->end_id()) {

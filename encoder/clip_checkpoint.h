@@ -10,6 +10,7 @@
 
 #include "encoder/checkpoint_weights.h"
 #include "encoder/clip_config.h"
+#include "encoder/clip_tokenizer.h"
 #include "encoder/image_processor.h"
 #include "encoder/sentencepiece_tokenizer.h"
 #include "encoder/tokenizer.h"
@@ -34,21 +35,23 @@ struct ClipCheckpoint {
 };
 
 /// Starts, on a thread of its own, SHA-256 over the name and the SHA-256 of each file, in the order
-/// of the names: of the weights and of those of the folder's that exist.
+/// of the names: of the weights and of those of the folder's that exist; then over what else the
+/// embeddings depend on, if anything.
 std::future<std::string> start_fingerprint(const WeightFiles& weights,
                                            const std::filesystem::path& folder,
                                            std::span<const char* const> config_files,
-                                           std::span<const char* const> tokenizer_files);
+                                           std::span<const char* const> tokenizer_files,
+                                           std::string_view also = {});
 
 /// Reads CLIP's tokenizer and completes the config, read from config_path, with its start token.
 /// Throws as the tokenizer does, and InvalidArgument when it makes ids that the config has no
 /// embeddings for, when the context has no room for what every text has, or when they differ in
-/// what ends a text.
+/// what ends a text. cleaning: of the program that the checkpoint is for.
 std::unique_ptr<const Tokenizer> load_clip_tokenizer(const std::filesystem::path& folder,
-                                                     TextConfig& config,
+                                                     ClipCleaning cleaning, TextConfig& config,
                                                      const std::filesystem::path& config_path);
 
-/// The same of SigLIP's, with its pad token. cleaning: of the program that the checkpoint is for.
+/// The same of SigLIP's, with its pad token.
 std::unique_ptr<const Tokenizer> load_siglip_tokenizer(const std::filesystem::path& folder,
                                                        TextCleaning cleaning, TextConfig& config,
                                                        const std::filesystem::path& config_path);

@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "encoder/code_points.h"
 #include "encoder/json_file.h"
+#include "encoder/text_cleaning.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -323,8 +324,11 @@ class ClipTokenizer::Loader {
   std::int32_t next_rank_ = 0;
 };
 
-ClipTokenizer ClipTokenizer::load(const std::filesystem::path& checkpoint_folder) {
-  return Loader(checkpoint_folder).load();
+ClipTokenizer ClipTokenizer::load(const std::filesystem::path& checkpoint_folder,
+                                  ClipCleaning cleaning) {
+  ClipTokenizer tokenizer = Loader(checkpoint_folder).load();
+  tokenizer.cleaning_ = cleaning;
+  return tokenizer;
 }
 
 void ClipTokenizer::Loader::read_vocabulary(const nlohmann::json& vocabulary,
@@ -496,9 +500,26 @@ std::vector<std::int32_t> ClipTokenizer::encode(std::string_view text, int max_l
   if (const auto position = find_invalid_utf8(text)) {
     throw invalid_argument(fmt::format("the text is not UTF-8 at byte {}", *position));
   }
-  if (text.size() >= (1U << 30)) throw invalid_argument("the text has a gigabyte or more");
+  if (text.size() >= (1U << 29)) throw invalid_argument("the text has half a gigabyte or more");
   const auto limit = static_cast<std::size_t>(max_length) - 2;
   Output output(limit);
+  if (cleaning_ == ClipCleaning::kOpenClip) {
+    encode_cleaned(lower_whole_text(repaired(text)), output);
+  } else {
+    encode_cleaned(text, output);
+  }
+  std::vector<std::int32_t>& tokens = output.ids();
+  if (truncated != nullptr) *truncated = tokens.size() > limit;
+  tokens.resize(std::min(tokens.size(), limit));
+  std::vector<std::int32_t> ids;
+  ids.reserve(tokens.size() + 2);
+  ids.push_back(start_id_);
+  ids.insert(ids.end(), tokens.begin(), tokens.end());
+  ids.push_back(end_id_);
+  return ids;
+}
+
+void ClipTokenizer::encode_cleaned(std::string_view text, Output& output) const {
   split_added_tokens(
       text, raw_tokens_,
       [&](std::string_view piece) {
@@ -509,15 +530,6 @@ std::vector<std::int32_t> ClipTokenizer::encode(std::string_view text, int max_l
         output.add(id);
         return !output.full();
       });
-  std::vector<std::int32_t>& tokens = output.ids();
-  if (truncated != nullptr) *truncated = tokens.size() > limit;
-  tokens.resize(std::min(tokens.size(), limit));
-  std::vector<std::int32_t> ids;
-  ids.reserve(tokens.size() + 2);
-  ids.push_back(start_id_);
-  ids.insert(ids.end(), tokens.begin(), tokens.end());
-  ids.push_back(end_id_);
-  return ids;
 }
 
 void ClipTokenizer::encode_raw(std::string_view piece, Output& output) const {

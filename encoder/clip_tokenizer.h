@@ -16,6 +16,12 @@ namespace vitrine::encoder {
 inline constexpr const char* kClipTokenizerFiles[] = {"vocab.json", "merges.txt", "tokenizer.json",
                                                       "tokenizer_config.json", "added_tokens.json"};
 
+/// What is done to a text before CLIP's tokenizer does what it does for all.
+enum class ClipCleaning {
+  kNone,      ///< as in transformers
+  kOpenClip,  ///< repaired(), and lower case of the whole text, in which a final sigma is another
+};
+
 /// CLIP's byte-level BPE, token for token as Hugging Face's CLIPTokenizerFast: special tokens, NFC,
 /// white space, lower case, the split pattern, merges with "</w>".
 class ClipTokenizer : public Tokenizer {
@@ -26,7 +32,8 @@ class ClipTokenizer : public Tokenizer {
   /// Throws NotFound when a file is missing, Corruption when one is damaged, ResourceExhausted when
   /// one has more than 16 MiB, and InvalidArgument when the tokenizer that tokenizer.json describes
   /// works in another way than CLIP's; the message names the file.
-  static ClipTokenizer load(const std::filesystem::path& checkpoint_folder);
+  static ClipTokenizer load(const std::filesystem::path& checkpoint_folder,
+                            ClipCleaning cleaning = ClipCleaning::kNone);
 
   /// Start token, at most max_length - 2 tokens of the text, end token. max_length: at least 2.
   std::vector<std::int32_t> encode(std::string_view text, int max_length,
@@ -51,6 +58,7 @@ class ClipTokenizer : public Tokenizer {
   class Loader;
 
   ClipTokenizer() = default;
+  void encode_cleaned(std::string_view text, Output& output) const;
   void encode_raw(std::string_view piece, Output& output) const;
   void encode_normalized(std::string_view piece, Output& output) const;
   void encode_word(std::string_view word, Output& output) const;
@@ -60,6 +68,7 @@ class ClipTokenizer : public Tokenizer {
   std::vector<std::int32_t> last_byte_ids_;          // [256]; the same with "</w>"
   std::vector<AddedToken> raw_tokens_;
   std::vector<AddedToken> normalized_tokens_;
+  ClipCleaning cleaning_ = ClipCleaning::kNone;
   std::int32_t start_id_ = 0;
   std::int32_t end_id_ = 0;
   std::int32_t unknown_id_ = 0;

@@ -1,6 +1,9 @@
 #include "encoder/open_clip_checkpoint.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
 
 #include "encoder/clip_tokenizer.h"
@@ -8,6 +11,7 @@
 #include "encoder/open_clip_config.h"
 #include "encoder/open_clip_names.h"
 #include "encoder/sentencepiece_tokenizer.h"
+#include "encoder/text_cleaning.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -29,14 +33,16 @@ ClipCheckpoint read_open_clip(const std::filesystem::path& folder) {
   const bool siglip = config.text.pooling == TextPooling::kLastPosition;
 
   WeightFiles files = WeightFiles::open(folder, kWeightStems);
+  const std::span<const char* const> tokenizer_files =
+      siglip ? std::span<const char* const>(kSentencePieceFiles) : kClipTokenizerFiles;
   std::future<std::string> fingerprint =
-      siglip ? start_fingerprint(files, folder, kConfigFiles, kSentencePieceFiles)
-             : start_fingerprint(files, folder, kConfigFiles, kClipTokenizerFiles);
+      start_fingerprint(files, folder, kConfigFiles, tokenizer_files,
+                        fmt::format("text repair {}\n", kRepairVersion));
 
   ImageProcessor processor = read_open_clip_processor(root, config_path, config.vision.image_size);
   auto tokenizer =
       siglip ? load_siglip_tokenizer(folder, TextCleaning::kOpenClip, config.text, config_path)
-             : load_clip_tokenizer(folder, config.text, config_path);
+             : load_clip_tokenizer(folder, ClipCleaning::kOpenClip, config.text, config_path);
   const WeightLayout layout = open_clip_layout(config, files);
   CheckpointWeights weights(std::move(files), layout, config, kConfigFile);
   return {siglip ? "siglip" : "clip", "open_clip",          config,

@@ -117,7 +117,7 @@ class SentencePieceTokenizer::Impl {
   }
 
   void encode_open_clip(std::string_view text, Output& output) const {
-    const std::string lower = lower_whole_text(replace_all(text, "_", " "));
+    const std::string lower = lower_whole_text(replace_all(repaired(text), "_", " "));
     encode_cleaned(std::string(kSpacePiece) + without_punctuation(lower, output.max_bytes), output);
   }
 

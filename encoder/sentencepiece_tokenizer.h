@@ -22,11 +22,11 @@ enum class TextCleaning {
   /// characters are lower-cased one by one, so that a final sigma is "σ"; "</s>" and "<unk>" in a
   /// text, in any case, are those tokens; do_lower_case of tokenizer_config.json counts.
   kSiglip,
-  /// open_clip's clean="canonicalize" before a T5TokenizerFast: "_" is white space; a final sigma
-  /// is "ς"; a text contains no tokens; always lower-cased. Two things that these do are not done:
-  /// mojibake and HTML entities are not repaired, and where a normalisation rule is for several
-  /// characters together the fast tokenizer may take the one for the first, while here, as in
-  /// SentencePiece itself, the longest wins.
+  /// open_clip's clean="canonicalize" before a T5TokenizerFast: the text is repaired(); "_" is
+  /// white space; a final sigma is "ς"; a text contains no tokens; always lower-cased. One thing
+  /// that these do is not done: where a normalisation rule is for several characters together the
+  /// fast tokenizer may take the one for the first, while here, as in SentencePiece itself, the
+  /// longest wins.
   kOpenClip,
 };
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-/// What the Python programs around SigLIP checkpoints do to a text first. All texts are UTF-8.
+/// What the Python programs around checkpoints do to a text first. All texts are UTF-8.
 namespace vitrine::encoder {
 
 /// Character by character: no rule looks at the neighbours.
@@ -17,5 +17,14 @@ std::string lower_whole_text(std::string_view text);
 /// none at the ends. Stops once there are more than max_bytes, which the result may exceed by a
 /// character.
 std::string without_punctuation(std::string_view text, std::size_t max_bytes);
+
+/// What open_clip does to every text, by ftfy.fix_text() and html.unescape(), but for mojibake:
+/// character references become characters, quotation marks straight, ligatures and wide characters
+/// letters; control characters and terminal escapes go. At most half as long again.
+std::string repaired(std::string_view text);
+
+/// Of what repaired() does: another number where it does something else, for embeddings of texts
+/// depend on it.
+inline constexpr int kRepairVersion = 1;
 
 }  // namespace vitrine::encoder

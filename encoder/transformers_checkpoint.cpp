@@ -121,7 +121,7 @@ ClipCheckpoint read_transformers_clip(const std::filesystem::path& folder) {
 
   ImageProcessor processor = ImageProcessor::load(folder);
   check_processor(processor, config.vision, folder);
-  auto tokenizer = load_clip_tokenizer(folder, config.text, config_path);
+  auto tokenizer = load_clip_tokenizer(folder, ClipCleaning::kNone, config.text, config_path);
   CheckpointWeights weights(std::move(files), {place, "position_ids"}, config, kConfigFile);
   return {"clip",
           "transformers",

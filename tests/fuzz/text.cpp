@@ -1,5 +1,5 @@
 // Any bytes as a text, through the tokenizer of the checkpoint that comes with the program. The
-// first byte chooses the context length.
+// first byte chooses how texts are cleaned (bit 7) and the context length.
 
 #include "encoder/clip_tokenizer.h"
 #include "tests/fuzz/tokenized_text.h"
@@ -7,10 +7,15 @@
 namespace vitrine::fuzz {
 
 void run(std::string_view input) {
-  static const auto tokenizer =
-      encoder::ClipTokenizer::load(VITRINE_SOURCE_DIR "/models/fashion-mini");
+  using encoder::ClipCleaning;
+  using encoder::ClipTokenizer;
+  constexpr const char* folder = VITRINE_SOURCE_DIR "/models/fashion-mini";
+  static const ClipTokenizer tokenizers[] = {ClipTokenizer::load(folder, ClipCleaning::kNone),
+                                             ClipTokenizer::load(folder, ClipCleaning::kOpenClip)};
   if (input.empty()) return;
-  const int length = 2 + static_cast<unsigned char>(input.front()) % 76;
+  const auto first = static_cast<unsigned char>(input.front());
+  const ClipTokenizer& tokenizer = tokenizers[first >> 7];
+  const int length = 2 + first % 76;
   check_text(tokenizer, input.substr(1), length, [&](const auto& ids, bool truncated) {
     require(ids.size() >= 2, "a text has no start or no end");
     require(ids.front() == tokenizer.start_id(), "a text does not begin with the start token");
