@@ -51,6 +51,15 @@ bool cut(std::string& text, std::size_t max_bytes) {
   return true;
 }
 
+/// The token under this key is a string, or an object with "content".
+void check_is_end_token(const JsonFields& fields, const char* key) {
+  const nlohmann::json* token = fields.find(key);
+  if (token == nullptr) return;
+  const auto content = token->is_object() ? token->find("content") : token->end();
+  const nlohmann::json& text = content == token->end() ? *token : *content;
+  if (text != kEndToken) fields.fail(key, fmt::format("must be \"{}\"", kEndToken));
+}
+
 }  // namespace
 
 class SentencePieceTokenizer::Impl {
@@ -173,7 +182,9 @@ SentencePieceTokenizer SentencePieceTokenizer::load(const std::filesystem::path&
   if (const auto config_path = checkpoint_folder / "tokenizer_config.json";
       std::filesystem::exists(config_path)) {
     const nlohmann::json config = read_json_object(config_path, kMaxConfigBytes);
-    JsonFields(config, config_path.string(), "").read_flag("do_lower_case", lower_case);
+    const JsonFields fields(config, config_path.string(), "");
+    fields.read_flag("do_lower_case", lower_case);
+    for (const char* key : {"pad_token", "eos_token"}) check_is_end_token(fields, key);
   }
   const SentencePieceModel model =
       is_model_file ? read_sentencepiece_model(path) : read_unigram_json(path);

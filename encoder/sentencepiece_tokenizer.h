@@ -36,7 +36,8 @@ class SentencePieceTokenizer : public Tokenizer {
   /// Reads spiece.model or tokenizer.json of a checkpoint folder, where both are there the one that
   /// the program reads whose cleaning it is: kSiglip the first, kOpenClip the second. They differ
   /// in what becomes of a character that the vocabulary lacks: its bytes, or "<unk>". And
-  /// "do_lower_case" of tokenizer_config.json where that exists.
+  /// "do_lower_case" of tokenizer_config.json where that exists, whose "pad_token" and "eos_token"
+  /// must be "</s>".
   /// Throws NotFound when there is neither, Corruption when a file is damaged, ResourceExhausted
   /// when one is larger than any vocabulary, and InvalidArgument when its tokenizer works in
   /// another way; the message names the file.

@@ -214,6 +214,21 @@ TEST(SentencePieceTokenizer, KeepsCapitalsWhereTheConfigSaysSo) {
   EXPECT_THAT(folder.load_error().what(), HasSubstr("tokenizer_config.json: do_lower_case is 1"));
 }
 
+TEST(SentencePieceTokenizer, PadsAndEndsTextsWithOneToken) {
+  const Folder folder("spiece.model", serialize(letters()));
+  folder.write("tokenizer_config.json",
+               R"({"pad_token": {"content": "</s>"}, "eos_token": "</s>", "unk_token": "<unk>"})");
+  EXPECT_EQ(folder.load().pad_id(), kEnd);
+  for (const char* key : {"pad_token", "eos_token"}) {
+    for (const nlohmann::json& token :
+         {nlohmann::json("<pad>"), nlohmann::json({{"content", "<pad>"}}), nlohmann::json(3)}) {
+      folder.write("tokenizer_config.json", nlohmann::json({{key, token}}).dump());
+      EXPECT_THAT(folder.load_error().what(),
+                  HasSubstr("tokenizer_config.json: " + std::string(key) + " is "));
+    }
+  }
+}
+
 TEST(SentencePieceTokenizer, CleansTextsAsTheCheckpointsProgramDoes) {
   SentencePieceModel model = letters();
   model.pieces.push_back({"\xcf\x82", -3});  // final sigma
