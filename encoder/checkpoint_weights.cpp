@@ -189,8 +189,6 @@ const CheckpointWeights::Weight& CheckpointWeights::weight(const std::string& na
   return found->second;
 }
 
-DType CheckpointWeights::dtype(const std::string& name) const { return weight(name).tensor.dtype; }
-
 void CheckpointWeights::read_float(const std::string& name, std::span<float> values) const {
   const Weight& source = weight(name);
   if (!source.transposed) {

@@ -53,8 +53,6 @@ class CheckpointWeights {
   const WeightShapes& shapes() const { return shapes_; }
   /// Elements of all weights.
   std::int64_t parameters() const;
-  /// How the file holds the weight: F32, F16 or BF16. Throws NotFound.
-  DType dtype(const std::string& name) const;
   /// Writes the weight, row-major in its shape. values: exactly its number of elements. Throws
   /// NotFound, or InvalidArgument when the size is another.
   void read_float(const std::string& name, std::span<float> values) const;

@@ -53,6 +53,11 @@ void widen_bfloat16(const char* source, std::span<float> target) {
   }
 }
 
+template <typename T>
+std::string_view bytes_of(std::span<const T> values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
+}
+
 /// Refuses what a parsed header does not show. What is not JSON ends the walk: the parser says why.
 class HeaderCheck : public nlohmann::json_sax<nlohmann::json> {
  public:
@@ -218,7 +223,7 @@ void read_float(const TensorInfo& tensor, std::span<float> values) {
   }
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(path) {
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {
   const std::string where = path.string();
   const std::string_view bytes = file_.bytes();
   refuse_lfs_pointer(path, bytes);
@@ -250,44 +255,12 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
   check_layout(tensors_, data, where);
 }
 
-std::vector<std::string> SafetensorsFile::names() const {
-  std::vector<std::string> result;
-  result.reserve(tensors_.size());
-  for (const auto& [name, tensor] : tensors_) result.push_back(name);
-  return result;
-}
-
-const TensorInfo& SafetensorsFile::tensor(const std::string& name) const {
-  const auto found = tensors_.find(name);
-  if (found == tensors_.end()) {
-    throw not_found(fmt::format("{} has no tensor \"{}\"", path_.string(), printable(name)));
-  }
-  return found->second;
-}
-
-std::vector<float> SafetensorsFile::read_float(const std::string& name) const {
-  std::vector<float> values(tensor(name).element_count());
-  read_float(name, values);
-  return values;
-}
-
-void SafetensorsFile::read_float(const std::string& name, std::span<float> values) const {
-  try {
-    encoder::read_float(tensor(name), values);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kInvalidArgument) throw;
-    throw invalid_argument(
-        fmt::format("{}: tensor \"{}\": {}", path_.string(), printable(name), error.what()));
-  }
-}
-
 SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, const Shapes& shapes, DType dtype)
-    : path_(std::move(path)), temporary_(path_), dtype_(dtype) {
+    : path_(std::move(path)), file_(path_), dtype_(dtype) {
   if (dtype != DType::kF32 && dtype != DType::kF16) {
     throw invalid_argument(
         fmt::format("cannot write {} tensors; F32 and F16 are written", to_string(dtype)));
   }
-  temporary_ += ".tmp";
   nlohmann::ordered_json header;
   header["__metadata__"]["format"] = "pt";  // transformers refuses files without it
   std::uint64_t offset = 0;
@@ -302,30 +275,19 @@ SafetensorsWriter::SafetensorsWriter(std::filesystem::path path, const Shapes& s
   std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');  // so that the data is aligned
   const std::uint64_t size = text.size();
-  stream_.open(temporary_, std::ios::binary | std::ios::trunc);
-  stream_.write(reinterpret_cast<const char*>(&size), sizeof(size));
-  stream_.write(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!stream_) throw unavailable("cannot write " + temporary_.string());
-}
-
-SafetensorsWriter::~SafetensorsWriter() {
-  if (finished_) return;
-  stream_.close();
-  std::error_code ignored;  // a leftover is no reason to fail
-  std::filesystem::remove(temporary_, ignored);
+  file_.write(bytes_of(std::span<const std::uint64_t>(&size, 1)));
+  file_.write(text);
 }
 
 void SafetensorsWriter::append(std::span<const float> values) {
   elements_written_ += values.size();
   if (dtype_ == DType::kF32) {
-    stream_.write(reinterpret_cast<const char*>(values.data()),
-                  static_cast<std::streamsize>(values.size_bytes()));
+    file_.write(bytes_of(values));
     return;
   }
   std::vector<std::uint16_t> halves(values.size());
   std::transform(values.begin(), values.end(), halves.begin(), float_to_float16);
-  stream_.write(reinterpret_cast<const char*>(halves.data()),
-                static_cast<std::streamsize>(halves.size() * sizeof(std::uint16_t)));
+  file_.write(bytes_of(std::span<const std::uint16_t>(halves)));
 }
 
 void SafetensorsWriter::finish() {
@@ -333,14 +295,7 @@ void SafetensorsWriter::finish() {
     throw invalid_argument(fmt::format("{}: {} elements were written, the shapes need {}",
                                        path_.string(), elements_written_, elements_expected_));
   }
-  stream_.close();
-  if (!stream_) throw unavailable("cannot write " + temporary_.string());
-  fsync_path(temporary_);
-  std::error_code error;
-  std::filesystem::rename(temporary_, path_, error);
-  if (error) throw unavailable("cannot rename onto " + path_.string() + ": " + error.message());
-  finished_ = true;
-  fsync_path(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
+  file_.commit();
 }
 
 void write_safetensors(const std::filesystem::path& path,

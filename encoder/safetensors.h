@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <span>
 #include <string>
@@ -36,8 +35,8 @@ struct TensorInfo {
 /// values: element_count() floats. Throws InvalidArgument for another size or type.
 void read_float(const TensorInfo& tensor, std::span<float> values);
 
-/// A memory-mapped .safetensors file. Immutable, movable; safe to use from many threads. What
-/// tensor() gives stays valid when the object is moved.
+/// A memory-mapped .safetensors file. Immutable, movable; safe to use from many threads. The bytes
+/// of tensors() stay where they are when the object is moved.
 class SafetensorsFile {
  public:
   /// Opens and validates: header size, JSON, types, shapes, and that the tensors cover the data
@@ -45,20 +44,9 @@ class SafetensorsFile {
   /// read_file and refuse_lfs_pointer do, or Corruption that names the file and the tensor.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
-  const std::filesystem::path& path() const { return path_; }
   const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
-  std::vector<std::string> names() const;
-  bool contains(const std::string& name) const { return tensors_.contains(name); }
-  /// Throws NotFound.
-  const TensorInfo& tensor(const std::string& name) const;
-  /// All elements of an F32, F16 or BF16 tensor. Throws NotFound, or InvalidArgument for other
-  /// types.
-  std::vector<float> read_float(const std::string& name) const;
-  /// The same into `values`, which must hold exactly element_count() floats.
-  void read_float(const std::string& name, std::span<float> values) const;
 
  private:
-  std::filesystem::path path_;
   MappedFile file_;
   std::map<std::string, TensorInfo> tensors_;
 };
@@ -69,31 +57,26 @@ struct FloatTensor {
 };
 
 /// Writes a .safetensors file tensor by tensor, so that a large one needs no memory of its size.
-/// The file appears under its name only when finish() succeeds.
+/// The file appears under its name only when finish() succeeds. Every call throws as AtomicFile
+/// does.
 class SafetensorsWriter {
  public:
   using Shapes = std::vector<std::pair<std::string, std::vector<std::int64_t>>>;
 
   /// shapes: every tensor, in the order of the append() calls. dtype: kF32 or kF16.
   SafetensorsWriter(std::filesystem::path path, const Shapes& shapes, DType dtype);
-  ~SafetensorsWriter();
-  SafetensorsWriter(const SafetensorsWriter&) = delete;
-  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
   /// The next elements, in the order of the shapes; a tensor may come in pieces.
   void append(std::span<const float> values);
-  /// Throws InvalidArgument when the number of elements is not what the shapes say, Unavailable
-  /// when the file cannot be written.
+  /// Throws InvalidArgument when the number of elements is not what the shapes say.
   void finish();
 
  private:
   std::filesystem::path path_;
-  std::filesystem::path temporary_;
-  std::ofstream stream_;
+  AtomicFile file_;
   DType dtype_;
   std::uint64_t elements_expected_ = 0;
   std::uint64_t elements_written_ = 0;
-  bool finished_ = false;
 };
 
 /// Writes all tensors, sorted by name, atomically. dtype: kF32, or kF16 (rounded to nearest even).

@@ -12,6 +12,7 @@
 #include "encoder/safetensors.h"
 #include "tests/encoder/fixtures.h"
 #include "tests/encoder/golden_embeddings.h"
+#include "tests/encoder/tensors.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -220,7 +221,7 @@ TEST_F(EncoderTest, ListsEveryDifferenceBetweenWeightsAndConfig) {
     const SafetensorsFile file(checkpoint() / "model.safetensors");
     for (const auto& [name, tensor] : file.tensors()) {
       if (!name.ends_with("position_ids")) {
-        tensors[name] = {tensor.shape, file.read_float(name)};
+        tensors[name] = {tensor.shape, read_floats(file, name)};
       }
     }
   }

@@ -14,6 +14,7 @@
 #include "encoder/image_processor.h"
 #include "encoder/safetensors.h"
 #include "tests/encoder/fixtures.h"
+#include "tests/encoder/tensors.h"
 
 namespace vitrine::encoder {
 
@@ -33,7 +34,7 @@ inline EncoderOptions float32_on_cpu(const std::filesystem::path& checkpoint, in
 
 inline void expect_near(const Matrix& actual, const SafetensorsFile& golden,
                         const std::string& name, float limit) {
-  const std::vector<float> expected = golden.read_float(name);
+  const std::vector<float> expected = read_floats(golden, name);
   ASSERT_EQ(actual.rows() * actual.cols(), expected.size()) << name;
   float largest = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {

@@ -12,6 +12,7 @@
 #include "encoder/image_decoder.h"
 #include "encoder/safetensors.h"
 #include "tests/encoder/fixtures.h"
+#include "tests/encoder/tensors.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -55,7 +56,7 @@ TEST(ImageProcessor, IsBitEqualToPillowOnEveryImage) {
     if (kNotComparable.contains(name)) continue;
     const Image image =
         processor.resize_and_crop(decode_image(read_all(fixtures() / "images" / name)));
-    const std::string_view expected = tensors.tensor(entry["u8_tensor"]).bytes;
+    const std::string_view expected = tensors.tensors().at(entry["u8_tensor"]).bytes;
     ASSERT_EQ(image.rgb.size(), expected.size());
     EXPECT_EQ(largest_difference(image, expected), 0);
     EXPECT_EQ(digest(image), entry["u8_sha256"]);
@@ -63,7 +64,7 @@ TEST(ImageProcessor, IsBitEqualToPillowOnEveryImage) {
     if (!entry.contains("pixel_values_tensor")) continue;
     std::vector<float> chw(image.rgb.size());
     processor.normalize(image, chw.data());
-    EXPECT_EQ(chw, tensors.read_float(entry["pixel_values_tensor"]));
+    EXPECT_EQ(chw, read_floats(tensors, entry["pixel_values_tensor"]));
   }
   EXPECT_EQ(equal, 44U);
 }
@@ -80,7 +81,7 @@ TEST(ImageProcessor, IsBitEqualToPillowForOtherSizes) {
       const Image image =
           processor.resize_and_crop(decode_image(read_all(fixtures() / "images" / name)));
       EXPECT_EQ(bytes_of(image),
-                tensors.tensor(other["tensor_prefix"].get<std::string>() + name).bytes);
+                tensors.tensors().at(other["tensor_prefix"].get<std::string>() + name).bytes);
     }
   }
 }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "tests/encoder/fixtures.h"
 #include "tests/encoder/golden_embeddings.h"
+#include "tests/encoder/tensors.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -68,10 +69,10 @@ class OpenClip : public testing::Test {
   void convert(const std::string& name) {
     const SafetensorsFile file(fixtures() / name / "model.safetensors");
     const ClipConfig config = parse_clip_config(fixtures() / name / "config.json");
-    const bool half = file.tensor("logit_scale").dtype == DType::kF16;
+    const bool half = file.tensors().at("logit_scale").dtype == DType::kF16;
     Tensors from;
     for (const auto& [tensor, info] : file.tensors()) {
-      if (!tensor.ends_with("position_ids")) from[tensor] = {info.shape, file.read_float(tensor)};
+      if (!tensor.ends_with("position_ids")) from[tensor] = {info.shape, read_floats(file, tensor)};
     }
     weights_ = {
         {"logit_scale", from.at("logit_scale")},

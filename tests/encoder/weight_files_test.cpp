@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "tests/encoder/fixtures.h"
 #include "tests/encoder/golden_embeddings.h"
+#include "tests/encoder/tensors.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -130,7 +131,7 @@ TEST(ShardedCheckpoint, AgreesWithTheReference) {
     for (const auto& [name, tensor] : file.tensors()) {
       if (tensor.dtype != DType::kF32) continue;
       const std::size_t shard = shards[0].size() <= shards[1].size() ? 0 : 1;
-      shards[shard][name] = {tensor.shape, file.read_float(name)};
+      shards[shard][name] = {tensor.shape, read_floats(file, name)};
       map[name] = shard == 0 ? kFirst : kSecond;
     }
   }
