@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/sha256.h"
 #include "tests/encoder/fixtures.h"
 #include "tests/encoder/golden_embeddings.h"
 #include "tests/encoder/tensors.h"
@@ -173,6 +174,20 @@ TEST_P(OpenClipGolden, AgreesWithTheReference) {
 INSTANTIATE_TEST_SUITE_P(Small, OpenClipGolden,
                          testing::Values("clip-small-quickgelu", "clip-small-gelu",
                                          "clip-small-f16", "clip-small-patch16"));
+
+TEST_F(OpenClip, FingerprintsWhatIsDoneToTexts) {
+  VITRINE_NEED_FIXTURES();
+  convert("clip-small-gelu");
+  const auto encoder = load();
+  EXPECT_EQ(encoder->tokenize("women\u2019s &amp; men").ids,
+            encoder->tokenize("women's & men").ids);
+  std::string lines;
+  for (const char* name :
+       {"merges.txt", "open_clip_config.json", "open_clip_model.safetensors", "vocab.json"}) {
+    lines += std::string(name) + " " + to_hex(sha256_file(checkpoint() / name)) + "\n";
+  }
+  EXPECT_EQ(encoder->fingerprint(), to_hex(sha256(lines + "text repair 1\n")));
+}
 
 TEST_F(OpenClip, ReadsAModelThatATransformersClassWraps) {
   VITRINE_NEED_FIXTURES();
