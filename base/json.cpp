@@ -2,8 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <set>
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -22,45 +23,90 @@ std::string reason_of(const json::exception& error) {
   return printable(text, 300);
 }
 
+/// Builds the value from the parser's events. Not json::parse with a callback: that one walks the
+/// whole parent at the end of each object, which takes hours for an array of millions.
+class Builder {
+ public:
+  bool null() { return add(nullptr); }
+  bool boolean(bool value) { return add(value); }
+  bool number_integer(json::number_integer_t value) { return add(value); }
+  bool number_unsigned(json::number_unsigned_t value) { return add(value); }
+  bool number_float(json::number_float_t value, const std::string& /*as_written*/) {
+    return add(value);
+  }
+  bool string(std::string& value) { return add(std::move(value)); }
+  bool binary(json::binary_t& value) { return add(std::move(value)); }
+  bool start_object(std::size_t /*size*/) { return open(json::object()); }
+  bool start_array(std::size_t /*size*/) { return open(json::array()); }
+  bool end_object() { return close(); }
+  bool end_array() { return close(); }
+
+  bool key(std::string& name) {
+    const auto [member, is_new] = open_.back()->emplace(std::move(name), nullptr);
+    if (!is_new) {
+      throw invalid_argument(
+          fmt::format("the JSON has the key \"{}\" twice in one object", printable(member.key())));
+    }
+    member_ = &*member;
+    return true;
+  }
+
+  bool parse_error(std::size_t /*position*/, const std::string& /*last_token*/,
+                   const json::exception& error) {
+    error_ = reason_of(error);
+    return false;
+  }
+
+  json take() { return std::move(root_); }
+  /// Why the text is malformed.
+  const std::string& error() const { return error_; }
+
+ private:
+  bool add(json value) {
+    place(std::move(value));
+    return true;
+  }
+
+  bool open(json container) {
+    if (open_.size() >= kMaxJsonDepth) {
+      throw invalid_argument(
+          fmt::format("the JSON is nested more than {} levels deep", kMaxJsonDepth));
+    }
+    open_.push_back(&place(std::move(container)));
+    return true;
+  }
+
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  /// Where the value now is. Elements move when their array grows, but it does not while one of
+  /// them is open.
+  json& place(json value) {
+    if (open_.empty()) return root_ = std::move(value);
+    if (open_.back()->is_object()) return *member_ = std::move(value);
+    open_.back()->push_back(std::move(value));
+    return open_.back()->back();
+  }
+
+  json root_;
+  std::vector<json*> open_;  // arrays and objects, outermost first
+  json* member_ = nullptr;   // awaits its value when the innermost one is an object
+  std::string error_;
+};
+
 }  // namespace
 
 json parse_json(std::string_view text, std::string_view what) {
   if (const auto offset = find_invalid_utf8(text)) {
     throw invalid_argument(fmt::format("{} is not valid UTF-8 at byte {}", what, *offset));
   }
-  std::vector<std::set<std::string>> keys;
-  const auto watch = [&keys](int depth, json::parse_event_t event, json& parsed) {
-    switch (event) {
-      case json::parse_event_t::object_start:
-      case json::parse_event_t::array_start:
-        if (depth >= kMaxJsonDepth) {
-          throw invalid_argument(
-              fmt::format("the JSON is nested more than {} levels deep", kMaxJsonDepth));
-        }
-        keys.emplace_back();
-        break;
-      case json::parse_event_t::object_end:
-      case json::parse_event_t::array_end:
-        keys.pop_back();
-        break;
-      case json::parse_event_t::key: {
-        const auto& key = parsed.get_ref<const std::string&>();
-        if (!keys.back().insert(key).second) {
-          throw invalid_argument(
-              fmt::format("the JSON has the key \"{}\" twice in one object", printable(key)));
-        }
-        break;
-      }
-      case json::parse_event_t::value:
-        break;
-    }
-    return true;
-  };
-  try {
-    return json::parse(text.begin(), text.end(), watch);
-  } catch (const json::exception& error) {
-    throw invalid_argument(fmt::format("{} is not valid JSON: {}", what, reason_of(error)));
+  Builder builder;
+  if (!json::sax_parse(text, &builder)) {
+    throw invalid_argument(fmt::format("{} is not valid JSON: {}", what, builder.error()));
   }
+  return builder.take();
 }
 
 std::string_view type_of(const json& value) {

@@ -66,6 +66,25 @@ TEST(Json, RefusesAKeyThatStandsTwice) {
   EXPECT_NO_THROW(parse_json(R"([{"a":1,"b":{"a":1}},{"a":1}])"));
 }
 
+TEST(Json, BuildsWhatTheTextSays) {
+  const std::string text =
+      R"({"a":[[],{},[{"b":[1]},null]],"c":{"d":{"e":-1,"f":0.5},"g":true},"h":"\u00e9","i":false})";
+  const nlohmann::json value = parse_json(text);
+  EXPECT_EQ(value, nlohmann::json::parse(text));
+  EXPECT_EQ(parse_json("18446744073709551615"), 18446744073709551615U);
+  EXPECT_EQ(parse_json("\"\""), "");
+}
+
+// Time that grows with the square of the objects would be minutes here and hours for a whole body.
+TEST(Json, TakesAMillionObjects) {
+  constexpr int kObjects = 1'000'000;
+  std::string text = R"({"searches":[)";
+  for (int i = 0; i < kObjects; ++i) text += "{},";
+  text.back() = ']';
+  text += '}';
+  EXPECT_EQ(parse_json(text)["searches"].size(), kObjects);
+}
+
 TEST(Json, PrintsMalformedUtf8WithoutThrowing) {
   EXPECT_EQ(dump(std::string("a\xff")), "\"a\xEF\xBF\xBD\"");
 }
