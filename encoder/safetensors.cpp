@@ -8,10 +8,10 @@
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <unordered_set>
 
 #include "base/error.h"
 #include "base/float16.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "encoder/lfs_pointer.h"
 
@@ -22,8 +22,6 @@ namespace {
 
 /// Parsed, a header takes some twenty times its size. A CLIP's has a hundred kilobytes.
 constexpr std::uint64_t kMaxHeaderBytes = 16 << 20;
-/// A tensor's entry is an object whose arrays are the deepest thing a header holds.
-constexpr int kMaxHeaderDepth = 4;
 constexpr std::size_t kMaxDimensions = 16;
 
 struct DTypeName {
@@ -58,59 +56,11 @@ std::string_view bytes_of(std::span<const T> values) {
   return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
 }
 
-/// Refuses what a parsed header does not show. What is not JSON ends the walk: the parser says why.
-class HeaderCheck : public nlohmann::json_sax<nlohmann::json> {
- public:
-  explicit HeaderCheck(const std::string& where) : where_(where) {}
-
-  bool start_object(std::size_t /*elements*/) override { return open(); }
-  bool start_array(std::size_t /*elements*/) override { return open(); }
-  bool end_object() override { return close(); }
-  bool end_array() override { return close(); }
-  bool key(string_t& name) override {
-    if (depth_ == 1 && !names_.insert(name).second) {
-      throw corruption(fmt::format("{}: tensor \"{}\" is listed twice", where_, printable(name)));
-    }
-    return true;
-  }
-  bool null() override { return true; }
-  bool boolean(bool /*value*/) override { return true; }
-  bool number_integer(number_integer_t /*value*/) override { return true; }
-  bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
-  bool number_float(number_float_t /*value*/, const string_t& /*text*/) override { return true; }
-  bool string(string_t& /*value*/) override { return true; }
-  bool binary(binary_t& /*value*/) override { return true; }
-  bool parse_error(std::size_t /*position*/, const std::string& /*token*/,
-                   const nlohmann::json::exception& /*error*/) override {
-    return false;
-  }
-
- private:
-  bool open() {
-    if (++depth_ > kMaxHeaderDepth) {
-      throw corruption(where_ + ": the header is nested too deeply");
-    }
-    return true;
-  }
-  bool close() {
-    --depth_;
-    return true;
-  }
-
-  const std::string& where_;
-  int depth_ = 0;
-  std::unordered_set<std::string> names_;
-};
-
-/// Not by a callback of the parser's, which would take time by the square of the tensors.
 nlohmann::json parse_header(std::string_view text, const std::string& where) {
-  HeaderCheck check(where);
-  nlohmann::json::sax_parse(text.begin(), text.end(), &check);
   try {
-    return nlohmann::json::parse(text.begin(), text.end());
-  } catch (const nlohmann::json::exception& error) {
-    throw corruption(
-        fmt::format("{}: the header is not JSON: {}", where, printable(error.what(), 200)));
+    return parse_json(text, "the header");
+  } catch (const Error& error) {
+    throw corruption(fmt::format("{}: {}", where, error.what()));
   }
 }
 
