@@ -44,28 +44,6 @@ constexpr std::size_t kMaxRequestIdBytes = 64;
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
-/// Bytes of the budget of buffered bodies, given back on destruction.
-class Reservation {
- public:
-  explicit Reservation(std::atomic<std::uint64_t>& total) : total_(total) {}
-  ~Reservation() { total_ -= bytes_; }
-  Reservation(const Reservation&) = delete;
-  Reservation& operator=(const Reservation&) = delete;
-
-  bool take(std::uint64_t bytes, std::uint64_t limit) {
-    if (total_.fetch_add(bytes) + bytes > limit) {
-      total_ -= bytes;
-      return false;
-    }
-    bytes_ += bytes;
-    return true;
-  }
-
- private:
-  std::atomic<std::uint64_t>& total_;
-  std::uint64_t bytes_ = 0;
-};
-
 /// RFC 9110's date format, which no locale changes.
 std::string http_date() {
   constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -90,6 +68,15 @@ HttpError timed_out(std::string_view what, int limit_sec) {
   return {408, "request_timeout", fmt::format("the {} took more than {} s", what, limit_sec)};
 }
 
+HttpError body_too_large(const ServerOptions& options) {
+  return {413, "resource_exhausted",
+          fmt::format("the body exceeds {} MiB; send a smaller image", options.max_body_mb)};
+}
+
+HttpError bodies_too_large() {
+  return {503, "unavailable", "too many large requests at once; try again", {{"Retry-After", "1"}}};
+}
+
 /// What a failed read means for the client; nothing when the client is gone.
 std::exception_ptr read_failure(const error_code& error, const ServerOptions& options) {
   if (error == wire::error::header_limit || error == wire::error::buffer_overflow) {
@@ -98,9 +85,7 @@ std::exception_ptr read_failure(const error_code& error, const ServerOptions& op
                   fmt::format("the request line and header exceed {} KiB", options.max_header_kb)));
   }
   if (error == wire::error::body_limit) {
-    return std::make_exception_ptr(HttpError(
-        413, "resource_exhausted",
-        fmt::format("the body exceeds {} MiB; send a smaller image", options.max_body_mb)));
+    return std::make_exception_ptr(body_too_large(options));
   }
   if (error == wire::error::bad_version) {
     return std::make_exception_ptr(
@@ -157,6 +142,38 @@ net::awaitable<bool> run_on_pool(ThreadPool& pool, std::function<void()> work) {
 }
 
 }  // namespace
+
+/// What one request's body takes of the memory for all of them, given back on destruction. It takes
+/// as much as has come: a client that promises much and sends little keeps nobody out.
+class Connection::BodyBudget {
+ public:
+  explicit BodyBudget(ConnectionContext& context)
+      : total_(context.buffered_bytes),
+        limit_(static_cast<std::uint64_t>(context.options.max_buffered_mb) << 20) {}
+  ~BodyBudget() { total_ -= bytes_; }
+  BodyBudget(const BodyBudget&) = delete;
+  BodyBudget& operator=(const BodyBudget&) = delete;
+
+  /// Whether a body of that many bytes would fit now.
+  bool has_room_for(std::uint64_t bytes) const { return total_ + bytes <= limit_; }
+
+  /// Takes what is missing to that many bytes. False, and nothing is taken, when it is not there.
+  bool grow_to(std::uint64_t bytes) {
+    if (bytes <= bytes_) return true;
+    const std::uint64_t more = bytes - bytes_;
+    if (total_.fetch_add(more) + more > limit_) {
+      total_ -= more;
+      return false;
+    }
+    bytes_ = bytes;
+    return true;
+  }
+
+ private:
+  std::atomic<std::uint64_t>& total_;
+  const std::uint64_t limit_;
+  std::uint64_t bytes_ = 0;
+};
 
 Connection::Connection(net::ip::tcp::socket socket, ConnectionContext& context)
     : socket_(std::move(socket)),
@@ -221,8 +238,6 @@ net::awaitable<void> Connection::serve_request() {
   const bool too_slow = timed_out_;
   disarm();
 
-  // The budget is held until the answer is made: the body lives that long.
-  Reservation reservation(context_.buffered_bytes);
   if (error) {
     request.id = next_request_id();
     outcome.unread_body = true;
@@ -238,23 +253,7 @@ net::awaitable<void> Connection::serve_request() {
   } else {
     const std::string_view sent_id = view(parser.get()["X-Request-Id"]);
     request.id = is_request_id(sent_id) ? std::string(sent_id) : next_request_id();
-    const auto length = parser.content_length();
-    const std::uint64_t expected = length ? *length
-                                   : parser.chunked()
-                                       ? static_cast<std::uint64_t>(options.max_body_mb) << 20
-                                       : 0;
-    if (reservation.take(expected, static_cast<std::uint64_t>(options.max_buffered_mb) << 20)) {
-      co_await answer(parser, request, outcome);
-    } else {
-      request.method = view(parser.get().method_string());
-      request.path = view(parser.get().target());
-      outcome.unread_body = true;
-      outcome.response =
-          problem_response(std::make_exception_ptr(HttpError(
-                               503, "unavailable", "too many large requests at once; try again",
-                               {{"Retry-After", "1"}})),
-                           request.id);
-    }
+    co_await answer(parser, request, outcome);
   }
   if (outcome.silent || context_.closing) {
     keep_open_ = false;
@@ -271,6 +270,7 @@ net::awaitable<void> Connection::serve_request() {
 
 net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, Outcome& outcome) {
   const Route* route = nullptr;
+  BodyBudget budget(context_);
   outcome.unread_body = !parser.is_done();
   try {
     const wire::request_header<>& header = parser.get();
@@ -292,20 +292,25 @@ net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, 
     if (!expect.empty() && !equal_ignoring_case(expect, "100-continue")) {
       throw HttpError(417, "expectation_failed", "the only Expect understood is 100-continue");
     }
+    const auto length = parser.content_length();
+    // Better refused now than after most of it has come.
+    if (length && *length > 0 && !budget.has_room_for(*length)) throw bodies_too_large();
   } catch (...) {
     outcome.response = problem_response(std::current_exception(), request.id);
     co_return;
   }
 
   if (outcome.unread_body) {
-    co_await read_body(parser, request, outcome);
+    co_await read_body(parser, request, outcome, budget);
     if (outcome.unread_body || outcome.silent) co_return;
   }
   co_await run_handler(*route, request, outcome.response);
+  // With the budget: the client may take its time with the answer.
+  std::string().swap(request.body);
 }
 
-net::awaitable<void> Connection::read_body(HeaderParser& parser, Request& request,
-                                           Outcome& outcome) {
+net::awaitable<void> Connection::read_body(HeaderParser& parser, Request& request, Outcome& outcome,
+                                           BodyBudget& budget) {
   const ServerOptions& options = context_.options;
   error_code error;
   arm(seconds(options.transfer_timeout_sec));
@@ -316,20 +321,24 @@ net::awaitable<void> Connection::read_body(HeaderParser& parser, Request& reques
   }
   wire::request_parser<wire::string_body> body_parser(std::move(parser));
   body_parser.body_limit(static_cast<std::uint64_t>(options.max_body_mb) << 20);
-  if (!error) {
-    co_await wire::async_read(socket_, buffer_, body_parser,
-                              net::redirect_error(net::use_awaitable, error));
+  body_parser.eager(true);
+  bool has_room = true;
+  while (!error && has_room && !body_parser.is_done()) {
+    co_await wire::async_read_some(socket_, buffer_, body_parser,
+                                   net::redirect_error(net::use_awaitable, error));
+    has_room = budget.grow_to(body_parser.get().body().size());
   }
   const bool too_slow = timed_out_;
   disarm();
-  if (!error) {
+  if (!error && has_room) {
     outcome.unread_body = false;
     request.body = std::move(body_parser.get().body());
     co_return;
   }
   const std::exception_ptr failure =
       too_slow ? std::make_exception_ptr(timed_out("request's body", options.transfer_timeout_sec))
-               : read_failure(error, options);
+      : !has_room ? std::make_exception_ptr(bodies_too_large())
+                  : read_failure(error, options);
   if (failure) {
     outcome.response = problem_response(failure, request.id);
   } else {

@@ -52,6 +52,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   using HeaderParser = boost::beast::http::request_parser<boost::beast::http::empty_body>;
+  class BodyBudget;
 
   /// How a request ends.
   struct Outcome {
@@ -65,7 +66,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<bool> wait_for_request();
   boost::asio::awaitable<void> serve_request();
   boost::asio::awaitable<void> answer(HeaderParser& parser, Request& request, Outcome& outcome);
-  boost::asio::awaitable<void> read_body(HeaderParser& parser, Request& request, Outcome& outcome);
+  boost::asio::awaitable<void> read_body(HeaderParser& parser, Request& request, Outcome& outcome,
+                                         BodyBudget& budget);
   boost::asio::awaitable<void> run_handler(const Route& route, const Request& request,
                                            Response& response);
   boost::asio::awaitable<void> write(const Request& request, Outcome& outcome, bool head_only,

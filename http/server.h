@@ -29,8 +29,8 @@ struct ServerOptions {
   /// Largest request body in MiB; larger ones are answered 413. A base64 image needs 4/3 of its
   /// size. Valid: [1, 1024].
   int max_body_mb = 16;
-  /// Request bodies held in memory at once in MiB, over all connections; a request that would go
-  /// beyond it is answered 503. Valid: [max_body_mb, 65536].
+  /// Request bodies held in memory at once in MiB, over all connections, counted as they arrive; a
+  /// request that goes beyond it is answered 503. Valid: [max_body_mb, 65536].
   int max_buffered_mb = 256;
   /// Largest request line plus header in KiB; larger ones are answered 431. Valid: [1, 1024].
   int max_header_kb = 16;

@@ -1,6 +1,7 @@
 #include "http/server.h"
 #include "base/base64.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +9,8 @@
 #include <csignal>
 #include <future>
 #include <mutex>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -215,21 +218,79 @@ TEST(Server, BoundsTheBody) {
   EXPECT_THAT(eager.receive_all(), HasSubstr(" 413 "));
 }
 
+std::string begun_body(std::size_t promised, std::size_t sent) {
+  return fmt::format(
+      "POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+      "Content-Length: {}\r\n\r\n{}",
+      promised, std::string(sent, 'x'));
+}
+
+std::string begun_chunk(std::size_t promised, std::size_t sent) {
+  return fmt::format(
+      "POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{}",
+      promised, std::string(sent, 'x'));
+}
+
 TEST(Server, BoundsTheBodiesOfAllConnections) {
+  constexpr std::size_t kMost = 1'000'000;
+  constexpr std::size_t kMore = 100'000;
   TestServer server(
       [](ServerOptions& options) { options.max_body_mb = options.max_buffered_mb = 1; });
-  RawClient holder(server.port());
-  holder.send(
-      "POST /v1/classify HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
-      "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n");
-  EXPECT_EQ(holder.receive()->status, 100);  // its body is being waited for
+  // Whether a body of kMore bytes would be waited for. None is sent.
+  const auto has_room = [&] {
+    RawClient client(server.port());
+    client.send(
+        fmt::format("POST /v1/classify HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                    "Content-Length: {}\r\n\r\n",
+                    kMore));
+    const auto answer = client.receive();
+    if (!answer) throw std::runtime_error("no answer");
+    if (answer->status == 100) return true;
+    EXPECT_EQ(answer->status, 503);
+    EXPECT_EQ(answer->header("retry-after"), "1");
+    return false;
+  };
+  for (const auto& begin : {begun_body, begun_chunk}) {
+    {
+      RawClient holder(server.port());
+      holder.send(begin(kMost, kMost - 1));
+      while (has_room()) {
+      }
+      // Nobody knows how much of this one comes until it has come.
+      RawClient client(server.port());
+      client.send(begun_chunk(kMore, kMore));
+      const auto answer = client.receive();
+      ASSERT_TRUE(answer);
+      EXPECT_EQ(answer->status, 503);
+      EXPECT_EQ(answer->header("retry-after"), "1");
+      EXPECT_EQ(server.get("/healthz").status, 200);
+    }
+    // The holder has left.
+    while (!has_room()) {
+    }
+  }
+}
+
+TEST(Server, KeepsNobodyOutForABodyThatDoesNotCome) {
+  TestServer server(
+      [](ServerOptions& options) { options.max_body_mb = options.max_buffered_mb = 1; });
+  std::vector<std::unique_ptr<RawClient>> stalled;
+  for (int i = 0; i < 4; ++i) {
+    stalled.push_back(std::make_unique<RawClient>(server.port()));
+    // Told to go on, each is known to be waited for.
+    stalled.back()->send(
+        fmt::format("POST /v1/classify HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                    "Content-Type: application/json\r\n{}\r\n\r\n",
+                    i % 2 == 0 ? "Content-Length: 1000000" : "Transfer-Encoding: chunked"));
+    EXPECT_EQ(stalled.back()->receive()->status, 100);
+    stalled.back()->send(i % 2 == 0 ? "{" : "f0000\r\n{");
+  }
   RawClient client(server.port());
-  client.send("POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
-  const auto answer = client.receive();
-  ASSERT_TRUE(answer);
-  EXPECT_EQ(answer->status, 503);
-  EXPECT_EQ(answer->header("retry-after"), "1");
-  EXPECT_EQ(server.get("/healthz").status, 200);
+  client.send(begun_body(500'000, 500'000));
+  EXPECT_EQ(client.receive()->status, 400);
+  client.send(begun_chunk(500'000, 500'000) + "\r\n0\r\n\r\n");
+  EXPECT_EQ(client.receive()->status, 400);
 }
 
 TEST(Server, TellsTheClientToContinue) {
