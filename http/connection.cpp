@@ -16,6 +16,7 @@
 #include <ctime>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -229,7 +230,9 @@ net::awaitable<void> Connection::serve_request() {
   Outcome outcome;
   HeaderParser parser;
   parser.header_limit(static_cast<std::uint32_t>(options.max_header_kb) * 1024);
-  parser.body_limit(static_cast<std::uint64_t>(options.max_body_mb) << 20);
+  // answer() refuses a long body: the parser would fail before anything of the request is known.
+  // Not "no limit", which Beast 1.74 takes for a limit of nothing.
+  parser.body_limit(std::numeric_limits<std::uint64_t>::max());
 
   arm(seconds(options.header_timeout_sec));
   error_code error;
@@ -238,8 +241,13 @@ net::awaitable<void> Connection::serve_request() {
   const bool too_slow = timed_out_;
   disarm();
 
+  // Of a request that breaks off or is malformed as well: what was read of it, for the log.
+  const wire::request_header<>& header = parser.get();
+  request.method = view(header.method_string());
+  request.path = view(header.target());
+  const std::string_view sent_id = view(header["X-Request-Id"]);
+  request.id = is_request_id(sent_id) ? std::string(sent_id) : next_request_id();
   if (error) {
-    request.id = next_request_id();
     outcome.unread_body = true;
     const std::exception_ptr failure =
         too_slow
@@ -251,8 +259,6 @@ net::awaitable<void> Connection::serve_request() {
       outcome.silent = true;
     }
   } else {
-    const std::string_view sent_id = view(parser.get()["X-Request-Id"]);
-    request.id = is_request_id(sent_id) ? std::string(sent_id) : next_request_id();
     co_await answer(parser, request, outcome);
   }
   if (outcome.silent || context_.closing) {
@@ -274,9 +280,7 @@ net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, 
   outcome.unread_body = !parser.is_done();
   try {
     const wire::request_header<>& header = parser.get();
-    request.method = view(header.method_string());
     if (request.method == "HEAD") request.method = "GET";
-    request.path = view(header.target());  // for the log, should the next lines throw
     refuse_ambiguity(header);
     Target target = parse_target(view(header.target()));
     request.path = std::move(target.path);
@@ -293,6 +297,9 @@ net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, 
       throw HttpError(417, "expectation_failed", "the only Expect understood is 100-continue");
     }
     const auto length = parser.content_length();
+    if (length && *length > static_cast<std::uint64_t>(context_.options.max_body_mb) << 20) {
+      throw body_too_large(context_.options);
+    }
     // Better refused now than after most of it has come.
     if (length && *length > 0 && !budget.has_room_for(*length)) throw bodies_too_large();
   } catch (...) {
