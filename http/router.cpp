@@ -54,7 +54,7 @@ const Route& find_route(std::span<const Route> routes, Request& request) {
       if (route.method == "GET") allowed += ", HEAD";
       continue;
     }
-    if (!request.query.empty() && request.path.starts_with("/v1/")) {
+    if (!request.query.empty() && route.pattern.starts_with("/v1/")) {
       throw invalid_argument(fmt::format(
           "this path takes no query parameters, but got \"?{}\"; options of a search or a "
           "classification are fields of the request's body",

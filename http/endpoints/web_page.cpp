@@ -1,5 +1,8 @@
+#include <string>
+
 #include "base/error.h"
 #include "http/endpoints/endpoints.h"
+#include "http/url.h"
 #include "http/web_files.h"
 
 namespace vitrine::http {
@@ -16,8 +19,10 @@ std::string_view content_type_of(std::string_view name) {
 }  // namespace
 
 Response get_web_file(const Services&, const Request& request) {
-  const std::string_view name = request.path == "/" ? std::string_view("index.html")
-                                                    : std::string_view(request.path).substr(1);
+  // Decoded, as the router compared it.
+  const std::string path = percent_decode(request.path);
+  const std::string_view name =
+      path == "/" ? std::string_view("index.html") : std::string_view(path).substr(1);
   for (const WebFile& file : web_files()) {
     if (file.name != name) continue;
     Response response;

@@ -574,6 +574,7 @@ TEST_F(Endpoints, PathsThatClimbOrAreMalformedAreRefused) {
     problem_detail(server.get(path), 404);
   }
   EXPECT_THAT(problem_detail(server.get("/v1/catalogs?limit=3"), 400), HasSubstr("limit=3"));
+  EXPECT_THAT(problem_detail(server.get("/%761/catalogs?limit=3"), 400), HasSubstr("limit=3"));
 }
 
 TEST_F(Endpoints, OtherMethodsAreNamed) {
@@ -610,6 +611,7 @@ TEST_F(Endpoints, ThePageIsServedUnderAPolicy) {
   EXPECT_THAT(page.body, testing::Not(HasSubstr("https://")));
   EXPECT_EQ(server.get("/app.js").header("content-type"), "text/javascript; charset=utf-8");
   EXPECT_EQ(server.get("/style.css?v=1").status, 200);
+  EXPECT_EQ(server.get("/%73tyle.css").body, server.get("/style.css").body);
   EXPECT_EQ(server.get("/icon.svg").status, 200);
 }
 
