@@ -250,6 +250,16 @@ TEST(Problem, MapsEveryErrorCode) {
   }
 }
 
+TEST(Problem, NamesEveryStatusThatIsAnswered) {
+  for (const int status : {200, 201, 202, 304, 400, 401, 403, 404, 405, 408,
+                           409, 413, 415, 417, 431, 500, 501, 503, 504, 505}) {
+    for (const int general : {200, 400, 500}) {
+      EXPECT_EQ(reason_phrase(status) == reason_phrase(general), status == general) << status;
+    }
+  }
+  EXPECT_EQ(reason_phrase(201), "Created");
+}
+
 class AdminAccess : public testing::Test {
  protected:
   AdminAccess() {
