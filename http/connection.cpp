@@ -186,11 +186,12 @@ net::awaitable<void> Connection::run() {
   error_code error;
   const auto peer = socket_.remote_endpoint(error);
   if (error) co_return;
-  const net::ip::address address = peer.address();
-  peer_is_loopback_ =
-      address.is_v6() && address.to_v6().is_v4_mapped()
-          ? net::ip::make_address_v4(net::ip::v4_mapped, address.to_v6()).is_loopback()
-          : address.is_loopback();
+  net::ip::address address = peer.address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+    address = net::ip::make_address_v4(net::ip::v4_mapped, address.to_v6());
+  }
+  peer_ = address.to_string();
+  peer_is_loopback_ = address.is_loopback();
   socket_.set_option(net::ip::tcp::no_delay(true), error);
 
   while (keep_open_ && !context_.draining) {
@@ -244,7 +245,7 @@ net::awaitable<void> Connection::serve_request() {
   // Of a request that breaks off or is malformed as well: what was read of it, for the log.
   const wire::request_header<>& header = parser.get();
   request.method = view(header.method_string());
-  request.path = view(header.target());
+  request.path = view(header.target().substr(0, header.target().find('?')));
   const std::string_view sent_id = view(header["X-Request-Id"]);
   request.id = is_request_id(sent_id) ? std::string(sent_id) : next_request_id();
   if (error) {
@@ -268,7 +269,7 @@ net::awaitable<void> Connection::serve_request() {
 
   keep_open_ = outcome.keep_alive && !outcome.unread_body && !context_.draining;
   const bool head_only = parser.is_header_done() && parser.get().method() == wire::verb::head;
-  log(request, outcome.response, began);
+  log(head_only ? "HEAD" : request.method, request, outcome.response, began);
   co_await write(request, outcome, head_only,
                  parser.is_header_done() ? parser.get().version() : 11);
   if (!keep_open_ && outcome.unread_body) co_await linger();
@@ -469,18 +470,19 @@ void Connection::watch(std::uint64_t arming) {
   });
 }
 
-void Connection::log(const Request& request, const Response& response,
+void Connection::log(std::string_view method, const Request& request, const Response& response,
                      steady_clock::time_point began) const {
+  // Only a 500 needs somebody to look; the others are load, a restart or an odd client.
+  const spdlog::level::level_enum level = response.status < 500    ? spdlog::level::info
+                                          : response.status == 500 ? spdlog::level::err
+                                                                   : spdlog::level::warn;
+  if (level == spdlog::level::info && !context_.options.access_log) return;
   const double ms = std::chrono::duration<double, std::milli>(steady_clock::now() - began).count();
-  if (response.status >= 500) {
-    // Only a 500 needs somebody to look; the others are load, a restart or an odd client.
-    spdlog::log(response.status == 500 ? spdlog::level::err : spdlog::level::warn,
-                "{} {} {} {:.1f} ms request={} {}", request.method, printable(request.path),
-                response.status, ms, request.id, printable(response.log_detail, 2000));
-  } else if (context_.options.access_log) {
-    spdlog::info("{} {} {} {:.1f} ms request={}", request.method, printable(request.path),
-                 response.status, ms, request.id);
-  }
+  // A request that broke off early has neither method nor path; the columns stay.
+  const auto column = [](std::string_view text) { return text.empty() ? "-" : printable(text); };
+  spdlog::log(level, "{} {} {} {} {:.1f} ms request={}{}{}", peer_, column(method),
+              column(request.path), response.status, ms, request.id,
+              response.log_detail.empty() ? "" : " ", printable(response.log_detail, 2000));
 }
 
 std::string Connection::next_request_id() {

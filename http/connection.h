@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>  // Boost 1.74's awaitable.hpp needs std::exchange and does not include it
 
 #include <boost/asio/awaitable.hpp>
@@ -81,7 +82,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void disarm();
   void watch(std::uint64_t arming);
 
-  void log(const Request& request, const Response& response,
+  /// method: as sent, HEAD included.
+  void log(std::string_view method, const Request& request, const Response& response,
            std::chrono::steady_clock::time_point began) const;
   std::string next_request_id();
 
@@ -95,6 +97,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool waiting_ = false;  ///< between two requests
   bool first_request_ = true;
   bool keep_open_ = true;
+  std::string peer_;  ///< address, for the log
   bool peer_is_loopback_ = false;
 };
 

@@ -34,7 +34,7 @@ struct Response {
   std::string content_type;  ///< empty: the answer has no body
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  /// What went wrong, for the log; never sent.
+  /// What went wrong, for the log. May say more than the body; never sent itself.
   std::string log_detail;
 };
 

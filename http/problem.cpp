@@ -53,6 +53,7 @@ Response make(int status, std::string_view name, std::string_view detail,
   response.content_type = "application/problem+json";
   response.headers = headers;
   response.body = dump(fields(status, name, detail, request_id));
+  response.log_detail = detail;
   return response;
 }
 

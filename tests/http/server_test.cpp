@@ -4,12 +4,15 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <condition_variable>
 #include <csignal>
 #include <future>
 #include <mutex>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -50,6 +53,32 @@ class Gate {
   std::condition_variable changed_;
   int inside_ = 0;
   bool open_ = false;
+};
+
+/// What is logged while it lives.
+class CapturedLog {
+ public:
+  CapturedLog() : before_(spdlog::default_logger()) {
+    auto logger = std::make_shared<spdlog::logger>(
+        "captured", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_));
+    logger->set_pattern("%l %v");
+    spdlog::set_default_logger(logger);
+  }
+  ~CapturedLog() { spdlog::set_default_logger(before_); }
+  CapturedLog(const CapturedLog&) = delete;
+  CapturedLog& operator=(const CapturedLog&) = delete;
+
+  /// Once nothing logs any more.
+  std::vector<std::string> lines() const {
+    std::vector<std::string> lines;
+    std::istringstream stream(text_.str());
+    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    return lines;
+  }
+
+ private:
+  std::shared_ptr<spdlog::logger> before_;
+  std::ostringstream text_;
 };
 
 std::string image_search() {
@@ -139,6 +168,46 @@ TEST(Server, EchoesTheRequestIdOfAMalformedRequest) {
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 400);
   EXPECT_EQ(answer->header("x-request-id"), "abc-2");
+}
+
+TEST(Server, LogsWhoAskedWhatAndWhyItWasRefused) {
+  CapturedLog log;
+  {
+    TestServer server([](ServerOptions& options) {
+      options.access_log = true;
+      options.max_body_mb = 1;
+      options.admin_token = "a-secret";
+    });
+    RawClient client(server.port());
+    const auto ask = [&](const std::string& method, const std::string& target,
+                         const Headers& headers) {
+      client.send(request_text(method, target, "", headers));
+      EXPECT_TRUE(client.receive(method == "HEAD"));
+    };
+    ask("HEAD", "/healthz?a=b", {{"X-Request-Id", "r1"}});
+    ask("GET", "/nothing", {{"X-Request-Id", "r2"}});
+    ask("GET", "/v1/admin/jobs", {{"X-Request-Id", "r3"}, {"Authorization", "Bearer a-secreT"}});
+    ask("POST", "/v1/classify", {{"X-Request-Id", "r4"}, {"Content-Length", "2000000"}});
+    RawClient malformed(server.port());
+    malformed.send("GET /healthz?a=b HTTP/1.1\r\nX-Request-Id: r5\r\nA b: c\r\n\r\n");
+    EXPECT_TRUE(malformed.receive());
+    RawClient nonsense(server.port());
+    nonsense.send("nonsense\r\n\r\n");
+    EXPECT_TRUE(nonsense.receive());
+  }
+  using ::testing::MatchesRegex;
+  const std::string ms = " [0-9.]+ ms ";
+  EXPECT_THAT(
+      log.lines(),
+      testing::IsSupersetOf(std::vector<testing::Matcher<std::string>>{
+          MatchesRegex("info 127.0.0.1 HEAD /healthz 200" + ms + "request=r1"),
+          MatchesRegex("info 127.0.0.1 GET /nothing 404" + ms + "request=r2 nothing is at .*"),
+          MatchesRegex("info 127.0.0.1 GET /v1/admin/jobs 401" + ms +
+                       "request=r3 the admin token is wrong"),
+          MatchesRegex("info 127.0.0.1 POST /v1/classify 413" + ms +
+                       "request=r4 the body exceeds 1 MiB.*"),
+          MatchesRegex("info 127.0.0.1 GET /healthz 400" + ms + "request=r5 .*well-formed.*"),
+          MatchesRegex("info 127.0.0.1 - - 400" + ms + "request=.* .*well-formed.*")}));
 }
 
 TEST(Server, RefusesMalformedAndAmbiguousRequests) {
