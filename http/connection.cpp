@@ -297,6 +297,13 @@ net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, 
     if (!expect.empty() && !equal_ignoring_case(expect, "100-continue")) {
       throw HttpError(417, "expectation_failed", "the only Expect understood is 100-continue");
     }
+    const std::string_view coding = request.header("content-encoding");
+    if (outcome.unread_body && !coding.empty() && !equal_ignoring_case(coding, "identity")) {
+      throw HttpError(415, "unsupported_media_type",
+                      fmt::format("Content-Encoding is \"{}\"; send the body as it is, without one",
+                                  printable(coding)),
+                      {{"Accept-Encoding", "identity"}});
+    }
     const auto length = parser.content_length();
     if (length && *length > static_cast<std::uint64_t>(context_.options.max_body_mb) << 20) {
       throw body_too_large(context_.options);

@@ -259,6 +259,20 @@ TEST(Server, TakesChunkedBodies) {
   EXPECT_EQ(client.receive()->status, 200);
 }
 
+TEST(Server, RefusesCompressedBodies) {
+  TestServer server;
+  const std::string body = R"({"input":"red"})";
+  const auto ask = [&](const std::string& coding) {
+    return server.request("POST", "/v1/embeddings", body,
+                          {{"Content-Type", "application/json"}, {"Content-Encoding", coding}});
+  };
+  const Answer refused = ask("gzip");
+  EXPECT_EQ(refused.status, 415);
+  EXPECT_EQ(refused.header("accept-encoding"), "identity");
+  EXPECT_THAT(refused.json()["detail"], HasSubstr("Content-Encoding is \"gzip\""));
+  EXPECT_EQ(ask("Identity").status, 200);
+}
+
 TEST(Server, BoundsTheHeader) {
   TestServer server([](ServerOptions& options) { options.max_header_kb = 2; });
   for (const std::string& request :
