@@ -26,15 +26,6 @@ ThreadPool::~ThreadPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void ThreadPool::submit(Task task) {
-  {
-    std::unique_lock lock(mutex_);
-    room_ready_.wait(lock, [this] { return tasks_.size() < max_queued_; });
-    tasks_.push_back(std::move(task));
-  }
-  task_ready_.notify_one();
-}
-
 bool ThreadPool::try_submit(Task task) {
   {
     const std::lock_guard lock(mutex_);
@@ -43,11 +34,6 @@ bool ThreadPool::try_submit(Task task) {
   }
   task_ready_.notify_one();
   return true;
-}
-
-std::size_t ThreadPool::queued() const {
-  const std::lock_guard lock(mutex_);
-  return tasks_.size();
 }
 
 void ThreadPool::work(int omp_threads) {
@@ -61,7 +47,6 @@ void ThreadPool::work(int omp_threads) {
       task = std::move(tasks_.front());
       tasks_.pop_front();
     }
-    room_ready_.notify_one();
     task();
   }
 }

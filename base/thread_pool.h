@@ -23,20 +23,16 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  /// Waits for room in the queue. The task must not throw: what escapes it ends the process.
-  void submit(Task task);
-  /// False when the queue is full; the task is dropped then.
+  /// False when the queue is full; the task is dropped then. The task must not throw: what escapes
+  /// it ends the process.
   bool try_submit(Task task);
-  /// Tasks that wait for a thread.
-  std::size_t queued() const;
 
  private:
   void work(int omp_threads);
 
   const std::size_t max_queued_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable task_ready_;
-  std::condition_variable room_ready_;
   std::deque<Task> tasks_;  // guarded by mutex_
   bool stopping_ = false;   // guarded by mutex_
   std::vector<std::thread> threads_;

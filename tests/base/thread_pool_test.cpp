@@ -13,8 +13,8 @@ namespace {
 TEST(ThreadPool, RunsEverythingThatWasQueuedBeforeItEnds) {
   std::atomic<int> sum = 0;
   {
-    ThreadPool pool(3, 4, 1);
-    for (int i = 1; i <= 100; ++i) pool.submit([&sum, i] { sum += i; });
+    ThreadPool pool(3, 100, 1);
+    for (int i = 1; i <= 100; ++i) EXPECT_TRUE(pool.try_submit([&sum, i] { sum += i; }));
   }
   EXPECT_EQ(sum, 5050);
 }
@@ -23,14 +23,13 @@ TEST(ThreadPool, RefusesWhenItsQueueIsFull) {
   std::promise<void> release;
   std::promise<void> started;
   ThreadPool pool(1, 1, 1);
-  pool.submit([&] {
+  EXPECT_TRUE(pool.try_submit([&] {
     started.set_value();
     release.get_future().wait();
-  });
+  }));
   started.get_future().wait();
   EXPECT_TRUE(pool.try_submit([] {}));
   EXPECT_FALSE(pool.try_submit([] {}));
-  EXPECT_EQ(pool.queued(), 1U);
   release.set_value();
 }
 
