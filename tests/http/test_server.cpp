@@ -90,6 +90,11 @@ std::optional<Answer> RawClient::receive(bool to_head) {
   return answer;
 }
 
+bool RawClient::has_received() const {
+  char next = 0;
+  return !received_.empty() || ::recv(socket_, &next, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
 std::string RawClient::receive_all() {
   while (read_more()) {
   }

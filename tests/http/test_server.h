@@ -44,6 +44,8 @@ class RawClient {
   /// The next answer; nothing when the server closes the connection first.
   /// to_head: the answer belongs to a HEAD request and has no body.
   std::optional<Answer> receive(bool to_head = false);
+  /// Whether bytes have come, or the server has closed, since the last receive(). Does not wait.
+  bool has_received() const;
   /// Reads until the server closes; what came before.
   std::string receive_all();
 
