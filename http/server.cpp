@@ -18,6 +18,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -39,6 +40,8 @@ using boost::system::error_code;
 using net::ip::tcp;
 
 constexpr std::chrono::milliseconds kAcceptRetry{100};
+/// Closed connections end within this time, unless their request is being computed.
+constexpr std::chrono::milliseconds kClosingTime{500};
 
 void check_range(const char* name, int value, int low, int high) {
   if (value < low || value > high) {
@@ -131,6 +134,8 @@ class Server::Impl {
           fmt::format("signal {} cannot be caught: {}", signal_number, error.message()));
     }
   }
+
+  void on_overrun(std::function<void()> action) { overrun_ = std::move(action); }
 
   int port() const { return port_; }
 
@@ -258,8 +263,16 @@ class Server::Impl {
   }
 
   void close_all() {
-    closing_ = true;
+    if (closing_.exchange(true)) return;
     for (const auto& connection : connections()) connection->close();
+    drain_timer_.expires_after(kClosingTime);
+    drain_timer_.async_wait([this](const error_code& cancelled) {
+      const std::size_t computed = connection_count();
+      if (!cancelled && computed > 0 && overrun_) {
+        spdlog::warn("{} requests are still being computed and are abandoned", computed);
+        overrun_();
+      }
+    });
   }
 
   void end_if_drained() {
@@ -271,6 +284,7 @@ class Server::Impl {
   }
 
   const ServerOptions options_;
+  std::function<void()> overrun_;
   int port_ = 0;
   std::atomic<bool> draining_ = false;
   std::atomic<bool> closing_ = false;
@@ -296,6 +310,7 @@ Server::~Server() = default;
 void Server::run() { impl_->run(); }
 void Server::stop() { impl_->stop(); }
 void Server::stop_on_signal(int signal_number) { impl_->stop_on_signal(signal_number); }
+void Server::on_overrun(std::function<void()> action) { impl_->on_overrun(std::move(action)); }
 int Server::port() const { return impl_->port(); }
 
 }  // namespace vitrine::http

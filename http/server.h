@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -71,13 +72,18 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   /// Serves until stop() is called and the requests in flight are answered, or the drain timeout
-  /// is over.
+  /// is over. Requests that are being computed then are computed to their end first: on_overrun().
   void run();
 
   /// Begins to drain and returns at once: no new connections, idle ones are closed, requests in
   /// flight are answered. A second call closes what is still open. Not for signal handlers: use
   /// stop_on_signal.
   void stop();
+
+  /// What to do, on a thread that serves, when requests are still being computed half a second
+  /// after their connections were closed: nothing can interrupt them, but the process may end. Call
+  /// before run().
+  void on_overrun(std::function<void()> action);
 
   /// Makes the signal (SIGTERM, SIGINT) call stop(). Call before run().
   void stop_on_signal(int signal_number);

@@ -11,6 +11,7 @@
 #include <random>
 #include <thread>
 
+#include "base/base64.h"
 #include "cli/commands.h"
 
 namespace vitrine::cli {
@@ -465,6 +466,39 @@ TEST_F(TheProgram, AnswersARequestInFlightBeforeItEndsOnSigterm) {
   EXPECT_THAT(connection.receive_until(""),
               AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("a green square")));
   EXPECT_EQ(server.wait(), 0) << server.err;
+}
+
+TEST_F(TheProgram, EndsWithoutWhatIsComputedAfterTheDrainTimeoutOrASecondSignal) {
+  index_shop();
+  // Many seconds of work.
+  nlohmann::json images = nlohmann::json::array();
+  for (std::uint32_t i = 0; i < 2000; ++i) {
+    images.push_back({{"image", encode_base64(bitmap(8, kWhite, i))}});
+  }
+  const std::string body = nlohmann::json{{"input", images}}.dump();
+  for (const std::string drain_timeout : {"0", "3600"}) {
+    Program server(folder_.path(), {"serve", "--port", "0", "--drain-timeout", drain_timeout});
+    const std::string line = server.read_line();
+    const int port = std::stoi(line.substr(line.rfind(':') + 1));
+    HttpConnection connection(port);
+    connection.send(
+        "POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Content-Length: " +
+        std::to_string(body.size()) + "\r\n\r\n" + body);
+    while (http_request(port, "GET", "/v1/models").find("\"waiting\":0") != std::string::npos) {
+    }
+    server.send(SIGTERM);
+    if (drain_timeout != "0") {
+      // Refused connections tell that the first signal was seen.
+      while (!http_request(port, "GET", "/healthz").empty()) {
+      }
+      server.send(SIGTERM);
+    }
+    EXPECT_EQ(server.wait(), 0) << server.err;
+    EXPECT_THAT(server.err, HasSubstr("1 requests are still being computed and are abandoned"));
+  }
+  // The data is as it was.
+  EXPECT_EQ(run({"search", "shop", "--product", "red"}).exit_code, 0);
 }
 
 TEST_F(TheProgram, KilledWhileIndexingKeepsTheOldOrTheNewGeneration) {

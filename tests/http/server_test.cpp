@@ -546,6 +546,30 @@ TEST(Server, ClosesWhatOutlastsTheDrainTimeout) {
   server.join();
 }
 
+TEST(Server, TellsOfRequestsThatOutlastTheirClosing) {
+  for (const bool second_stop : {false, true}) {
+    Gate gate;
+    TestServer owner;
+    owner.before_images([&] { gate.enter(); });
+    ServerOptions options;
+    options.port = 0;
+    options.drain_timeout_sec = second_stop ? 3600 : 0;
+    Server server(owner.engine(), options);
+    std::promise<void> overrun;
+    server.on_overrun([&] { overrun.set_value(); });
+    std::thread runner([&] { server.run(); });
+    RawClient client(server.port());
+    client.send(image_search());
+    gate.wait_for(1);
+    server.stop();
+    if (second_stop) server.stop();
+    EXPECT_EQ(overrun.get_future().wait_for(std::chrono::seconds(30)), std::future_status::ready);
+    EXPECT_EQ(client.receive_all(), "");
+    gate.open();
+    runner.join();
+  }
+}
+
 TEST(Server, StopsBeforeItRuns) {
   TestServer server;
   ServerOptions options;
