@@ -24,7 +24,7 @@ class ByteReader {
   ByteReader& operator=(const ByteReader&) = delete;
 
   /// The next count bytes without consuming them, fewer only at the end of the file; valid until
-  /// the next call. count: at most a few. Throws Unavailable when reading fails.
+  /// the next call. count: at most a few thousand. Throws Unavailable when reading fails.
   std::string_view ahead(std::size_t count) {
     if (buffer_.size() - position_ < count) refill();
     return std::string_view(buffer_).substr(position_, count);

@@ -36,8 +36,9 @@ struct BadRecord {
 /// attribute, an empty one none, any other a string.
 ///
 /// Exactly one callback a record, in file order, on the calling thread; what a callback throws
-/// ends the reading. A missing or malformed field, invalid UTF-8, an exceeded limit or an id seen
-/// before is a bad record (of two equal ids the first stays a product).
+/// ends the reading. A missing or malformed field, invalid UTF-8, half of a surrogate pair, a number
+/// too large for a double, an exceeded limit or an id seen before is a bad record (of two equal ids
+/// the first stays a product).
 /// required: the fields that a record must have.
 /// Returns the number of records. Throws InvalidArgument when the file as a whole is no catalog:
 /// unknown extension, no records, broken JSON array or CSV quoting, missing column;

@@ -1,8 +1,11 @@
 #include <fmt/format.h>
 
+#include <charconv>
 #include <iterator>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -19,10 +22,43 @@ using nlohmann::json;
 /// The parser holds one string token as a whole, whatever we keep of it: beyond this it is stopped.
 constexpr std::size_t kMaxParsedBytes = std::size_t{16} * 1024 * 1024;
 
+/// The parser would read a longer number without end.
+constexpr std::size_t kMaxNumberBytes = 1024;
+
+constexpr std::string_view kNumberCharacters = "0123456789+-.eE";
 constexpr std::string_view kReplacementCharacter = "\xef\xbf\xbd";
 
-/// A file's bytes with malformed UTF-8 replaced and remembered, because the parser would give up
-/// the whole file over one broken caption.
+/// The code unit of "\uXXXX"; nothing when the text does not begin with one.
+std::optional<unsigned> escaped_unit(std::string_view text) {
+  constexpr std::size_t kEscapeBytes = 6;
+  if (text.size() < kEscapeBytes || !text.starts_with("\\u")) return std::nullopt;
+  unsigned unit = 0;
+  const char* const end = text.data() + kEscapeBytes;
+  const auto [stop, error] = std::from_chars(text.data() + 2, end, unit, 16);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return unit;
+}
+
+bool is_high_surrogate(unsigned unit) { return unit >= 0xd800 && unit <= 0xdbff; }
+bool is_low_surrogate(unsigned unit) { return unit >= 0xdc00 && unit <= 0xdfff; }
+
+/// Whether the parser would take the text for a number that no double holds.
+bool overflows(std::string_view number) {
+  constexpr std::size_t kSafeDigits = 300;
+  if (number.size() <= kSafeDigits && number.find_first_of("eE") == std::string_view::npos) {
+    return false;
+  }
+  try {
+    static_cast<void>(json::parse(number));
+  } catch (const json::out_of_range&) {
+    return true;
+  } catch (const json::parse_error&) {  // what it says counts, at the place in the file
+  }
+  return false;
+}
+
+/// A file's bytes in which what the parser would give up the whole file over is replaced and
+/// remembered: malformed UTF-8, halves of surrogate pairs, numbers that are too large.
 class RepairedText {
  public:
   RepairedText(ByteReader& reader, std::string file) : file_(std::move(file)), reader_(reader) {
@@ -32,17 +68,15 @@ class RepairedText {
   int peek() {
     if (!repair_.empty()) return static_cast<unsigned char>(repair_.front());
     const int byte = reader_.peek();
-    if (byte < 0x80 || checked_ > 0) return byte;
-    const std::size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-    const std::string_view code_point = reader_.ahead(length);
-    if (code_point.size() == length && !find_invalid_utf8(code_point)) {
-      checked_ = length;
-      return byte;
+    if (checked_ > 0 || byte == ByteReader::kEnd) return byte;
+    if (byte >= 0x80) {
+      check_code_point(byte);
+    } else if (in_string_) {
+      if (byte == '\\') check_escape();
+    } else if (byte == '-' || (byte >= '0' && byte <= '9')) {
+      check_number();
     }
-    malformed_ = true;
-    reader_.next();
-    repair_ = kReplacementCharacter;
-    return static_cast<unsigned char>(repair_.front());
+    return repair_.empty() ? byte : static_cast<unsigned char>(repair_.front());
   }
 
   void consume() {
@@ -53,25 +87,85 @@ class RepairedText {
     }
     if (!repair_.empty()) {
       repair_.remove_prefix(1);
-    } else {
-      reader_.next();
-      if (checked_ > 0) --checked_;
+      return;
+    }
+    const int byte = reader_.next();
+    if (checked_ > 0) {
+      --checked_;
+    } else if (byte == '"') {
+      in_string_ = !in_string_;
     }
   }
 
-  /// Whether anything was replaced since the last call; also begins a new byte count.
-  bool take_malformed() {
+  /// Why anything was replaced since the last call, empty when nothing was; also begins a new byte
+  /// count.
+  std::string take_fault() {
     consumed_ = 0;
-    return std::exchange(malformed_, false);
+    return std::exchange(fault_, {});
   }
 
  private:
+  void check_code_point(int first) {
+    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    const std::string_view code_point = reader_.ahead(length);
+    if (code_point.size() == length && !find_invalid_utf8(code_point)) {
+      checked_ = length;
+    } else {
+      replace(1, kReplacementCharacter, "it is not valid UTF-8; save the catalog as UTF-8");
+    }
+  }
+
+  void check_escape() {
+    const std::string_view pair = reader_.ahead(12);
+    const std::optional<unsigned> unit = escaped_unit(pair);
+    if (!unit) {
+      checked_ = 2;
+    } else if (!is_high_surrogate(*unit) && !is_low_surrogate(*unit)) {
+      checked_ = 6;
+    } else if (is_high_surrogate(*unit) &&
+               is_low_surrogate(escaped_unit(pair.substr(6)).value_or(0))) {
+      checked_ = 12;
+    } else {
+      const std::string escape(pair.substr(0, 6));
+      replace(6, kReplacementCharacter,
+              fmt::format("{} is half of a surrogate pair; write both halves, or the character "
+                          "itself",
+                          escape));
+    }
+  }
+
+  void check_number() {
+    std::string_view number = reader_.ahead(kMaxNumberBytes + 1);
+    number = number.substr(0, number.find_first_not_of(kNumberCharacters));
+    if (number.size() > kMaxNumberBytes) {
+      replace(number.size(), "null",
+              fmt::format("a number in it has more than {} characters", kMaxNumberBytes));
+      while (kNumberCharacters.find_first_of(reader_.ahead(1)) != std::string_view::npos) {
+        reader_.next();
+      }
+    } else if (overflows(number)) {
+      replace(number.size(), "null",
+              fmt::format("the number {} is too large; the largest is about 1.8e308",
+                          printable(number)));
+    } else {
+      checked_ = number.size();
+    }
+  }
+
+  /// replacement: a literal.
+  void replace(std::size_t bytes, std::string_view replacement, std::string&& fault) {
+    for (std::size_t i = 0; i < bytes; ++i) reader_.next();
+    repair_ = replacement;
+    if (fault_.empty()) fault_ = std::move(fault);
+  }
+
   const std::string file_;
   ByteReader& reader_;
-  std::string_view repair_;   // rest of a replacement character
+  std::string_view repair_;   // rest of a replacement
   std::size_t checked_ = 0;   // next bytes known to be well-formed
-  std::size_t consumed_ = 0;  // since take_malformed()
-  bool malformed_ = false;
+  std::size_t consumed_ = 0;  // since take_fault()
+  bool in_string_ = false;
+  std::string fault_;  // the first since take_fault()
 };
 
 /// RepairedText as the input iterators that the parser reads from; the default one is the end.
@@ -125,13 +219,16 @@ void read_json_array(ByteReader& reader, RecordSink& sink) {
   if (text.peek() == ByteReader::kEnd) return;
   JsonRecordBuilder builder(JsonRecordBuilder::Layout::kArrayOfRecords,
                             [&](JsonRecordBuilder::Record&& record) {
-                              if (text.take_malformed()) {
-                                record.fault = "it is not valid UTF-8; save the catalog as UTF-8";
-                              }
+                              std::string fault = text.take_fault();
+                              if (!fault.empty()) record.fault = std::move(fault);
                               deliver(sink, sink.count() + 1, std::move(record));
                             });
   if (json::sax_parse(TextIterator(text), TextIterator(), &builder)) return;
-  throw invalid_argument(fmt::format("{}, record {}: {}; it must be a JSON array of objects",
+  if (!builder.array_is_open()) {
+    throw invalid_argument(
+        fmt::format("{}: {}; it must be a JSON array of objects", sink.file(), builder.error()));
+  }
+  throw invalid_argument(fmt::format("{}, record {}: {}; no record behind it can be read",
                                      sink.file(), sink.count() + 1, builder.error()));
 }
 

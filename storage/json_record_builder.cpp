@@ -51,7 +51,7 @@ bool JsonRecordBuilder::parse_error(std::size_t, const std::string&,
 }
 
 bool JsonRecordBuilder::outside_array(const char* found) {
-  error_ = fmt::format("the file is a JSON {}; it must be an array of objects", found);
+  error_ = fmt::format("the file is a JSON {}", found);
   return false;
 }
 

@@ -30,6 +30,9 @@ class JsonRecordBuilder : public nlohmann::json_sax<nlohmann::json> {
   /// The parser's message, cut to a readable length; empty while there is no error.
   const std::string& error() const { return error_; }
 
+  /// Whether the array of records has begun.
+  bool array_is_open() const { return array_open_; }
+
   bool null() override;
   bool boolean(bool value) override;
   bool number_integer(number_integer_t value) override;

@@ -15,6 +15,7 @@ namespace {
 using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 struct Outcome {
@@ -156,6 +157,34 @@ TEST_P(JsonRecord, IsBadWithInvalidUtf8AndOthersAreRead) {
   }
 }
 
+TEST_P(JsonRecord, IsBadWithHalfASurrogatePairOrATooLargeNumberAndOthersAreRead) {
+  const std::string good = record_with();
+  for (const std::string field :
+       {R"("caption":"caf\ud83d")", R"("caption":"caf\ud83d \ud83d\ud83d")",
+        R"("caption":"\udc57 \\\udc57")", R"("caption":"\ud83d\u0041")",
+        R"("caption":"c","x":1e999)", R"("caption":"c","x":[-1E+999])"}) {
+    const std::string broken = R"({"id":"b","image":"i",)" + field + "}";
+    const Outcome outcome = GetParam() == ".json"
+                                ? read_text("[" + broken + "," + good + "]", ".json")
+                                : read_text(broken + "\n" + good + "\n", GetParam());
+    ASSERT_EQ(outcome.bad.size(), 1u) << field;
+    EXPECT_THAT(outcome.bad[0].reason, AnyOf(HasSubstr("surrogate"), HasSubstr("number")));
+    EXPECT_THAT(outcome.bad[0].reason, Not(HasSubstr("array of objects")));
+    ASSERT_EQ(outcome.products.size(), 1u) << field;
+    EXPECT_EQ(outcome.products[0].id, "a");
+  }
+}
+
+TEST_P(JsonRecord, KeepsEscapesAndNumbersThatAreWellFormed) {
+  const Outcome outcome =
+      read_record(R"({"id":"a","image":"i","caption":"\ud83d\udc57 \u00e5 \\ud83d \"q\" 1e999",)"
+                  R"("x":[1e308,-2.5E-3,1e-999,0],"\u0041":12})",
+                  GetParam());
+  ASSERT_EQ(outcome.products.size(), 1u);
+  EXPECT_EQ(outcome.products[0].caption, R"(👗 å \ud83d "q" 1e999)");
+  EXPECT_EQ(outcome.products[0].attributes, json::parse(R"({"x":[1e308,-2.5e-3,0.0,0],"A":12})"));
+}
+
 TEST_P(JsonRecord, KeepsWellFormedUtf8) {
   const Outcome outcome = read_record(record_with({{"caption", "blå 連衣裙 👗"}}), GetParam());
   ASSERT_EQ(outcome.products.size(), 1u);
@@ -194,11 +223,24 @@ TEST(JsonArray, ReadsRecordsInOrderBehindAByteOrderMark) {
 TEST(JsonArray, ThatIsBrokenNamesFileAndRecord) {
   EXPECT_THAT(error_of_text("[" + record_with() + ",{\"id\": oops}]", ".json"),
               AllOf(StartsWith("invalid_argument"), HasSubstr("catalog.json, record 2")));
-  EXPECT_THAT(error_of_text("[" + record_with(), ".json"), StartsWith("invalid_argument"));
+  EXPECT_THAT(error_of_text("[" + record_with(), ".json"),
+              AllOf(StartsWith("invalid_argument"), Not(HasSubstr("array of objects"))));
   EXPECT_THAT(error_of_text("[" + record_with() + "] more", ".json"),
               StartsWith("invalid_argument"));
-  EXPECT_THAT(error_of_text(record_with(), ".json"), HasSubstr("must be an array of objects"));
-  EXPECT_THAT(error_of_text("3", ".json"), HasSubstr("must be an array of objects"));
+  EXPECT_THAT(error_of_text(record_with(), ".json"), HasSubstr("must be a JSON array of objects"));
+  EXPECT_THAT(error_of_text("3", ".json"), HasSubstr("must be a JSON array of objects"));
+}
+
+TEST(JsonArray, SaysWhichRecordHasANumberThatIsTooLargeOrTooLong) {
+  const Outcome outcome = read_text(R"([{"id":"b","x":1e999,"image":"i","caption":"c"},{"id":)" +
+                                        std::string(2'000'000, '1') +
+                                        R"(,"image":"i","caption":"c"},)" + record_with() + "]",
+                                    ".json");
+  ASSERT_EQ(outcome.bad.size(), 2u);
+  EXPECT_THAT(outcome.bad[0].reason,
+              HasSubstr("record 1 with id \"b\": the number 1e999 is too large"));
+  EXPECT_THAT(outcome.bad[1].reason, HasSubstr("record 2: a number in it has more than"));
+  ASSERT_EQ(outcome.products.size(), 1u);
 }
 
 TEST(JsonArray, StopsAtATokenThatWouldFillTheMemory) {
