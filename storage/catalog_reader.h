@@ -32,13 +32,13 @@ struct BadRecord {
 ///   .jsonl, .ndjson  one object a line, blank lines skipped
 ///   .csv             RFC 4180 with a header row (quoted fields, line breaks in them, BOM, CRLF)
 /// Keys or columns `id` (string or integer), `image` and `caption` are required, and not empty; all
-/// others become attributes. A CSV field that is a JSON number as a whole becomes a number
-/// attribute, an empty one none, any other a string.
+/// others become attributes. A CSV field that is a number as JSON prints it (12, -1.5; not
+/// 007, 1.10 or 12E4) becomes a number attribute, an empty one none, any other a string.
 ///
 /// Exactly one callback a record, in file order, on the calling thread; what a callback throws
-/// ends the reading. A missing or malformed field, invalid UTF-8, half of a surrogate pair, a number
-/// too large for a double, an exceeded limit or an id seen before is a bad record (of two equal ids
-/// the first stays a product).
+/// ends the reading. A missing or malformed field, invalid UTF-8, half of a surrogate pair, a
+/// number too large for a double, an exceeded limit or an id seen before is a bad record (of two
+/// equal ids the first stays a product).
 /// required: the fields that a record must have.
 /// Returns the number of records. Throws InvalidArgument when the file as a whole is no catalog:
 /// unknown extension, no records, broken JSON array or CSV quoting, missing column;

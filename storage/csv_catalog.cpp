@@ -148,16 +148,13 @@ std::vector<std::string> read_header(CsvParser& parser, const RecordSink& sink) 
   return columns;
 }
 
-/// A number if the whole text is one as JSON writes it and no digit is lost; else the text.
+/// A number if JSON writes it just like that, so that it is answered as it was given and no two
+/// codes become one ("1.10" and "1.1", "12E4" and "120000.0"); else the text.
 json attribute_value(std::string&& text) {
-  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  // JSON allows blanks around a number; here they make it a text.
-  const bool may_be_number =
-      (text.front() == '-' || is_digit(text.front())) && is_digit(text.back());
+  const bool may_be_number = text.find_first_not_of("0123456789.-") == std::string::npos;
   if (may_be_number) {
     json number = json::parse(text, nullptr, /*allow_exceptions=*/false);
-    const bool integer = text.find_first_of(".eE") == std::string::npos;
-    if (number.is_number() && (!integer || number.is_number_integer())) return number;
+    if (number.is_number() && number.dump() == text) return number;
   }
   return std::move(text);
 }
