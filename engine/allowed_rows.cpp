@@ -28,6 +28,13 @@ void check_fields(const Catalog& catalog, const Check& check) {
 
 }  // namespace
 
+void check_group_by(const Catalog& catalog, const std::string& path) {
+  if (path.empty()) return;
+  check_fields(catalog, [&](const KnownFields& fields) {
+    if (!fields.is_full()) fields.check_field(path, "group_by", catalog.name());
+  });
+}
+
 AllowedRows allowed_rows(const Catalog& catalog, const Filter& filter) {
   check_fields(catalog, [&](const KnownFields& fields) { fields.check(filter, catalog.name()); });
   AllowedRows allowed;

@@ -31,6 +31,10 @@ struct Facet {
   std::vector<FacetValue> values;  ///< most frequent first, at most kMaxFacetValues
 };
 
+/// Throws InvalidArgument for a path to group hits by that no product has. Empty: no grouping.
+/// Grouping reads the products themselves, so that it needs no field to be among those indexed.
+void check_group_by(const Catalog& catalog, const std::string& path);
+
 /// Throws InvalidArgument as KnownFields::check() does.
 AllowedRows allowed_rows(const Catalog& catalog, const Filter& filter);
 

@@ -27,6 +27,7 @@ std::vector<RankedRow> ranked_rows(const index::SearchResult& found, std::size_t
 class CatalogSearch {
  public:
   /// Finds and counts what the filter lets through, before anything waits for the encoder.
+  /// Throws InvalidArgument for a field that no product has.
   /// request: valid. allowed: what a search with the same filter found, if it is known. All but
   /// `allowed` must outlive the search.
   CatalogSearch(const Catalog& catalog, ComputeSlots& slots, const SearchRequest& request,

@@ -216,6 +216,7 @@ CatalogSearch::CatalogSearch(const Catalog& catalog, ComputeSlots& slots,
       query_hash_(hash_of(request, terms_)),
       after_(cursor_of(request, query_hash_)) {
   const auto start = Clock::now();
+  check_group_by(catalog, request.group_by);
   for (const QueryTerm& term : terms_) {
     if (term.text) texts_.push_back(*term.text);
     if (term.image_bytes) images_.push_back(*term.image_bytes);

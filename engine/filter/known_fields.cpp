@@ -59,7 +59,7 @@ FieldTypes types_of(const nlohmann::json& value) {
 void KnownFields::add(const std::string& path, const FieldTypes& types) {
   auto found = fields_.find(path);
   if (found == fields_.end()) {
-    if (fields_.size() >= kMaxFields) return;
+    if (is_full()) return;
     found = fields_.emplace(path, FieldTypes()).first;
   }
   found->second |= types;
@@ -90,12 +90,12 @@ void KnownFields::check_field(std::string_view path, std::string_view place,
   }
   throw invalid_argument(fmt::format(
       "{}: no product of catalog {} has a field \"{}\"; {}", place, catalog, printable(path, 60),
-      names.empty() ? "they have no attributes"
-                    : fmt::format("{}{}",
-                                  fields_.size() >= kMaxFields
-                                      ? fmt::format("the first {} fields can be used: ", kMaxFields)
-                                      : "they have ",
-                                  names)));
+      names.empty()
+          ? "they have no attributes"
+          : fmt::format("{}{}",
+                        is_full() ? fmt::format("the first {} fields can be used: ", kMaxFields)
+                                  : "they have ",
+                        names)));
 }
 
 void KnownFields::check(const Filter& filter, std::string_view catalog) const {

@@ -41,6 +41,9 @@ class KnownFields {
   /// Null: no product has it.
   const FieldTypes* find(std::string_view path) const;
 
+  /// Whether products may have fields that are not known.
+  bool is_full() const { return fields_.size() >= kMaxFields; }
+
   /// Throws InvalidArgument that names the place, the catalog and what it has, for a condition on
   /// a field that no product has, a value of a type that the field has nowhere, and a range where
   /// the field has no number.

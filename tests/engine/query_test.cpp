@@ -184,6 +184,8 @@ TEST_F(CombinedSearch, PagesAndGroupsAndLeavesOutWeakHits) {
   }
   EXPECT_EQ(seen.size(), colours().size());
   EXPECT_EQ(groups.hits[0].product.id, all[0]);
+  grouped.group_by = "color";
+  EXPECT_THAT(message(grouped), HasSubstr("group_by: no product"));
 
   SearchRequest strong = text_search("red", 24);
   strong.min_score = engine_->search(text_search("red", 3)).hits.back().score;

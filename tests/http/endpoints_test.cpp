@@ -262,6 +262,8 @@ TEST_F(Endpoints, SearchSaysWhatIsWrongAndWhatWouldBeRight) {
       {{{"text", "x"}, {"target", "both"}, {"caption_weight", 2}}, "caption_weight 2"},
       {{{"text", "x"}, {"min_score", "high"}}, "\"min_score\""},
       {{{"text", "x"}, {"group_by", std::string(300, 'a')}}, "group_by has 300 bytes"},
+      {{{"text", "x"}, {"group_by", "color"}},
+       "group_by: no product of catalog shop has a field \"color\""},
       {{{"text", "x"}, {"cursor", "7"}}, "\"next_cursor\""},
       {{{"text", "x"}, {"nprobe", 0}}, "\"nprobe\""},
       {{{"text", "x"}, {"ef_search", -1}}, "\"ef_search\""},
