@@ -43,6 +43,8 @@ struct IndexSpec {
   /// Valid: [1, 128].
   int pq_bytes = 64;
 
+  bool operator==(const IndexSpec&) const = default;
+
   /// Throws InvalidArgument naming the field.
   void validate() const;
 };

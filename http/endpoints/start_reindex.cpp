@@ -19,11 +19,7 @@ std::optional<engine::IndexRequest> read_overrides(const engine::Engine& engine,
   if (request.body.empty()) return std::nullopt;
   FieldReader fields(parse_json_body(request), "the reindex request");
   engine::IndexRequest result = engine.catalog(name)->request();
-  for (const char* field : {"index", "nlist", "hnsw_m", "ef_construction"}) {
-    if (!fields.has(field)) continue;
-    result.tuned = false;  // another index than the one that was chosen
-    result.search = {};
-  }
+  const index::IndexSpec before = result.index;
   if (const auto kind = fields.string("index")) result.index.kind = *kind;
   result.index.nlist = fields.integer("nlist", 0, kMaxNlist).value_or(result.index.nlist);
   result.index.hnsw_m = fields.integer("hnsw_m", 2, 256).value_or(result.index.hnsw_m);
@@ -33,6 +29,10 @@ std::optional<engine::IndexRequest> read_overrides(const engine::Engine& engine,
   result.strict = fields.boolean("strict").value_or(false);
   fields.finish();
   result.index.validate();
+  if (result.index != before) {
+    result.tuned = false;  // another index than the one that was chosen
+    result.search = {};
+  }
   return result;
 }
 

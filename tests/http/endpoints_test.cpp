@@ -643,6 +643,26 @@ TEST_F(Endpoints, ReindexCanChangeTheIndexButNotTheFiles) {
   problem_detail(server.request("POST", "/v1/admin/catalogs/none/reindex"), 404);
 }
 
+TEST_F(Endpoints, ReindexForgetsATuningOnlyWhenTheIndexChanges) {
+  engine::IndexRequest tuned = server.catalog().request();
+  tuned.index.kind = "ivf_pq";
+  tuned.search.nprobe = 7;
+  tuned.tuned = true;
+  server.engine().index_catalog(tuned);
+  const auto after = [&](const json& body) {
+    const Answer started = server.post_json("/v1/admin/catalogs/shop/reindex", body);
+    EXPECT_EQ(await_job(started.header("location"))["state"], "succeeded");
+    return server.engine().catalog("shop")->request();
+  };
+  const engine::IndexRequest same = after({{"index", "ivf_pq"}, {"strict", true}});
+  EXPECT_TRUE(same.tuned);
+  EXPECT_EQ(same.search.nprobe, 7);
+  const engine::IndexRequest other = after({{"pq_bytes", 32}});
+  EXPECT_EQ(other.index.pq_bytes, 32);
+  EXPECT_FALSE(other.tuned);
+  EXPECT_EQ(other.search.nprobe, index::SearchOptions().nprobe);
+}
+
 /// Small enough for twelve products.
 json small_experiment() {
   return {{"queries", "images"},
