@@ -107,6 +107,17 @@ class Preparation {
     return unit;
   }
 
+  /// What the caller names and is not there is the caller's mistake; that a catalog or product is
+  /// not there says something else.
+  std::string source_image(const std::string& name) const {
+    try {
+      return catalog_.read_source_image(name);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kNotFound) throw;
+      throw invalid_argument(error.what());
+    }
+  }
+
   void take_image(const ProductUpdate& given, PreparedUpdate& update) {
     if (given.image && given.image_bytes) {
       throw invalid_argument("an image is given both by name and as a file; give one of them");
@@ -116,7 +127,7 @@ class Preparation {
       if (given.image->starts_with("upload:")) {
         throw invalid_argument("image names that begin with \"upload:\" are the program's own");
       }
-      bytes = catalog_.read_source_image(*given.image);
+      bytes = source_image(*given.image);
       update.image = given.image;
     } else if (given.image_bytes) {
       bytes = *given.image_bytes;

@@ -29,7 +29,8 @@ engine::ProductUpdate read_form(const std::string& id, const Request& request) {
       }
       fields[part.name] = part.content;
     } else {
-      fields[printable(part.name)] = parse_json(part.content);
+      fields[printable(part.name)] = vitrine::parse_json(
+          part.content, fmt::format("the form field \"{}\"", printable(part.name)));
     }
   }
   engine::ProductUpdate update = read_product_update(id, std::move(fields), "the form");

@@ -159,7 +159,7 @@ TEST_F(LiveUpdates, RefuseBadInput) {
        ErrorCode::kPermissionDenied},
       {[](auto& u) { u.image = "/etc/passwd"; }, "leaves its image folder",
        ErrorCode::kPermissionDenied},
-      {[](auto& u) { u.image = "none.png"; }, "does not exist", ErrorCode::kNotFound},
+      {[](auto& u) { u.image = "none.png"; }, "does not exist", ErrorCode::kInvalidArgument},
       {[](auto& u) { u.image = "upload:" + std::string(64, '0'); }, "program's own"},
       {[](auto& u) { u.image_bytes = "no image"; }, "product \"a\""},
       {[](auto& u) { u.image_bytes = colour_png("red", 1).substr(0, 60); }, "product \"a\""},

@@ -159,7 +159,7 @@ TEST_F(LiveUpdates, RefuseWhatIsWrong) {
            Case{{{"caption", "x"}}, 400, "it needs an image"},
            Case{{{"image_embedding", good}}, 400, "it needs a caption"},
            Case{{{"caption", "x"}, {"image", "../a.png"}}, 403, "leaves its image folder"},
-           Case{{{"caption", "x"}, {"image", "none.png"}}, 404, "does not exist"},
+           Case{{{"caption", "x"}, {"image", "none.png"}}, 400, "does not exist"},
            Case{{{"caption", "x"}, {"image_base64", "AAAA"}}, 400, "product \"new\""},
            Case{{{"caption", "x"}, {"image_base64", "???"}}, 400, "image_base64"},
            Case{{{"caption", "x"}, {"image_embedding", {1, 2}}}, 400, "has 2 values"},
@@ -176,6 +176,12 @@ TEST_F(LiveUpdates, RefuseWhatIsWrong) {
        }) {
     EXPECT_THAT(detail(put("new", wrong.body), wrong.status), HasSubstr(wrong.complaint));
   }
+  EXPECT_THAT(detail(server.request("PUT", kProduct + "new",
+                                    multipart_body({{"caption", "x"}, {"price", "cheap"}},
+                                                   engine::colour_png("red", 1)),
+                                    {{"Content-Type", "multipart/form-data; boundary=XX"}}),
+                     400),
+              HasSubstr("the form field \"price\""));
   detail(server.request("PUT", kProduct + "new", "caption=x", {{"Content-Type", "text/plain"}}),
          415);
   detail(server.request("PUT", "/v1/catalogs/none/products/a", "{}", kJson), 404);
