@@ -29,6 +29,10 @@ json parse_json_body(const Request& request) {
   return parse_json(request.body);
 }
 
+void require_no_fields(const Request& request, const std::string& where) {
+  if (!request.body.empty()) FieldReader(parse_json_body(request), where).finish();
+}
+
 std::string dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -149,8 +153,8 @@ void FieldReader::finish() const {
   for (const std::string& name : known_) {
     known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", name);
   }
-  throw invalid_argument(
-      fmt::format("{} has unknown fields: {}; it may have {}", where_, unknown, known));
+  throw invalid_argument(fmt::format("{} has unknown fields: {}; it may have {}", where_, unknown,
+                                     known.empty() ? "none" : known));
 }
 
 }  // namespace vitrine::http

@@ -20,6 +20,10 @@ nlohmann::json parse_json(std::string_view text);
 /// HttpError 415.
 nlohmann::json parse_json_body(const Request& request);
 
+/// For requests that say all in their path. Throws InvalidArgument for a body that has fields.
+/// where: what the request is, for messages, such as "the merge request".
+void require_no_fields(const Request& request, const std::string& where);
+
 /// Compact JSON; never throws for malformed UTF-8, which becomes U+FFFD.
 std::string dump(const nlohmann::json& value);
 

@@ -203,6 +203,19 @@ TEST_F(LiveUpdates, RefuseWhatIsWrong) {
   EXPECT_EQ(server.get("/v1/catalogs/shop").json()["products"], 12);
 }
 
+TEST_F(LiveUpdates, AreNotBegunByRequestsWithUnknownFields) {
+  for (const auto& [method, path] :
+       std::vector<std::pair<std::string, std::string>>{{"POST", "/v1/admin/catalogs/shop/merge"},
+                                                        {"POST", "/v1/admin/jobs/none/cancel"},
+                                                        {"DELETE", kProduct + "p1"}}) {
+    EXPECT_THAT(detail(server.request(method, path, R"({"dry_run": true})", kJson), 400),
+                HasSubstr("unknown fields: \"dry_run\"; it may have none"))
+        << path;
+  }
+  EXPECT_TRUE(server.get("/v1/admin/jobs").json()["jobs"].empty());
+  EXPECT_EQ(server.request("DELETE", kProduct + "p1", "{}", kJson).status, 200);
+}
+
 TEST_F(LiveUpdates, RefuseForeignPages) {
   Headers headers = kJson;
   headers.emplace_back("Origin", "http://evil.example");
