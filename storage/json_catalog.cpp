@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -49,7 +50,7 @@ bool overflows(std::string_view number) {
     return false;
   }
   try {
-    static_cast<void>(json::parse(number));
+    std::ignore = json::parse(number);
   } catch (const json::out_of_range&) {
     return true;
   } catch (const json::parse_error&) {  // what it says counts, at the place in the file

@@ -40,6 +40,7 @@ const productUrl = (catalog, id) =>
 function showQueryImage(source, label) {
   if (previewUrl) URL.revokeObjectURL(previewUrl);
   previewUrl = source.startsWith('blob:') ? source : null;
+  element('query-preview').hidden = false;
   element('query-preview').src = source;
   element('query-label').textContent = label;
   element('query-image').hidden = false;
@@ -160,8 +161,8 @@ function describe(answer) {
 }
 
 async function search({ pushState = true } = {}) {
-  showError('');
   if (!catalogPicker.value) return;
+  showError('');
   if (!query.file && !query.productId && !textBox.value.trim()) {
     textBox.focus();
     return;
@@ -188,13 +189,18 @@ async function search({ pushState = true } = {}) {
   }
 }
 
+function showNothing() {
+  running?.abort();
+  grid.replaceChildren();
+  grid.removeAttribute('aria-busy');
+}
+
 /** Puts the page into the state that the address describes. */
 function restore() {
   const state = new URLSearchParams(location.search);
   const catalog = state.get('catalog');
-  if ([...catalogPicker.options].some((option) => option.value === catalog)) {
-    catalogPicker.value = catalog;
-  }
+  const known = [...catalogPicker.options].some((option) => option.value === catalog);
+  if (known) catalogPicker.value = catalog;
   element('exact').checked = state.has('exact');
   const target = form.querySelector(`input[name=target][value="${CSS.escape(state.get('target') ?? 'image')}"]`);
   if (target) target.checked = true;
@@ -204,14 +210,18 @@ function restore() {
   }
   clearQueryImage();
   textBox.value = state.get('text') ?? '';
+  if (catalog && !known && catalogPicker.value) {
+    showNothing();
+    statusLine.textContent = '';
+    showError(`There is no catalog "${catalog}"; choose another one.`);
+    return;
+  }
   const product = state.get('product');
   if (product) useProduct(product, `like ${product}`);
   if (product || textBox.value) {
     search({ pushState: false });
   } else {
-    running?.abort();
-    grid.replaceChildren();
-    grid.removeAttribute('aria-busy');
+    showNothing();
     welcome();
   }
 }
@@ -265,6 +275,7 @@ catalogPicker.addEventListener('change', () => {
 });
 element('pick-image').addEventListener('click', () => fileBox.click());
 fileBox.addEventListener('change', () => useFile(fileBox.files[0]));
+element('query-preview').addEventListener('error', (event) => { event.target.hidden = true; });
 element('clear-image').addEventListener('click', () => {
   clearQueryImage();
   textBox.focus();
