@@ -154,8 +154,8 @@ struct ServerConfig {
   int idle_timeout_sec = 60;
   /// Seconds that running requests have to finish after SIGTERM. Valid: [0, 3600].
   int drain_timeout_sec = 20;
-  /// What "Authorization: Bearer ..." must carry for /v1/admin/. Empty: only this machine may call
-  /// it. At most 1024 visible ASCII characters.
+  /// What "Authorization: Bearer ..." must carry to change products and for /v1/admin/. Empty: only
+  /// this machine may; set it behind a proxy. At most 1024 visible ASCII characters.
   std::string admin_token;
   /// One log line a request.
   bool access_log = true;

@@ -1,5 +1,7 @@
 #include "http/access.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/sha256.h"
 
@@ -14,11 +16,19 @@ bool is_local_host(std::string_view host) {
           name.find_first_not_of("0123456789.") == std::string_view::npos);
 }
 
+/// Whether the request came through a proxy, as far as it tells: one on this machine makes every
+/// client look local.
+bool was_forwarded(const Request& request) {
+  constexpr std::string_view kProxyHeaders[] = {
+      "forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"};
+  return std::ranges::any_of(kProxyHeaders,
+                             [&](std::string_view name) { return request.has_header(name); });
+}
+
 void refuse_unless_local(const Request& request) {
   constexpr std::string_view kWayOut =
       "; set server.admin_token and send it as Authorization: Bearer <token>";
-  if (!request.peer_is_loopback || request.has_header("forwarded") ||
-      request.has_header("x-forwarded-for")) {
+  if (!request.peer_is_loopback || was_forwarded(request)) {
     throw permission_denied("without a token only this machine may manage catalogs" +
                             std::string(kWayOut));
   }

@@ -47,8 +47,8 @@ struct ServerOptions {
   int idle_timeout_sec = 60;
   /// Time stop() gives requests in flight before it closes their connections. Valid: [0, 3600].
   int drain_timeout_sec = 20;
-  /// What "Authorization: Bearer ..." must carry for /v1/admin/. Empty: only clients on this
-  /// machine may call it. At most 1024 visible ASCII characters.
+  /// What "Authorization: Bearer ..." must carry for the routes of Access::kAdmin. Empty: only
+  /// clients on this machine may call them. At most 1024 visible ASCII characters.
   std::string admin_token;
   /// One log line a request, at level info.
   bool access_log = true;

@@ -287,6 +287,8 @@ TEST_F(AdminAccess, IsForThisMachineWithoutAToken) {
 TEST_F(AdminAccess, RefusesProxiesForeignPagesAndForeignNames) {
   for (const auto& [name, value] :
        {std::pair("x-forwarded-for", "1.2.3.4"), std::pair("forwarded", "for=1.2.3.4"),
+        std::pair("via", "1.1 proxy"), std::pair("x-real-ip", "1.2.3.4"),
+        std::pair("x-forwarded-host", "shop.example"), std::pair("x-forwarded-proto", "https"),
         std::pair("origin", "http://evil.example"), std::pair("origin", "null"),
         std::pair("sec-fetch-site", "cross-site")}) {
     request.headers = {{"host", "localhost:8080"}, {name, value}};
