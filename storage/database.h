@@ -49,9 +49,9 @@ void validate(const DatabaseOptions& options);
 /// at a time opens a folder.
 ///
 /// Durability: what a method has written survives the process's death (kill -9) once the method
-/// returned. What survives a power cut: everything written before the last put_updates,
-/// publish_generation, put_job or delete_products, and embeddings older than about a second; always
-/// a prefix of the writes, never a mixture.
+/// returned. What survives a power cut: everything before the last put_updates, publish_generation,
+/// put_job, delete_products, or put_embeddings a second or more after the last fsync (of embeddings
+/// all but the last batches before a pause); always a prefix of the writes, never a mixture.
 ///
 /// Every method throws Corruption when stored bytes fail their checksum or their format,
 /// ResourceExhausted when the disk is full, Unavailable when reading or writing fails.
