@@ -59,11 +59,7 @@ std::size_t number_of_caps(std::size_t vectors) {
 Matrix elements_of(const LeadingRows& rows, std::size_t count) {
   Matrix elements(count, kByteRow);
   for (std::size_t row = 0; row < count; ++row) {
-    const std::uint8_t* code = rows.codes + row * kByteRow;
-    const std::span<float> own = elements.row(row);
-    for (std::size_t i = 0; i < kByteRow; ++i) {
-      own[i] = rows.scales[row] * static_cast<float>(code[i] - 128);
-    }
+    LeadingCodes::decode(rows.codes + row * kByteRow, rows.scales[row], elements.row(row).data());
   }
   return elements;
 }
@@ -101,20 +97,15 @@ Groups group(const Matrix& points) {
   return groups;
 }
 
-double length_of(std::span<const double> vector) {
-  double square = 0;
-  for (const double value : vector) square += value * value;
-  return std::sqrt(square);
-}
-
 /// What the mean and an element along each axis say together: [dimension].
 std::vector<double> vector_of(const std::vector<float>& mean, const Matrix& axes,
                               const std::uint8_t* code, float scale) {
   std::vector<double> vector(mean.begin(), mean.end());
+  double elements[kByteRow];
+  LeadingCodes::decode(code, scale, elements);
   for (std::size_t i = 0; i < kByteRow; ++i) {
-    const double element = static_cast<double>(scale) * (code[i] - 128);
     const std::span<const float> axis = axes.row(i);
-    for (std::size_t j = 0; j < vector.size(); ++j) vector[j] += element * axis[j];
+    for (std::size_t j = 0; j < vector.size(); ++j) vector[j] += elements[i] * axis[j];
   }
   return vector;
 }

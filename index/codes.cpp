@@ -44,12 +44,6 @@ std::vector<float> mean_of_sample(const VectorTable& vectors) {
   return mean;
 }
 
-double length_of(const std::vector<float>& vector) {
-  double squares = 0;
-  for (const float value : vector) squares += static_cast<double>(value) * value;
-  return std::sqrt(squares);
-}
-
 float largest_magnitude(const float* values, std::size_t count) {
   constexpr std::size_t kLanes = 8;  // one chain of comparisons would wait for each
   float largest[kLanes] = {};

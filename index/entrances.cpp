@@ -19,11 +19,8 @@ using Elements = std::array<float, kByteRow>;
 /// A node along the axes.
 Elements elements_of(const LeadingCodes& codes, Graph::Node node) {
   const auto place = static_cast<std::size_t>(node);
-  const std::uint8_t* code = codes.codes() + place * kByteRow;
   Elements elements;
-  for (std::size_t i = 0; i < kByteRow; ++i) {
-    elements[i] = codes.scales()[place] * static_cast<float>(code[i] - 128);
-  }
+  LeadingCodes::decode(codes.codes() + place * kByteRow, codes.scales()[place], elements.data());
   return elements;
 }
 

@@ -117,6 +117,15 @@ class LeadingCodes {
   /// its rest are 0 if it is taken for what its code says. elements, code: [kByteRow].
   float encode_centre(const float* elements, std::uint8_t* code) const;
 
+  /// What a code says, scale * (code - kCodeOfZero): of float elements rounded, of double ones
+  /// exactly. code, elements: [kByteRow].
+  template <typename Element>
+  static void decode(const std::uint8_t* code, float scale, Element* elements) {
+    for (std::size_t i = 0; i < kByteRow; ++i) {
+      elements[i] = static_cast<Element>(scale) * static_cast<Element>(code[i] - kCodeOfZero);
+    }
+  }
+
   /// Makes a code and its scale likely to be near the CPU soon.
   void prefetch(std::size_t place) const {
     __builtin_prefetch(rows_.codes + place * kByteRow);

@@ -15,12 +15,6 @@ double average(std::span<const float> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-double length_of(std::span<const float> values) {
-  double square = 0;
-  for (const float value : values) square += static_cast<double>(value) * value;
-  return std::sqrt(square);
-}
-
 }  // namespace
 
 PackedCodes::PackedCodes(const LeadingCodes& leading, std::size_t size,
@@ -34,13 +28,11 @@ PackedCodes::PackedCodes(const LeadingCodes& leading, std::size_t size,
   std::vector<float> lengths(size);
   std::vector<float> lost(size);
   for (std::size_t i = 0; i < size; ++i) {
-    const std::uint8_t* code = leading.codes() + i * kByteRow;
     float elements[kByteRow];
-    for (std::size_t j = 0; j < kByteRow; ++j) {
-      elements[j] = leading.scales()[i] * static_cast<float>(code[j] - LeadingCodes::kCodeOfZero);
-    }
-    const double length = length_of({elements, kPackedRow});
-    const double of_others = length_of({elements + kPackedRow, kByteRow - kPackedRow});
+    LeadingCodes::decode(leading.codes() + i * kByteRow, leading.scales()[i], elements);
+    const std::span<const float> all(elements);
+    const double length = length_of(all.first(kPackedRow));
+    const double of_others = length_of(all.subspan(kPackedRow));
     lengths[i] = rounded_up(length * 1.000001);
     rests[i] =
         rounded_up(std::hypot(leading.rests()[i], of_others + leading.errors()[i]) * 1.000001);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -27,6 +28,14 @@ inline float rounded(float value) {
 inline float rounded_up(double value) {
   // As std::nextafter() says, whose call takes as long as many a bound.
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(static_cast<float>(value)) + 1);
+}
+
+/// Of a vector, a range of float or double: in double, whose rounding the bounds' margins cover.
+template <typename Vector>
+double length_of(const Vector& vector) {
+  double square = 0;
+  for (const auto value : vector) square += static_cast<double>(value) * value;
+  return std::sqrt(square);
 }
 
 /// A sum of so many squares at most, from that sum in float32, which errs by a part in 2^24 for
