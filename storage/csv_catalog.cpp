@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -148,14 +149,17 @@ std::vector<std::string> read_header(CsvParser& parser, const RecordSink& sink) 
   return columns;
 }
 
-/// A number if JSON writes it just like that, so that it is answered as it was given and no two
-/// codes become one ("1.10" and "1.1", "12E4" and "120000.0"); else the text.
+/// A number if it is written as a price may be, and none of its digits is lost: with zeros at the
+/// end ("19.90"), but neither an exponent ("12E4" is an article's code) nor more digits than a
+/// double has. Else the text.
 json attribute_value(std::string&& text) {
-  const bool may_be_number = text.find_first_not_of("0123456789.-") == std::string::npos;
-  if (may_be_number) {
-    json number = json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (number.is_number() && number.dump() == text) return number;
+  if (text.find_first_not_of("0123456789.-") != std::string::npos) return std::move(text);
+  std::string_view shortest = text;
+  if (shortest.find('.') != std::string_view::npos) {
+    while (shortest.ends_with("0") && !shortest.ends_with(".0")) shortest.remove_suffix(1);
   }
+  json number = json::parse(shortest, nullptr, /*allow_exceptions=*/false);
+  if (number.is_number() && number.dump() == shortest) return number;
   return std::move(text);
 }
 

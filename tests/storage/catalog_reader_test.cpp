@@ -279,7 +279,7 @@ TEST(Csv, FollowsRfc4180) {
   EXPECT_EQ(outcome.products[2].attributes, json({{"note", "end"}}));
 }
 
-TEST(Csv, TurnsIntoNumbersOnlyWhatIsPrintedTheSame) {
+TEST(Csv, TurnsIntoNumbersWhatLosesNoDigit) {
   for (const char* text : {"0", "12", "-7", "19.9", "-0.25", "12.0", "9007199254740993",
                            "18446744073709551615", "0.001"}) {
     const Outcome outcome = read_text(std::string("id,image,caption,x\n1,i,c,") + text, ".csv");
@@ -290,10 +290,20 @@ TEST(Csv, TurnsIntoNumbersOnlyWhatIsPrintedTheSame) {
   }
 }
 
+TEST(Csv, TakesPricesForNumbersHoweverManyZerosTheyEndIn) {
+  const Outcome outcome = read_text(
+      "id,image,caption,x\n1,i,c,19.90\n2,i,c,5.00\n3,i,c,0.00\n4,i,c,-7.250\n", ".csv");
+  ASSERT_EQ(outcome.products.size(), 4u);
+  const double expected[] = {19.9, 5, 0, -7.25};
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(outcome.products[i].attributes, json({{"x", expected[i]}}));
+  }
+}
+
 TEST(Csv, KeepsOtherTextsAsTheyAre) {
   for (const char* text :
        {"007", "12 cm", "0x1f", "12 ", " 12", "123456789012345678901234567890", "1e999", "12E4",
-        "-1.5e2", "1.10", "3.14159265358979323846", "-0", "-", ".5", "5.", "1.2.3", "2024-05-01"}) {
+        "-1.5e2", "007.50", "3.14159265358979323846", "-0", "-", ".5", "5.", "1.2.3", "2024-05-01"}) {
     const Outcome outcome = read_text(std::string("id,image,caption,x\n1,i,c,") + text, ".csv");
     ASSERT_EQ(outcome.products.size(), 1u);
     EXPECT_EQ(outcome.products[0].attributes, json({{"x", text}}));
