@@ -227,7 +227,7 @@ storage::CatalogPointer CatalogSet::next_pointer(const std::string& name, std::u
     pointer.previous = old->kept();
     const std::lock_guard lock(mutex_);
     const auto entry = entries_.find(name);
-    if (entry != entries_.end()) {  // what is damaged is of no use to roll back to
+    if (entry != entries_.end()) {  // what is damaged cannot stand in for another
       std::erase_if(pointer.previous,
                     [&](std::uint64_t g) { return entry->second.damaged.contains(g); });
     }

@@ -571,6 +571,15 @@ Engine::~Engine() = default;
 const encoder::Encoder& Engine::encoder() const { return impl_->encoder(); }
 EncoderUse Engine::encoder_use() const { return impl_->encoder_use(); }
 
+bool Engine::is_ready() const {
+  if (!impl_->has_storage()) return true;
+  const auto entries = impl_->catalogs().entries();
+  return entries.empty() || std::ranges::any_of(entries, [&](const auto& each) {
+           const std::shared_ptr<const Catalog>& catalog = each.second.catalog;
+           return catalog && catalog->encoder_fingerprint() == encoder().fingerprint();
+         });
+}
+
 std::vector<CatalogSummary> Engine::catalogs() const {
   std::vector<CatalogSummary> summaries;
   if (!impl_->has_storage()) return summaries;

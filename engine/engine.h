@@ -151,6 +151,8 @@ class Engine {
 
   /// Sorted by name.
   std::vector<CatalogSummary> catalogs() const;
+  /// False while there are catalogs none of which can be searched.
+  bool is_ready() const;
   /// The current generation. Does not ask for a matching encoder: products and images can be read
   /// without one.
   std::shared_ptr<const Catalog> catalog(std::string_view name) const;

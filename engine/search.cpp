@@ -104,6 +104,11 @@ std::optional<Cursor> cursor_of(const SearchRequest& request, std::uint64_t quer
   return cursor;
 }
 
+/// Whether scores are weighed by a sample of the generation's embeddings.
+bool weighs_by_sample(const SearchRequest& request, std::size_t terms) {
+  return request.caption_weight.has_value() || (request.calibrate && terms > 1);
+}
+
 /// The ranking of a catalog by a query: [1, dimension], unit length. Arguments must outlive it.
 RankRows ranking(const Catalog& catalog, const Matrix& query, const SearchRequest& request,
                  const index::SearchOptions& options, const index::RowSet* delta_allowed) {
@@ -217,6 +222,12 @@ CatalogSearch::CatalogSearch(const Catalog& catalog, ComputeSlots& slots,
       after_(cursor_of(request, query_hash_)) {
   const auto start = Clock::now();
   check_group_by(catalog, request.group_by);
+  if (after_ && after_->generation != catalog.generation() &&
+      weighs_by_sample(request, terms_.size())) {
+    throw invalid_argument(
+        "the catalog was indexed or merged since the cursor was given, and scores of several terms "
+        "or of images and captions are weighed anew then; begin with the first page again");
+  }
   for (const QueryTerm& term : terms_) {
     if (term.text) texts_.push_back(*term.text);
     if (term.image_bytes) images_.push_back(*term.image_bytes);

@@ -54,6 +54,7 @@ struct SearchRequest {
   /// is one. Products without it, or whose value is no scalar, never give way. Empty: every hit.
   std::string group_by;
   /// SearchResponse::next_cursor of the page before; everything else as it was then, but for limit.
+  /// Refused for calibrated terms and for images with captions once there is another generation.
   std::optional<std::string> cursor;
   // Absent: as the catalog was tuned (tuning.h), else as index::SearchOptions says.
   std::optional<int> nprobe;     ///< ivf, ivf_pq: lists visited; more is slower and finds more

@@ -26,7 +26,7 @@ enum class EmbeddingKind : std::uint8_t { kImage = 'i', kText = 't' };
 /// Which generation of a catalog is current.
 struct CatalogPointer {
   std::uint64_t generation = 0;         ///< the current one; 0 is never published
-  std::vector<std::uint64_t> previous;  ///< kept for rollback, newest first
+  std::vector<std::uint64_t> previous;  ///< kept to stand in for a damaged one, newest first
 
   /// The current one and the previous ones.
   std::vector<std::uint64_t> kept() const;

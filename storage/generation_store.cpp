@@ -39,8 +39,8 @@ std::string read_manifest_text(const fs::path& file) {
     return read_file(file, kMaxManifestBytes);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kNotFound) {
-      throw corruption(file.string() + " is missing: the generation was never finished; roll " +
-                       "back, or reindex");
+      throw corruption(file.string() + " is missing: the generation was never finished; reindex " +
+                       "the catalog");
     }
     if (error.code() != ErrorCode::kInvalidArgument) throw;
     throw corruption(std::string("a manifest cannot be read: ") + error.what());
@@ -101,19 +101,18 @@ void verify(const fs::path& folder, const GenerationFile& listed) {
   const fs::path file = folder / listed.name;
   std::error_code code;
   const std::uint64_t size = fs::file_size(file, code);
-  if (code) {
-    throw corruption(fmt::format("{} is missing or unreadable: {}; roll back, or reindex",
-                                 file.string(), code.message()));
+  if (code == std::errc::no_such_file_or_directory) {
+    throw corruption(file.string() + " is missing; reindex the catalog");
   }
+  throw_if_error(code, "cannot stat", file);
   if (size != listed.size) {
     throw corruption(
-        fmt::format("{} is damaged: {} bytes; the manifest says {}; roll back, or "
-                    "reindex",
+        fmt::format("{} is damaged: {} bytes; the manifest says {}; reindex the catalog",
                     file.string(), size, listed.size));
   }
   if (digest_of_file(file, listed.kind) != listed.digest) {
     throw corruption(file.string() +
-                     " is damaged: its digest is not the manifest's; roll back, or reindex");
+                     " is damaged: its digest is not the manifest's; reindex the catalog");
   }
 }
 

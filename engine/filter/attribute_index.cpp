@@ -135,7 +135,7 @@ class AttributeIndex::Loader {
 
  private:
   [[noreturn]] void fail(std::string_view reason) const {
-    throw corruption(fmt::format("{} is damaged: {}; roll back, or reindex", name_, reason));
+    throw corruption(fmt::format("{} is damaged: {}; reindex the catalog", name_, reason));
   }
 
   template <class T>

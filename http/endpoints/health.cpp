@@ -1,3 +1,4 @@
+#include "engine/engine.h"
 #include "http/endpoints/endpoints.h"
 #include "http/json.h"
 #include "http/problem.h"
@@ -9,6 +10,9 @@ Response get_health(const Services&, const Request&) { return json_response({{"s
 Response get_readiness(const Services& services, const Request&) {
   if (services.draining) {
     throw HttpError(503, "unavailable", "the server is about to stop", {{"Retry-After", "5"}});
+  }
+  if (!services.engine.is_ready()) {
+    throw HttpError(503, "unavailable", "no catalog can be searched; GET /v1/catalogs says why");
   }
   return json_response({{"status", "ready"}});
 }

@@ -18,7 +18,7 @@ std::optional<engine::IndexRequest> read_overrides(const engine::Engine& engine,
                                                    const Request& request) {
   if (request.body.empty()) return std::nullopt;
   FieldReader fields(parse_json_body(request), "the reindex request");
-  engine::IndexRequest result = engine.catalog(name)->request();
+  engine::IndexRequest result = engine.last_request(name);
   const index::IndexSpec before = result.index;
   if (const auto kind = fields.string("index")) result.index.kind = *kind;
   result.index.nlist = fields.integer("nlist", 0, kMaxNlist).value_or(result.index.nlist);

@@ -140,7 +140,7 @@ TEST_F(Generations, ADamagedOneGivesWayToThePreviousOne) {
         EXPECT_THAT(summary.problem, HasSubstr("generation 1 is served instead"));
       }
     }
-    // A reindex heals it, and the damaged generation is not kept to roll back to.
+    // A reindex heals it, and the damaged generation is not kept.
     EXPECT_EQ(engine->index_catalog(catalog_.request()).generation, 3U);
     EXPECT_EQ(engine->catalogs()[1].problem, "");
     EXPECT_FALSE(std::filesystem::exists(data.path() / "generations" / "shop" / "2"));

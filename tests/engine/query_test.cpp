@@ -170,6 +170,13 @@ TEST_F(CombinedSearch, PagesAndGroupsAndLeavesOutWeakHits) {
   EXPECT_EQ(paged, all);
 
   request.cursor = engine_->search(request).next_cursor;
+  SearchRequest both = text_search("red", 5);
+  both.caption_weight = 0.5F;
+  both.cursor = engine_->search(both).next_cursor;
+  engine_->search(both);
+  engine_->index_catalog(catalog_.request());
+  EXPECT_THAT(message(both), HasSubstr("first page again")) << "weights are another generation's";
+  EXPECT_EQ(engine_->search(request).hits.size(), 5U) << "its scores are what they were";
   request.exact = true;
   EXPECT_THAT(message(request), HasSubstr("another search"));
   request.cursor = "nonsense";

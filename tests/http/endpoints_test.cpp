@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -13,6 +14,7 @@
 #include "base/base64.h"
 #include "engine/zero_shot.h"
 #include "http/endpoints/endpoints.h"
+#include "http/problem.h"
 #include "http/routes.h"
 #include "index/vector_index.h"
 #include "test_server.h"
@@ -600,6 +602,23 @@ TEST_F(Endpoints, HeadIsGetWithoutABody) {
 TEST_F(Endpoints, HealthAndReadinessAnswer) {
   EXPECT_EQ(server.get("/healthz").status, 200);
   EXPECT_EQ(server.get("/readyz").status, 200);
+}
+
+TEST(Readiness, IsNotThereWhileNoCatalogCanBeSearched) {
+  const TemporaryDirectory data;
+  const engine::TestCatalog catalog(4);
+  const auto answer_of = [](engine::Engine& engine) {
+    const std::atomic<bool> draining{false};
+    return get_readiness(Services{engine, draining}, Request());
+  };
+  {
+    const engine::TestEngine engine(data.path(), 'a');
+    EXPECT_EQ(answer_of(*engine.engine).status, 200) << "nothing is missing yet";
+    engine->index_catalog(catalog.request());
+    EXPECT_EQ(answer_of(*engine.engine).status, 200);
+  }
+  const engine::TestEngine engine(data.path(), 'b');  // another encoder
+  EXPECT_THROW(answer_of(*engine.engine), HttpError);
 }
 
 TEST_F(Endpoints, ThePageIsServedUnderAPolicy) {
