@@ -16,8 +16,8 @@
 namespace vitrine::cli {
 namespace {
 
-/// Jobs that run when the server has stopped are cancelled, but building an index is not
-/// interrupted.
+/// Jobs that run when the server has stopped are cancelled, but not while they save an index or
+/// train its lists.
 constexpr std::chrono::seconds kJobTime{2};
 
 /// Without waiting for what computes. As safe as a crash: what was answered is on disk, and the
