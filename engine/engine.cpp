@@ -363,22 +363,10 @@ class Engine::Impl {
                             .count();
     for (const auto& [name, entry] : catalogs().entries()) {
       if (!entry.catalog || !entry.problem.empty()) continue;
-      switch (merges_.next(name, merge_state(*entry.catalog), now_ms, Clock::now())) {
-        case MergePolicy::Step::kNone:
-          break;
-        case MergePolicy::Step::kMerge:
-          try {
-            start_merge(name);
-          } catch (const std::exception& error) {
-            spdlog::warn("cannot begin to merge the updates of catalog {}: {}", name, error.what());
-          }
-          break;
-        case MergePolicy::Step::kCancelIdleMerge:
-          spdlog::info(
-              "catalog {}: too many updates wait; the merge begins anew with more of the cores",
-              name);
-          cancel_idle_merge(name);
-          break;
+      try {
+        take_step(name, merges_.next(name, merge_state(*entry.catalog), now_ms, Clock::now()));
+      } catch (const std::exception& error) {
+        spdlog::warn("cannot begin to merge the updates of catalog {}: {}", name, error.what());
       }
     }
   }
@@ -401,6 +389,22 @@ class Engine::Impl {
   }
 
  private:
+  void take_step(const std::string& name, MergePolicy::Step step) {
+    switch (step) {
+      case MergePolicy::Step::kNone:
+        return;
+      case MergePolicy::Step::kMerge:
+        start_merge(name);
+        return;
+      case MergePolicy::Step::kCancelIdleMerge:
+        spdlog::info(
+            "catalog {}: too many updates wait; the merge begins anew with more of the cores",
+            name);
+        cancel_idle_merge(name);
+        return;
+    }
+  }
+
   static std::size_t unmerged_rows(const Catalog& catalog) {
     return catalog.delta().rows() + catalog.delta().tombstones();
   }
