@@ -34,7 +34,7 @@ Value to_value(const Kernels& kernels, float value) {
   }
 }
 
-/// What texts begin with that is remembered: of ViT-B/32 12 MB, half of it in bfloat16.
+/// What texts begin with that is remembered: of ViT-B/32 24 MB, half of it in bfloat16.
 constexpr int kKnownTokens = 511;
 
 template <typename Linear>
