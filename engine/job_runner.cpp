@@ -74,7 +74,7 @@ JobRunner::~JobRunner() {
 std::string JobRunner::start(const std::string& catalog, JobKind kind, Work work) {
   const std::lock_guard lock(mutex_);
   if (stopping_) throw unavailable("the engine is stopping; no job can be started");
-  forget_oldest();
+  forget_oldest(kind);
   auto time = std::chrono::system_clock::now();
   std::string id;
   do {
@@ -89,8 +89,14 @@ std::string JobRunner::start(const std::string& catalog, JobKind kind, Work work
   job->status.created_at = utc_now();
   store(job->status);
   Job& started = *jobs_.emplace(id, std::move(job)).first->second;
-  // The thread is to keep no copy of the work, whose claims run() gives up.
-  started.thread = std::thread(&JobRunner::run, this, std::ref(started), std::move(work));
+  try {
+    // The thread is to keep no copy of the work, whose claims run() gives up.
+    started.thread = std::thread(&JobRunner::run, this, std::ref(started), std::move(work));
+  } catch (const std::system_error& error) {
+    jobs_.erase(id);
+    database_.delete_job(id);
+    throw unavailable(fmt::format("no thread for a job: {}", error.what()));
+  }
   return id;
 }
 
@@ -170,12 +176,15 @@ void JobRunner::cancel(std::string_view id) {
   jobs_.find(id)->second->cancel = true;
 }
 
-void JobRunner::forget_oldest() {
-  std::size_t ended = 0;
-  for (const auto& [id, job] : jobs_) ended += job->status.state != JobState::kRunning ? 1 : 0;
+void JobRunner::forget_oldest(JobKind kind) {
+  const auto is_ended = [kind](const Job& job) {
+    return job.status.kind == kind && job.status.state != JobState::kRunning;
+  };
+  auto ended = static_cast<std::size_t>(
+      std::ranges::count_if(jobs_, [&](const auto& each) { return is_ended(*each.second); }));
   for (auto it = jobs_.begin(); ended >= kMaxEndedJobs && it != jobs_.end();) {
     Job& job = *it->second;
-    if (job.status.state == JobState::kRunning) {
+    if (!is_ended(job)) {
       ++it;
       continue;
     }

@@ -20,8 +20,8 @@ namespace vitrine::engine {
 /// Runs jobs, one thread each, and remembers them in the database. Thread-safe.
 class JobRunner {
  public:
-  /// Ended jobs that are remembered; the oldest are forgotten first.
-  static constexpr std::size_t kMaxEndedJobs = 200;
+  /// Ended jobs of a kind that are remembered; the oldest are forgotten first.
+  static constexpr std::size_t kMaxEndedJobs = 100;
 
   /// database must outlive the runner. Jobs that it says are running belonged to a process that is
   /// gone: they become interrupted.
@@ -34,7 +34,7 @@ class JobRunner {
   using Report = std::variant<IndexReport, ExperimentReport, TuningReport>;
   /// What a job does: throws Cancelled soon after `cancel` is set.
   using Work = std::function<Report(const ProgressCallback&, const std::atomic<bool>& cancel)>;
-  /// Returns the new job's id.
+  /// Returns the new job's id. Throws Unavailable when the system has no thread for it.
   std::string start(const std::string& catalog, JobKind kind, Work work);
 
   JobStatus status(std::string_view id) const;
@@ -51,7 +51,8 @@ class JobRunner {
   void run(Job& job, Work work);
   void store(const JobStatus& status);
   const Job& find(std::string_view id) const;
-  void forget_oldest();
+  /// Makes room for another job of the kind.
+  void forget_oldest(JobKind kind);
 
   storage::Database& database_;
   mutable std::mutex mutex_;

@@ -4,8 +4,10 @@
 
 #include <future>
 #include <memory>
+#include <thread>
 #include <utility>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "storage/database.h"
 
@@ -24,6 +26,26 @@ TEST(JobRunner, LetsGoOfWhatAJobHoldsBeforeTheJobIsSeenToHaveEnded) {
                  return IndexReport{};
                });
   EXPECT_EQ(state.get_future().get(), JobState::kRunning);
+}
+
+TEST(JobRunner, RemembersTheLastJobsOfEachKind) {
+  const TemporaryDirectory folder;
+  storage::Database database(folder.path());
+  JobRunner runner(database);
+  const auto run = [&](JobKind kind) {
+    const std::string id = runner.start(
+        "shop", kind,
+        [](const ProgressCallback&, const std::atomic<bool>&) { return IndexReport{}; });
+    while (runner.status(id).state == JobState::kRunning) std::this_thread::yield();
+    return id;
+  };
+  const std::string reindex = run(JobKind::kReindex);
+  const std::string first_merge = run(JobKind::kMerge);
+  for (std::size_t i = 0; i < JobRunner::kMaxEndedJobs; ++i) run(JobKind::kMerge);
+  EXPECT_EQ(runner.all().size(), 1 + JobRunner::kMaxEndedJobs);
+  EXPECT_EQ(runner.status(reindex).state, JobState::kSucceeded);
+  EXPECT_THROW(runner.status(first_merge), Error);
+  EXPECT_EQ(database.list_jobs().size(), 1 + JobRunner::kMaxEndedJobs);
 }
 
 }  // namespace
