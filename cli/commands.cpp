@@ -10,6 +10,7 @@ std::span<const Command> commands() {
       Command{"upsert", "Add products to a catalogue, or change them, without a reindex",
               add_upsert},
       Command{"delete", "Delete products from a catalogue", add_delete},
+      Command{"rollback", "Undo a reindex: make an older generation current again", add_rollback},
       Command{"export", "Write a catalogue's vectors and products to files", add_export},
       Command{"serve", "Answer queries over HTTP", add_serve},
       Command{"search", "Find products by a text, an image or a product", add_search},

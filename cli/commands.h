@@ -26,6 +26,7 @@ std::span<const Command> commands();
 std::function<int()> add_index(CLI::App& subcommand);
 std::function<int()> add_upsert(CLI::App& subcommand);
 std::function<int()> add_delete(CLI::App& subcommand);
+std::function<int()> add_rollback(CLI::App& subcommand);
 std::function<int()> add_export(CLI::App& subcommand);
 std::function<int()> add_serve(CLI::App& subcommand);
 std::function<int()> add_search(CLI::App& subcommand);

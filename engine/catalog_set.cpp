@@ -27,6 +27,10 @@ bool is_damage(const Error& error) {
   return error.code() == ErrorCode::kCorruption || error.code() == ErrorCode::kNotFound;
 }
 
+Error no_such_catalog(std::string_view name) {
+  return not_found(fmt::format("there is no catalog \"{}\"", printable(name)));
+}
+
 /// Where a product is while an edit is made of a catalog's delta: in one of the two, or nowhere.
 struct Place {
   std::optional<std::size_t> delta_row;
@@ -148,9 +152,7 @@ CatalogSet::Entry CatalogSet::open_newest_intact(const std::string& name,
 std::shared_ptr<const Catalog> CatalogSet::find(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(name);
-  if (found == entries_.end()) {
-    throw not_found(fmt::format("there is no catalog \"{}\"", printable(name)));
-  }
+  if (found == entries_.end()) throw no_such_catalog(name);
   if (!found->second.catalog) {
     throw Error(found->second.code, fmt::format("catalog {}: {}", name, found->second.problem));
   }
@@ -169,7 +171,7 @@ IndexRequest CatalogSet::last_request(const std::string& name) const {
     if (found != entries_.end() && found->second.catalog) return found->second.catalog->request();
   }
   const std::optional<storage::CatalogPointer> pointer = database_.get_pointer(name);
-  if (!pointer) throw not_found(fmt::format("there is no catalog \"{}\"", printable(name)));
+  if (!pointer) throw no_such_catalog(name);
   for (const std::uint64_t generation : pointer->kept()) {
     try {
       return request_of(generations_.read_manifest(name, generation));
@@ -201,39 +203,108 @@ CatalogSet::Draft::~Draft() {
 
 std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep) {
   const std::string& name = draft.catalog_;
-  const std::uint64_t number = draft.generation();
-  const std::shared_ptr<UpdateQueue> queue = queue_of(name);
-  std::shared_ptr<const Catalog> built =
-      with_stored_updates(Catalog::open(generations_, database_, name, number, options_));
-  Entry entry;  // then the one that was served
-  {
-    // Writers wait here; most of what was written during the build is read already.
-    const UpdateQueue::Turn turn(*queue);
-    built = with_stored_updates(built);
-    database_.publish_generation(name, next_pointer(name, number, keep));
-    entry.catalog = built;
-    const std::lock_guard lock(mutex_);
-    std::swap(entries_[name], entry);
-    snapshots_.push_back({name, number, built->generation_lifetime()});
-  }
-  release_after_readers(std::move(entry.catalog));
-  return built;
-}
-
-storage::CatalogPointer CatalogSet::next_pointer(const std::string& name, std::uint64_t number,
-                                                 int keep) const {
-  storage::CatalogPointer pointer{number, {}};
+  storage::CatalogPointer pointer{draft.generation(), {}};
   if (const auto old = database_.get_pointer(name)) {
-    pointer.previous = old->kept();
-    const std::lock_guard lock(mutex_);
-    const auto entry = entries_.find(name);
-    if (entry != entries_.end()) {  // what is damaged cannot stand in for another
-      std::erase_if(pointer.previous,
-                    [&](std::uint64_t g) { return entry->second.damaged.contains(g); });
-    }
+    pointer.previous = kept_and_sound(name, *old);
     pointer.previous.resize(std::min(pointer.previous.size(), static_cast<std::size_t>(keep) - 1));
   }
-  return pointer;
+  return make_current(pointer,
+                      Catalog::open(generations_, database_, name, pointer.generation, options_));
+}
+
+std::shared_ptr<const Catalog> CatalogSet::make_current(const storage::CatalogPointer& pointer,
+                                                        std::shared_ptr<const Catalog> opened) {
+  const std::string& name = opened->name();
+  const std::shared_ptr<UpdateQueue> queue = queue_of(name);
+  std::shared_ptr<const Catalog> next = with_stored_updates(opened);
+  Entry entry;  // then the one that was served
+  {
+    // Writers wait here; most of what was written since the build began is read already.
+    const UpdateQueue::Turn turn(*queue);
+    next = with_stored_updates(next);
+    database_.publish_generation(name, pointer);
+    entry.catalog = next;
+    const std::lock_guard lock(mutex_);
+    std::swap(entries_[name], entry);
+    snapshots_.push_back({name, pointer.generation, next->generation_lifetime()});
+  }
+  release_after_readers(std::move(entry.catalog));
+  return next;
+}
+
+std::optional<std::uint64_t> CatalogSet::served_generation(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto entry = entries_.find(name);
+  if (entry == entries_.end() || !entry->second.catalog) return std::nullopt;
+  return entry->second.catalog->generation();
+}
+
+std::vector<std::uint64_t> CatalogSet::kept_and_sound(
+    const std::string& name, const storage::CatalogPointer& pointer) const {
+  std::vector<std::uint64_t> kept = pointer.kept();
+  const std::lock_guard lock(mutex_);
+  const auto entry = entries_.find(name);
+  if (entry != entries_.end()) {
+    std::erase_if(kept, [&](std::uint64_t g) { return entry->second.damaged.contains(g); });
+  }
+  return kept;
+}
+
+std::vector<GenerationSummary> CatalogSet::generations(const std::string& name) const {
+  const std::optional<storage::CatalogPointer> pointer = database_.get_pointer(name);
+  if (!pointer) throw no_such_catalog(name);
+  const std::optional<std::uint64_t> served = served_generation(name);
+  std::vector<GenerationSummary> summaries;
+  for (const std::uint64_t generation : pointer->kept()) {
+    GenerationSummary summary;
+    summary.generation = generation;
+    summary.served = generation == served;
+    try {
+      const storage::Manifest manifest = generations_.read_manifest(name, generation);
+      summary.products = manifest.product_count;
+      summary.index_kind = request_of(manifest).index.kind;
+      summary.catalog_file = manifest.catalog_file;
+      summary.created_at = manifest.created_at;
+      summary.encoder_fingerprint = manifest.encoder_fingerprint;
+    } catch (const Error& error) {
+      summary.problem = error.what();
+    }
+    summaries.push_back(std::move(summary));
+  }
+  return summaries;
+}
+
+std::shared_ptr<const Catalog> CatalogSet::roll_back(const std::string& name,
+                                                     std::optional<std::uint64_t> number,
+                                                     const std::string& fingerprint) {
+  const std::optional<storage::CatalogPointer> pointer = database_.get_pointer(name);
+  if (!pointer) throw no_such_catalog(name);
+  std::vector<std::uint64_t> kept = kept_and_sound(name, *pointer);
+  if (!number) {
+    for (const std::uint64_t generation : kept) {
+      if (generation < pointer->generation) number = std::max(number.value_or(0), generation);
+    }
+  }
+  if (!number || std::ranges::find(kept, *number) == kept.end()) {
+    throw failed_precondition(fmt::format(
+        "catalog {} has no sound generation {}; there {}: {}", name,
+        number ? std::to_string(*number) : fmt::format("before {}", pointer->generation),
+        kept.size() == 1 ? "is" : "are",
+        kept.empty() ? "none" : fmt::to_string(fmt::join(kept, ", "))));
+  }
+  if (*number == pointer->generation && number == served_generation(name)) {
+    throw failed_precondition(
+        fmt::format("generation {} of catalog {} is current already", *number, name));
+  }
+  std::erase(kept, *number);
+  const std::shared_ptr<const Catalog> opened =
+      Catalog::open(generations_, database_, name, *number, options_);
+  opened->require_encoder(fingerprint);
+  std::shared_ptr<const Catalog> current = make_current({*number, kept}, opened);
+  spdlog::warn("catalog {}: rolled back from generation {} to {}, of {}, with the updates since",
+               name, pointer->generation, *number, current->created_at());
+  sweep();
+  return current;
 }
 
 std::shared_ptr<const Catalog> CatalogSet::with_stored_updates(

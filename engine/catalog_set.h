@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 
 #include "base/error.h"
 #include "engine/catalog.h"
+#include "engine/generations.h"
 #include "engine/update_queue.h"
 #include "engine/updates.h"
 #include "storage/database.h"
@@ -74,6 +76,20 @@ class CatalogSet {
   /// held by a reader is swept with the draft.
   std::shared_ptr<const Catalog> publish(const Draft& draft, int keep);
 
+  /// What is kept of a catalog: first the generation that is to be served, then those that can take
+  /// its place. Throws NotFound.
+  std::vector<GenerationSummary> generations(const std::string& name) const;
+
+  /// Makes a generation that is kept the current one, with every update that it does not cover on
+  /// top: the newest sound one before the current, or that of the given number, which may also be a
+  /// newer one. Others stay as they are. Not beside a build or publish() of the same catalog.
+  /// Throws NotFound for a catalog that does not exist, FailedPrecondition when there is no such
+  /// generation, it is served already or another encoder's, Corruption when it is damaged; nothing
+  /// has changed then.
+  std::shared_ptr<const Catalog> roll_back(const std::string& name,
+                                           std::optional<std::uint64_t> number,
+                                           const std::string& fingerprint);
+
   /// The last update that the catalog contains; what a generation covers that is made from anything
   /// that was read later. 0 for a catalog that does not exist.
   std::uint64_t sequence(const std::string& name) const;
@@ -100,9 +116,14 @@ class CatalogSet {
   /// The catalog with all stored updates that it does not contain.
   std::shared_ptr<const Catalog> with_stored_updates(
       const std::shared_ptr<const Catalog>& catalog) const;
-  /// What makes a new generation current, and keeps the newest of those before.
-  storage::CatalogPointer next_pointer(const std::string& name, std::uint64_t number,
-                                       int keep) const;
+  std::optional<std::uint64_t> served_generation(const std::string& name) const;
+  /// The generations that are kept, but for those that can never be served.
+  std::vector<std::uint64_t> kept_and_sound(const std::string& name,
+                                            const storage::CatalogPointer& pointer) const;
+  /// Puts the updates on top that the opened generation does not cover, and makes it current, on
+  /// disk and then in memory.
+  std::shared_ptr<const Catalog> make_current(const storage::CatalogPointer& pointer,
+                                              std::shared_ptr<const Catalog> opened);
   void commit(const std::string& name, const std::string& fingerprint, std::size_t max_rows,
               UpdateQueue& queue, std::span<UpdateQueue::Request* const> requests);
   std::shared_ptr<UpdateQueue> queue_of(const std::string& name);

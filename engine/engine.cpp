@@ -65,6 +65,42 @@ void normalise_rows(Matrix& rows) {
   }
 }
 
+/// fingerprint: of the encoder that searches.
+CatalogSummary summary_of(const std::string& name, const CatalogSet::Entry& entry,
+                          const std::string& fingerprint) {
+  CatalogSummary summary;
+  summary.name = name;
+  summary.problem = entry.problem;
+  if (entry.catalog) {
+    const Catalog& catalog = *entry.catalog;
+    summary.generation = catalog.generation();
+    summary.products = catalog.size();
+    summary.sequence = catalog.sequence();
+    summary.delta_rows = catalog.delta().rows();
+    summary.tombstones = catalog.delta().tombstones();
+    summary.index_kind = catalog.index_kind();
+    summary.index_device = catalog.index_device();
+    const auto vectors = 2 * static_cast<double>(catalog.base_rows());
+    for (const Target target : {Target::kImage, Target::kCaption}) {
+      const index::IndexMemory& memory = catalog.index(target).memory();
+      summary.mapped_bytes_per_vector += static_cast<double>(memory.mapped) / vectors;
+      summary.heap_bytes_per_vector += static_cast<double>(memory.heap) / vectors;
+    }
+    summary.content_hash = catalog.content_hash();
+    summary.created_at = catalog.created_at();
+    summary.image_source_type = catalog.image_source().type;
+    summary.image_source_location = catalog.image_source().location;
+    summary.encoder_fingerprint = catalog.encoder_fingerprint();
+    try {
+      catalog.require_encoder(fingerprint);
+      summary.searchable = true;
+    } catch (const Error& error) {
+      summary.problem = error.what();
+    }
+  }
+  return summary;
+}
+
 }  // namespace
 
 void EngineOptions::validate() const {
@@ -588,37 +624,7 @@ std::vector<CatalogSummary> Engine::catalogs() const {
   std::vector<CatalogSummary> summaries;
   if (!impl_->has_storage()) return summaries;
   for (const auto& [name, entry] : impl_->catalogs().entries()) {
-    CatalogSummary summary;
-    summary.name = name;
-    summary.problem = entry.problem;
-    if (entry.catalog) {
-      const Catalog& catalog = *entry.catalog;
-      summary.generation = catalog.generation();
-      summary.products = catalog.size();
-      summary.sequence = catalog.sequence();
-      summary.delta_rows = catalog.delta().rows();
-      summary.tombstones = catalog.delta().tombstones();
-      summary.index_kind = catalog.index_kind();
-      summary.index_device = catalog.index_device();
-      const auto vectors = 2 * static_cast<double>(catalog.base_rows());
-      for (const Target target : {Target::kImage, Target::kCaption}) {
-        const index::IndexMemory& memory = catalog.index(target).memory();
-        summary.mapped_bytes_per_vector += static_cast<double>(memory.mapped) / vectors;
-        summary.heap_bytes_per_vector += static_cast<double>(memory.heap) / vectors;
-      }
-      summary.content_hash = catalog.content_hash();
-      summary.created_at = catalog.created_at();
-      summary.image_source_type = catalog.image_source().type;
-      summary.image_source_location = catalog.image_source().location;
-      summary.encoder_fingerprint = catalog.encoder_fingerprint();
-      try {
-        catalog.require_encoder(encoder().fingerprint());
-        summary.searchable = true;
-      } catch (const Error& error) {
-        summary.problem = error.what();
-      }
-    }
-    summaries.push_back(std::move(summary));
+    summaries.push_back(summary_of(name, entry, encoder().fingerprint()));
   }
   return summaries;
 }
@@ -721,6 +727,19 @@ IndexReport Engine::index_catalog(const IndexRequest& request, const ProgressCal
 
 IndexRequest Engine::last_request(const std::string& name) const {
   return impl_->catalogs().last_request(name);
+}
+
+std::vector<GenerationSummary> Engine::generations(const std::string& catalog) const {
+  return impl_->catalogs().generations(catalog);
+}
+
+CatalogSummary Engine::roll_back(const std::string& catalog,
+                                 std::optional<std::uint64_t> generation) {
+  const Impl::Claim claim(*impl_, catalog);
+  const std::string& fingerprint = encoder().fingerprint();
+  CatalogSet::Entry now;
+  now.catalog = impl_->catalogs().roll_back(catalog, generation, fingerprint);
+  return summary_of(catalog, now, fingerprint);
 }
 
 std::string Engine::start_reindex(const std::string& name,

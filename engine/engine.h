@@ -18,6 +18,7 @@
 #include "engine/catalog.h"
 #include "engine/experiment.h"
 #include "engine/exporting.h"
+#include "engine/generations.h"
 #include "engine/indexing.h"
 #include "engine/jobs.h"
 #include "engine/query_cache.h"
@@ -214,6 +215,19 @@ class Engine {
   /// is repeated. Throws FailedPrecondition when the catalog is being indexed.
   std::string start_reindex(const std::string& name,
                             const std::optional<IndexRequest>& request = std::nullopt);
+
+  /// What is kept of a catalog: first the generation that is to be served, then those that can take
+  /// its place. Throws NotFound.
+  std::vector<GenerationSummary> generations(const std::string& catalog) const;
+  /// Makes a kept generation the current one: the newest sound one before the current, or that of
+  /// the given number. It undoes a reindex: every update that the generation does not cover is on
+  /// top, those too that the reindex replaced. What was current is kept until the next generation
+  /// is made. Throws FailedPrecondition when there is no such generation, it is served already, or
+  /// the catalog is being indexed or merged, and Corruption when it is damaged; nothing has changed
+  /// then.
+  CatalogSummary roll_back(const std::string& catalog,
+                           std::optional<std::uint64_t> generation = std::nullopt);
+
   /// Measures kinds of index and their parameters over a catalog, on the calling thread
   /// (experiment.h). Nothing of the catalog changes. Throws FailedPrecondition while another
   /// experiment or tuning runs, whose timings it would spoil, and Cancelled.

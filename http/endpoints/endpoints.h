@@ -18,6 +18,8 @@ Response get_product_image(const Services& services, const Request& request);
 Response put_product(const Services& services, const Request& request);
 Response put_products(const Services& services, const Request& request);
 Response delete_product(const Services& services, const Request& request);
+Response list_generations(const Services& services, const Request& request);
+Response roll_back(const Services& services, const Request& request);
 Response start_merge(const Services& services, const Request& request);
 Response start_reindex(const Services& services, const Request& request);
 Response start_experiment(const Services& services, const Request& request);

@@ -12,8 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-json text_or_null(const std::string& text) { return text.empty() ? json() : json(text); }
-
 json progress_json(const engine::IndexProgress& progress) {
   json result = {{"stage", engine::to_string(progress.stage)},
                  {"done", progress.done},
@@ -48,6 +46,8 @@ json report_json(const engine::IndexReport& report) {
 }
 
 }  // namespace
+
+json text_or_null(const std::string& text) { return text.empty() ? json() : json(text); }
 
 double rounded_ms(double ms) { return std::round(ms * 1000) / 1000; }
 

@@ -11,6 +11,8 @@ namespace vitrine::http {
 
 /// Microseconds are as far as the clock can be trusted.
 double rounded_ms(double ms);
+/// null for an empty text.
+nlohmann::json text_or_null(const std::string& text);
 /// tokens and truncated.
 nlohmann::json text_length_json(const engine::TextLength& length);
 nlohmann::json timings_json(const engine::SearchTimings& timings);

@@ -207,6 +207,23 @@ TEST_F(TheProgram, UpsertsDeletesAndExportsWithoutAServer) {
   EXPECT_EQ(hits("copy"), hits("shop"));
 }
 
+TEST_F(TheProgram, RollsBackAReindex) {
+  index_shop();
+  const Outcome nothing = run({"rollback", "shop"});
+  EXPECT_EQ(nothing.exit_code, 1);
+  expect_one_line(nothing.err, "no sound generation before 1");
+  index_shop();
+  const Outcome undone = run({"rollback", "shop"});
+  EXPECT_EQ(undone.exit_code, 0) << undone.err;
+  EXPECT_THAT(undone.out, AllOf(HasSubstr("generation 1 of "), HasSubstr("3 products")));
+  const Outcome list = run({"rollback", "shop", "--list"});
+  EXPECT_EQ(list.exit_code, 0) << list.err;
+  EXPECT_THAT(list.out, AllOf(HasSubstr(" *1  "), HasSubstr("  2  "), HasSubstr("shop.jsonl")));
+  EXPECT_THAT(run({"rollback", "shop", "--generation", "2"}).out, HasSubstr("generation 2 of "));
+  EXPECT_EQ(run({"rollback", "shop", "--generation", "0"}).exit_code, 2);
+  EXPECT_EQ(run({"rollback", "shop", "--list", "--generation", "2"}).exit_code, 2);
+}
+
 TEST_F(TheProgram, TellsWhatToDoWhenAServerHasTheData) {
   index_shop();
   Program server(folder_.path(), {"serve", "--port", "0"});

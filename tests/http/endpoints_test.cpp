@@ -682,6 +682,36 @@ TEST_F(Endpoints, ReindexForgetsATuningOnlyWhenTheIndexChanges) {
   EXPECT_EQ(other.search.nprobe, index::SearchOptions().nprobe);
 }
 
+TEST_F(Endpoints, ARollbackUndoesAReindex) {
+  const std::string admin = "/v1/admin/catalogs/shop/";
+  EXPECT_THAT(problem_detail(server.request("POST", admin + "rollback"), 409),
+              HasSubstr("no sound generation before 1"));
+  for (int i = 0; i < 3; ++i) server.catalog().remove("p" + std::to_string(i));
+  server.catalog().write();
+  await_job(server.request("POST", admin + "reindex").header("location"));
+  EXPECT_EQ(server.get("/v1/catalogs/shop").json()["products"], 9);
+
+  const Answer undone = server.request("POST", admin + "rollback");
+  ASSERT_EQ(undone.status, 200) << undone.body;
+  EXPECT_EQ(undone.json(), server.get("/v1/catalogs/shop").json());
+  EXPECT_EQ(undone.json()["products"], 12);
+  EXPECT_EQ(server.get("/v1/catalogs/shop/products/p1").status, 200);
+  const json generations = server.get(admin + "generations").json()["generations"];
+  ASSERT_EQ(generations.size(), 2U);
+  EXPECT_EQ(generations[0]["generation"], 1);
+  EXPECT_EQ(generations[0]["served"], true);
+  EXPECT_EQ(generations[1]["products"], 9);
+  EXPECT_EQ(generations[1]["problem"], nullptr);
+
+  EXPECT_EQ(server.post_json(admin + "rollback", {{"generation", 2}}).json()["products"], 9);
+  for (const json& body : {json{{"generation", 0}}, json{{"generation", "1"}}, json{{"to", 1}}}) {
+    problem_detail(server.post_json(admin + "rollback", body), 400);
+  }
+  problem_detail(server.post_json(admin + "rollback", {{"generation", 7}}), 409);
+  problem_detail(server.request("POST", "/v1/admin/catalogs/none/rollback"), 404);
+  problem_detail(server.get("/v1/admin/catalogs/none/generations"), 404);
+}
+
 /// Small enough for twelve products.
 json small_experiment() {
   return {{"queries", "images"},
