@@ -45,6 +45,8 @@ std::function<int()> add_serve(CLI::App& subcommand) {
   auto settings = std::make_shared<Settings>(subcommand);
   settings->add_flag("--address", "server.address", "IP address to listen on");
   settings->add_flag("--port", "server.port", "TCP port; 0: any free one");
+  settings->add_flag("--cors-origins", "server.cors_origins",
+                     "Origins whose pages may search and read, with commas between");
   settings->add_flag("--request-threads", "server.request_threads", "Requests in hand at once");
   settings->add_flag("--drain-timeout", "server.drain_timeout_sec",
                      "Seconds running requests have to finish after SIGTERM");

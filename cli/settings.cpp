@@ -130,6 +130,7 @@ http::ServerOptions server_options(const config::Config& config) {
   options.idle_timeout_sec = config.server.idle_timeout_sec;
   options.drain_timeout_sec = config.server.drain_timeout_sec;
   options.admin_token = config.server.admin_token;
+  options.cors_origins = config.server.cors_origins;
   options.access_log = config.server.access_log;
   return options;
 }

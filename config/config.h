@@ -157,6 +157,10 @@ struct ServerConfig {
   /// What "Authorization: Bearer ..." must carry to change products and for /v1/admin/. Empty: only
   /// this machine may; set it behind a proxy. At most 1024 visible ASCII characters.
   std::string admin_token;
+  /// Origins whose pages may search and read, such as "https://shop.example", with commas between.
+  /// "*": those of every origin. Empty: none but the server's own. Never opens what needs the
+  /// token.
+  std::string cors_origins;
   /// One log line a request.
   bool access_log = true;
 

@@ -50,6 +50,7 @@ void visit_settings(AnyConfig& config, Visitor&& visit) {
   visit("server.idle_timeout_sec", config.server.idle_timeout_sec);
   visit("server.drain_timeout_sec", config.server.drain_timeout_sec);
   visit("server.admin_token", config.server.admin_token);
+  visit("server.cors_origins", config.server.cors_origins);
   visit("server.access_log", config.server.access_log);
   visit("log.level", config.log.level);
 }

@@ -122,6 +122,18 @@ void refuse_ambiguity(const wire::request_header<>& header) {
   }
 }
 
+/// What a browser is told that asks if a page may send a request. access: of that one's route.
+Response answer_preflight(Request request, Access& access) {
+  request.method = request.header("access-control-request-method");
+  if (request.method == "HEAD") request.method = "GET";
+  const Route& route = find_route(routes(), request);
+  access = route.access;
+  if (access == Access::kAdmin) {
+    throw permission_denied("pages of other origins may not manage catalogs");
+  }
+  return preflight_response(route);
+}
+
 /// Runs the work on the pool and completes on the caller's executor with true, or with false at
 /// once when the queue is full.
 net::awaitable<bool> run_on_pool(ThreadPool& pool, std::function<void()> work) {
@@ -242,11 +254,14 @@ net::awaitable<void> Connection::serve_request() {
   const bool too_slow = timed_out_;
   disarm();
 
-  // Of a request that breaks off or is malformed as well: what was read of it, for the log.
+  // Of a request that breaks off or is malformed as well: what was read of it.
   const wire::request_header<>& header = parser.get();
   request.method = view(header.method_string());
   request.path = view(header.target().substr(0, header.target().find('?')));
-  const std::string_view sent_id = view(header["X-Request-Id"]);
+  for (const auto& field : header) {
+    request.headers.emplace_back(lower_case(view(field.name_string())), view(field.value()));
+  }
+  const std::string_view sent_id = request.header("x-request-id");
   request.id = is_request_id(sent_id) ? std::string(sent_id) : next_request_id();
   if (error) {
     outcome.unread_body = true;
@@ -267,6 +282,7 @@ net::awaitable<void> Connection::serve_request() {
     co_return;
   }
 
+  if (outcome.access == Access::kPublic) context_.cors.open(request, outcome.response);
   keep_open_ = outcome.keep_alive && !outcome.unread_body && !context_.draining;
   const bool head_only = parser.is_header_done() && parser.get().method() == wire::verb::head;
   log(head_only ? "HEAD" : request.method, request, outcome.response, began);
@@ -288,10 +304,12 @@ net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, 
     request.query = std::move(target.query);
     // Not earlier: where the next request of an ambiguous one begins is anybody's guess.
     outcome.keep_alive = parser.keep_alive();
-    for (const auto& field : header) {
-      request.headers.emplace_back(lower_case(view(field.name_string())), view(field.value()));
+    if (context_.cors.is_preflight(request)) {
+      outcome.response = answer_preflight(request, outcome.access);
+      co_return;
     }
     route = &find_route(routes(), request);
+    outcome.access = route->access;
     if (route->access == Access::kAdmin) require_admin(request, context_.options.admin_token);
     const std::string_view expect = request.header("expect");
     if (!expect.empty() && !equal_ignoring_case(expect, "100-continue")) {
@@ -392,6 +410,7 @@ net::awaitable<void> Connection::run_handler(const Route& route, const Request& 
 net::awaitable<void> Connection::write(const Request& request, Outcome& outcome, bool head_only,
                                        unsigned version) {
   Response& response = outcome.response;
+  const bool bodiless = response.status == 204 || response.status == 304;
   const auto fill = [&](auto& message) {
     message.version(version);
     message.result(static_cast<unsigned>(response.status));
@@ -406,11 +425,11 @@ net::awaitable<void> Connection::write(const Request& request, Outcome& outcome,
     }
     for (const auto& [name, value] : response.headers) message.set(name, value);
     message.keep_alive(keep_open_);
-    if (response.status != 304) message.content_length(response.body.size());
+    if (!bodiless) message.content_length(response.body.size());
   };
   error_code error;
   arm(seconds(context_.options.transfer_timeout_sec));
-  if (head_only || response.status == 304) {
+  if (head_only || bodiless) {
     wire::response<wire::empty_body> message;
     fill(message);
     co_await wire::async_write(socket_, message, net::redirect_error(net::use_awaitable, error));

@@ -17,6 +17,7 @@
 #include <boost/beast/http/parser.hpp>
 
 #include "base/thread_pool.h"
+#include "http/cors.h"
 #include "http/router.h"
 #include "http/server.h"
 
@@ -26,6 +27,7 @@ namespace vitrine::http {
 struct ConnectionContext {
   Services services;
   const ServerOptions& options;
+  const CorsPolicy cors;
   ThreadPool& request_pool;
   const std::atomic<bool>& draining;  ///< finish the request in flight, then close
   const std::atomic<bool>& closing;   ///< close now
@@ -58,6 +60,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// How a request ends.
   struct Outcome {
     Response response;
+    Access access = Access::kPublic;  ///< of the route, once it is found
     bool keep_alive = false;
     bool unread_body = false;  ///< the client may still be sending
     bool silent = false;       ///< nobody is left to answer

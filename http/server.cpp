@@ -30,6 +30,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "http/connection.h"
+#include "http/cors.h"
 #include "http/router.h"
 
 namespace vitrine::http {
@@ -86,6 +87,7 @@ void ServerOptions::validate() const {
                                                 [](char c) { return c > ' ' && c < 0x7f; })) {
     throw invalid_argument("server.admin_token must be at most 1024 visible ASCII characters");
   }
+  CorsPolicy{cors_origins};  // throws for what is no origin
 }
 
 /// The listener, its timers and the signals live on one strand; each connection on its own.
@@ -102,6 +104,7 @@ class Server::Impl {
         pool_(options_.request_threads, static_cast<std::size_t>(options_.max_queued), 1),
         context_{.services = {engine, draining_},
                  .options = options_,
+                 .cors = CorsPolicy(options_.cors_origins),
                  .request_pool = pool_,
                  .draining = draining_,
                  .closing = closing_,

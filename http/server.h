@@ -50,6 +50,10 @@ struct ServerOptions {
   /// What "Authorization: Bearer ..." must carry for the routes of Access::kAdmin. Empty: only
   /// clients on this machine may call them. At most 1024 visible ASCII characters.
   std::string admin_token;
+  /// Origins whose pages may call the routes of Access::kPublic and read the answers, with commas
+  /// between: "https://shop.example, http://localhost:3000". "*": pages of every origin. Empty:
+  /// none but the server's own.
+  std::string cors_origins;
   /// One log line a request, at level info.
   bool access_log = true;
 

@@ -95,7 +95,8 @@ TEST(ServerOptions, NameWhatIsOutOfRange) {
       {"max_body_mb", [](auto& o) { o.max_body_mb = 0; }},
       {"max_buffered_mb", [](auto& o) { o.max_buffered_mb = 1; }},
       {"drain_timeout_sec", [](auto& o) { o.drain_timeout_sec = -1; }},
-      {"admin_token", [](auto& o) { o.admin_token = "a b"; }}};
+      {"admin_token", [](auto& o) { o.admin_token = "a b"; }},
+      {"cors_origins", [](auto& o) { o.cors_origins = "shop.example"; }}};
   for (const auto& [name, change] : bad) {
     ServerOptions options;
     change(options);
