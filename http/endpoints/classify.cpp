@@ -1,17 +1,31 @@
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "engine/engine.h"
 #include "http/endpoints/endpoints.h"
+#include "http/endpoints/image_request.h"
 #include "http/endpoints/json_views.h"
 #include "http/image_text.h"
 #include "http/json.h"
 
 namespace vitrine::http {
+namespace {
+
+nlohmann::json form_value(const std::string& name, std::string_view text) {
+  if (name == "labels") return parse_form_json(name, text);
+  return text;
+}
+
+}  // namespace
 
 Response classify(const Services& services, const Request& request) {
-  FieldReader fields(parse_json_body(request), "the classification request");
+  ImageRequest given = read_image_request(request, form_value);
+  FieldReader fields(std::move(given.fields), "the classification request");
   engine::ClassifyRequest query;
+  query.image_bytes = std::move(given.image_bytes);
   if (const auto image = fields.string("image")) {
     query.image_bytes = decode_image_text(*image, "\"image\"");
   }

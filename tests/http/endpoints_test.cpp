@@ -363,6 +363,54 @@ TEST_F(Endpoints, ClassifyRefusesIncompleteRequests) {
   }
 }
 
+TEST_F(Endpoints, ClassifyTakesAForm) {
+  const std::string image = engine::colour_png("blue", 9);
+  const json by_json = server
+                           .post_json("/v1/classify", {{"image", encode_base64(image)},
+                                                       {"labels", {"red", "green", "blue"}},
+                                                       {"prompt_template", "something {}"}})
+                           .json();
+  const Answer by_form = server.request(
+      "POST", "/v1/classify",
+      multipart_body(
+          {{"labels", R"(["red", "green", "blue"])"}, {"prompt_template", "something {}"}}, image),
+      kForm);
+  ASSERT_EQ(by_form.status, 200) << by_form.body;
+  EXPECT_EQ(by_form.json()["labels"], by_json["labels"]);
+  EXPECT_EQ(by_json["labels"][0]["label"], "blue");
+  const Answer by_product = server.request(
+      "POST", "/v1/classify",
+      multipart_body({{"catalog", "shop"}, {"product_id", "p1"}, {"labels", R"(["green"])"}}),
+      kForm);
+  EXPECT_EQ(by_product.status, 200) << by_product.body;
+}
+
+TEST_F(Endpoints, ClassifySaysWhatIsWrongWithAForm) {
+  const std::string image = engine::colour_png("blue", 9);
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  const auto detail = [&](const Fields& fields, const std::string& file) {
+    return problem_detail(
+        server.request("POST", "/v1/classify", multipart_body(fields, file), kForm), 400);
+  };
+  const std::pair<std::string, std::string> labels = {"labels", R"(["red", "blue"])"};
+  EXPECT_THAT(detail({{"labels", "red,blue"}}, image),
+              HasSubstr("the form field \"labels\" is not valid JSON"));
+  EXPECT_THAT(detail({{"labels", "\"red\""}}, image), HasSubstr("an array of strings"));
+  EXPECT_THAT(detail({}, image), HasSubstr("has no \"labels\""));
+  EXPECT_THAT(detail({labels}, ""), HasSubstr("either \"image\""));
+  EXPECT_THAT(detail({labels, {"catalog", "shop"}, {"product_id", "p1"}}, image),
+              HasSubstr("either \"image\""));
+  EXPECT_THAT(detail({labels, {"image", ""}}, ""), HasSubstr("\"image\" is empty"));
+  EXPECT_THAT(detail({labels, {"prompt_template", "x"}}, image), HasSubstr("{}"));
+  EXPECT_THAT(detail({labels, {"prompt_template", "\xff"}}, image), HasSubstr("UTF-8"));
+  EXPECT_THAT(detail({labels, {"template", "a {}"}}, image), HasSubstr("\"template\""));
+  detail({labels}, "not an image");
+  EXPECT_THAT(problem_detail(server.request("POST", "/v1/classify", "labels=red",
+                                            {{"Content-Type", "text/plain"}}),
+                             415),
+              HasSubstr("multipart/form-data"));
+}
+
 TEST_F(Endpoints, CombineTheTermsOfAQuery) {
   const auto search = [&](const json& body) {
     return server.post_json("/v1/catalogs/shop/search", body);
