@@ -232,12 +232,22 @@ std::string Catalog::read_image(const storage::Product& product) const {
 
 std::string Catalog::read_source_image(const std::string& image) const {
   std::shared_ptr<const storage::ImageSource> source;
-  {
+  try {
     const std::lock_guard lock(state_->mutex);
     if (!state_->source) state_->source = storage::open_image_source(image_source());
     source = state_->source;
+  } catch (const Error& error) {
+    throw unavailable(error.what());  // not the fault of whoever asks for an image
   }
-  return source->read(image);
+  try {
+    return source->read(image);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kUnavailable) {  // opened anew when it is asked again
+      const std::lock_guard lock(state_->mutex);
+      if (state_->source == source) state_->source.reset();
+    }
+    throw;
+  }
 }
 
 index::SearchResult Catalog::search(Target target, MatrixView queries, int k,

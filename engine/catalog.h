@@ -108,7 +108,7 @@ class Catalog {
   /// The bytes of the product's image: uploaded, or as the image source has them now. Throws
   /// NotFound, and what the source throws: PermissionDenied, ResourceExhausted, Unavailable.
   std::string read_image(const storage::Product& product) const;
-  /// An image of the image source by its name.
+  /// The same of any image of the image source, by its name.
   std::string read_source_image(const std::string& image) const;
 
   /// The best live rows of each query, as VectorIndex::search() gives them: the index's hits and an

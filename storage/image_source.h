@@ -27,7 +27,7 @@ class ImageSource {
 
   /// The undecoded bytes. Throws NotFound, InvalidArgument (malformed name, not a regular file,
   /// empty file), PermissionDenied (unreadable, or outside the source), ResourceExhausted (more
-  /// than max_bytes), Unavailable (the source cannot be reached now).
+  /// than max_bytes), Unavailable (the source cannot be reached now; open it again).
   virtual std::string read(const std::string& image) const = 0;
   virtual const std::string& type() const = 0;
   /// Independent of the working folder, so that it can be stored.

@@ -78,7 +78,11 @@ class LocalImageSource : public ImageSource {
   std::string read(const std::string& image) const override {
     check_name(image);
     const Descriptor file = open_beneath(root_, image, confinement_);
-    if (!file.valid()) throw open_error(image, errno);
+    if (!file.valid()) {
+      const int number = errno;
+      require_folder();
+      throw open_error(image, number);
+    }
     struct stat status {};
     if (::fstat(file.get(), &status) != 0) throw open_error(image, errno);
     if (!S_ISREG(status.st_mode)) {
@@ -109,6 +113,22 @@ class LocalImageSource : public ImageSource {
   const std::string& location() const override { return location_; }
 
  private:
+  /// That an image is not found tells nothing about it when the folder itself is gone, has given
+  /// way to another (a mount, a new copy) or may not be searched: throws Unavailable.
+  void require_folder() const {
+    struct stat there {};
+    struct stat opened {};
+    // The dot is looked up in the folder, which asks for the right to.
+    if (::stat((location_ + "/.").c_str(), &there) != 0) {
+      throw unavailable(fmt::format("image folder {}: {}", location_, std::strerror(errno)));
+    }
+    if (::fstat(root_.get(), &opened) != 0 || there.st_dev != opened.st_dev ||
+        there.st_ino != opened.st_ino) {
+      throw unavailable(
+          fmt::format("image folder {} is another one than was opened; open it again", location_));
+    }
+  }
+
   // Constant after construction.
   const std::string type_ = kType;
   const Confinement confinement_;

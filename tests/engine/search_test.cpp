@@ -216,7 +216,7 @@ TEST_F(Search, AsksTheImageSourceOnlyWhenAnImageIsRead) {
   const TestEngine reopened(data_.path());
   EXPECT_EQ(reopened->search(text_search("red")).hits.size(), 10U);
   EXPECT_EQ(thrown_by([&] { reopened->catalog("shop")->read_image(*product); }).code,
-            ErrorCode::kNotFound);
+            ErrorCode::kUnavailable);
 }
 
 class Classify : public Search {};

@@ -203,6 +203,25 @@ TEST_F(LiveUpdates, RefuseWhatIsWrong) {
   EXPECT_EQ(server.get("/v1/catalogs/shop").json()["products"], 12);
 }
 
+TEST_F(LiveUpdates, AreUnavailableWhileTheImageFolderIsGone) {
+  const std::filesystem::path folder = server.catalog().images();
+  const std::filesystem::path away = folder.string() + "-away";
+  const json body = {{"caption", "x"}, {"image", "p3.png"}};
+  // The second time it was opened before.
+  for (int time = 0; time < 2; ++time) {
+    std::filesystem::rename(folder, away);
+    const Answer refused = put("new", {{"caption", "x"}, {"image", "none.png"}});
+    detail(refused, 503);
+    EXPECT_EQ(refused.header("retry-after"), "1");
+    EXPECT_EQ(refused.body.find(folder.string()), std::string::npos);
+    detail(server.get(kProduct + "p1/image"), 503);
+    std::filesystem::copy(away, folder);  // another folder of the same name
+    std::filesystem::remove_all(away);
+    EXPECT_EQ(put("new", body).status, time == 0 ? 201 : 200);
+    detail(put("new", {{"caption", "x"}, {"image", "none.png"}}), 400);
+  }
+}
+
 TEST_F(LiveUpdates, AreNotBegunByRequestsWithUnknownFields) {
   for (const auto& [method, path] :
        std::vector<std::pair<std::string, std::string>>{{"POST", "/v1/admin/catalogs/shop/merge"},

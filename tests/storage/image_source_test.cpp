@@ -137,6 +137,26 @@ TEST_P(LocalImageSource, StaysWithItsFolderWhenThatIsRenamed) {
   EXPECT_EQ(source_->read("a.png"), "bytes of a");
 }
 
+TEST_P(LocalImageSource, IsUnavailableWhenItsFolderIsGone) {
+  fs::remove_all(root_);
+  EXPECT_THAT(error("a.png"), StartsWith("unavailable: image folder " + root_.string()));
+  fs::create_directory(root_);
+  write_file_atomically(root_ / "a.png", "other bytes");
+  EXPECT_THAT(error("a.png"), StartsWith("unavailable: image folder " + root_.string()));
+  EXPECT_EQ(open()->read("a.png"), "other bytes");
+  EXPECT_THAT(error_of([&] { open()->read("b.png"); }), StartsWith("not_found"));
+}
+
+TEST_P(LocalImageSource, IsUnavailableWhenItsFolderMayNotBeSearched) {
+  fs::permissions(root_, fs::perms::none);
+  if (::access((root_ / "a.png").c_str(), R_OK) == 0) {
+    GTEST_SKIP() << "nothing is forbidden to this user";
+  }
+  EXPECT_THAT(error("a.png"), StartsWith("unavailable: image folder " + root_.string()));
+  fs::permissions(root_, fs::perms::owner_all);
+  EXPECT_EQ(source_->read("a.png"), "bytes of a");
+}
+
 TEST(ImageSourceSpec, IsValidated) {
   EXPECT_THAT(error_of([] {
                 open_image_source({"ftp", "/x"});
