@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/log.h"
 #include "cli/settings.h"
+#include "http/endpoints/json_views.h"
 
 namespace vitrine::cli {
 namespace {
@@ -54,13 +55,7 @@ std::function<int()> add_classify(CLI::App& subcommand) {
       }
     }
     if (options->json) {
-      nlohmann::json labels = nlohmann::json::array();
-      for (const engine::LabelScore& score : answer.labels) {
-        labels.push_back({{"label", score.label},
-                          {"probability", score.probability},
-                          {"similarity", score.similarity}});
-      }
-      fmt::print("{}\n", nlohmann::json{{"labels", labels}}.dump(2));
+      fmt::print("{}\n", http::classification_json(answer).dump(2));
       return 0;
     }
     for (const engine::LabelScore& score : answer.labels) {

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,52 +8,27 @@
 #include "cli/commands.h"
 #include "cli/log.h"
 #include "cli/settings.h"
+#include "http/endpoints/json_views.h"
 
 namespace vitrine::cli {
 namespace {
 
 nlohmann::json describe(const encoder::Encoder& encoder) {
-  const encoder::EncoderInfo info = encoder.info();
-  nlohmann::json text = {{"model", info.model},
-                         {"architecture", info.architecture},
-                         {"format", info.format},
-                         {"dimension", info.dimension},
-                         {"image_size", info.image_size},
-                         {"context_length", info.context_length},
-                         {"vocab_size", info.vocab_size},
-                         {"parameters", info.parameters},
-                         {"precision", info.precision},
-                         {"device", info.device},
-                         {"kernels", info.kernels},
-                         {"threads", info.threads},
-                         {"logit_scale", encoder.logit_scale()},
-                         {"fingerprint", encoder.fingerprint()}};
-  if (const auto bias = encoder.logit_bias()) text["logit_bias"] = *bias;
-  return text;
+  nlohmann::json description = http::encoder_json(encoder);
+  description["model"] = encoder.info().model;
+  return description;
 }
 
 nlohmann::json describe(const engine::CatalogSummary& catalog) {
-  nlohmann::json text = {
-      {"name", catalog.name},
-      {"products", catalog.products},
-      {"generation", catalog.generation},
-      {"index_kind", catalog.index_kind},
-      {"index_device", catalog.index_device},
-      {"mapped_bytes_per_vector", std::round(catalog.mapped_bytes_per_vector)},
-      {"heap_bytes_per_vector", std::round(catalog.heap_bytes_per_vector)},
-      {"created_at", catalog.created_at},
-      {"images", catalog.image_source_type + ":" + catalog.image_source_location},
-      {"content_hash", catalog.content_hash},
-      {"searchable", catalog.searchable}};
-  if (!catalog.problem.empty()) {
-    text["problem"] = catalog.problem;
-  }
-  return text;
+  nlohmann::json description = http::catalog_json(catalog);
+  description["images"] = catalog.image_source_type + ":" + catalog.image_source_location;
+  return description;
 }
 
 void print(const std::string& title, const nlohmann::json& values) {
   fmt::print("{}\n", title);
   for (const auto& [key, value] : values.items()) {
+    if (value.is_null()) continue;
     fmt::print("  {:<31}{}\n", key,
                value.is_string() ? printable(value.get<std::string>(), 1000) : value.dump());
   }

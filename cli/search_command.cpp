@@ -10,6 +10,7 @@
 #include "cli/log.h"
 #include "cli/settings.h"
 #include "engine/filter/filter_json.h"
+#include "http/endpoints/search_json.h"
 
 namespace vitrine::cli {
 namespace {
@@ -27,42 +28,15 @@ struct Options {
   std::string group_by;
 };
 
-void print_json(const engine::SearchResponse& response) {
-  nlohmann::json hits = nlohmann::json::array();
-  for (const engine::Hit& hit : response.hits) {
-    hits.push_back({{"id", hit.product.id},
-                    {"score", hit.score},
-                    {"image", hit.product.image},
-                    {"caption", hit.product.caption},
-                    {"attributes", hit.product.attributes}});
-  }
-  nlohmann::json answer = {{"hits", hits},
-                           {"index_kind", response.index_kind},
-                           {"exact", response.exact},
-                           {"timings_ms",
-                            {{"encode", response.timings.encode_ms},
-                             {"search", response.timings.search_ms},
-                             {"total", response.timings.total_ms}}}};
-  nlohmann::json texts = nlohmann::json::array();
-  for (const engine::TextLength& length : response.texts) {
-    texts.push_back({{"tokens", length.tokens}, {"truncated", length.truncated}});
-  }
-  answer["texts"] = texts;
-  if (response.comparison) {
-    const engine::ExactComparison& comparison = *response.comparison;
-    answer["comparison"] = {
-        {"recall", comparison.recall},
-        {"exact_hits", comparison.exact_hits},
-        {"missed", comparison.missed},
-        {"timings_ms",
-         {{"approximate", comparison.approximate_ms}, {"exact", comparison.exact_ms}}}};
-  }
-  if (response.matching) answer["matching"] = *response.matching;
-  for (const engine::Facet& facet : response.facets) {
-    nlohmann::json& values = answer["facets"][facet.field] = nlohmann::json::array();
-    for (const engine::FacetValue& value : facet.values) {
-      values.push_back({{"value", engine::value_json(value.value)}, {"count", value.count}});
-    }
+/// As HTTP answers, but that an image has its name in the catalogue instead of a URL, and that
+/// there is no next page to ask for.
+void print_json(const engine::SearchRequest& request, const engine::SearchResponse& response) {
+  nlohmann::json answer = http::search_json(request, response);
+  answer.erase("next_cursor");
+  for (std::size_t i = 0; i < response.hits.size(); ++i) {
+    nlohmann::json& hit = answer["hits"][i];
+    hit.erase("image_url");
+    hit["image"] = response.hits[i].product.image;
   }
   fmt::print("{}\n", answer.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
@@ -209,7 +183,7 @@ std::function<int()> add_search(CLI::App& subcommand) {
         fmt::print(stderr, "vitrine: a text was cut to {} tokens\n", length.tokens);
       }
     }
-    options->json ? print_json(response) : print_table(response);
+    options->json ? print_json(request, response) : print_table(response);
     return 0;
   };
 }

@@ -48,16 +48,7 @@ Response classify(const Services& services, const Request& request) {
   }
   query.labels = *labels;
 
-  const engine::Classification result = services.engine.classify(query);
-  nlohmann::json scores = nlohmann::json::array();
-  for (const engine::LabelScore& score : result.labels) {
-    scores.push_back({{"label", score.label},
-                      {"probability", shortest(score.probability)},
-                      {"similarity", shortest(score.similarity)},
-                      {"prompt", text_length_json(score.prompt)}});
-  }
-  return json_response(
-      {{"labels", std::move(scores)}, {"timings_ms", timings_json(result.timings)}});
+  return json_response(classification_json(services.engine.classify(query)));
 }
 
 }  // namespace vitrine::http

@@ -63,6 +63,25 @@ json timings_json(const engine::SearchTimings& timings) {
   return answer;
 }
 
+json encoder_json(const encoder::Encoder& encoder) {
+  const encoder::EncoderInfo info = encoder.info();
+  json answer = {{"architecture", info.architecture},
+                 {"format", info.format},
+                 {"dimension", info.dimension},
+                 {"image_size", info.image_size},
+                 {"context_length", info.context_length},
+                 {"vocab_size", info.vocab_size},
+                 {"parameters", info.parameters},
+                 {"precision", info.precision},
+                 {"device", info.device},
+                 {"kernels", info.kernels},
+                 {"threads", info.threads},
+                 {"logit_scale", shortest(encoder.logit_scale())},
+                 {"fingerprint", encoder.fingerprint()}};
+  if (const auto bias = encoder.logit_bias()) answer["logit_bias"] = shortest(*bias);
+  return answer;
+}
+
 json catalog_json(const engine::CatalogSummary& catalog) {
   return {{"name", catalog.name},
           {"generation", catalog.generation},
@@ -79,6 +98,17 @@ json catalog_json(const engine::CatalogSummary& catalog) {
           {"encoder_fingerprint", catalog.encoder_fingerprint},
           {"searchable", catalog.searchable},
           {"problem", text_or_null(catalog.problem)}};
+}
+
+json classification_json(const engine::Classification& classification) {
+  json labels = json::array();
+  for (const engine::LabelScore& score : classification.labels) {
+    labels.push_back({{"label", score.label},
+                      {"probability", shortest(score.probability)},
+                      {"similarity", shortest(score.similarity)},
+                      {"prompt", text_length_json(score.prompt)}});
+  }
+  return {{"labels", std::move(labels)}, {"timings_ms", timings_json(classification.timings)}};
 }
 
 json product_json(const std::string& catalog, const storage::Product& product) {

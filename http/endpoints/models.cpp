@@ -8,27 +8,12 @@
 namespace vitrine::http {
 
 Response list_models(const Services& services, const Request&) {
-  const encoder::Encoder& encoder = services.engine.encoder();
-  const encoder::EncoderInfo info = encoder.info();
   const engine::EncoderUse use = services.engine.encoder_use();
-  nlohmann::json model = {{"id", model_id(services.engine)},
-                          {"object", "model"},
-                          {"created", 0},
-                          {"owned_by", "vitrine"},
-                          {"architecture", info.architecture},
-                          {"format", info.format},
-                          {"dimension", info.dimension},
-                          {"image_size", info.image_size},
-                          {"context_length", info.context_length},
-                          {"vocab_size", info.vocab_size},
-                          {"parameters", info.parameters},
-                          {"precision", info.precision},
-                          {"device", info.device},
-                          {"kernels", info.kernels},
-                          {"threads", info.threads},
-                          {"logit_scale", shortest(encoder.logit_scale())},
-                          {"fingerprint", encoder.fingerprint()}};
-  if (const auto bias = encoder.logit_bias()) model["logit_bias"] = shortest(*bias);
+  nlohmann::json model = encoder_json(services.engine.encoder());
+  model["id"] = model_id(services.engine);
+  model["object"] = "model";
+  model["created"] = 0;
+  model["owned_by"] = "vitrine";
   model["batching"] = {
       {"texts", use.batching.texts},     {"text_passes", use.batching.text_passes},
       {"images", use.batching.images},   {"image_passes", use.batching.image_passes},

@@ -6,7 +6,7 @@
 
 #include "engine/search.h"
 
-/// Searches in JSON, for the endpoints that take them.
+/// Searches in JSON, for the endpoints that take them and `vitrine search --json`.
 namespace vitrine::http {
 
 /// fields: an object as a search's body is. where: what it is, for messages. An image may come

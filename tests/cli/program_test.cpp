@@ -270,7 +270,7 @@ TEST_F(TheProgram, IndexesSearchesAndReportsABrokenImage) {
   EXPECT_EQ(answer["hits"][0]["id"], "green");
   EXPECT_NEAR(answer["hits"][0]["score"], 1, 1e-3);
   EXPECT_EQ(answer["hits"][0]["attributes"]["colour"], "green");
-  EXPECT_EQ(answer["index_kind"], "hnsw");
+  EXPECT_EQ(answer["index"], "hnsw");
 
   const Outcome by_text = run({"search", "shop", "--text", "a red square", "--exact"});
   EXPECT_EQ(by_text.exit_code, 0) << by_text.err;
@@ -459,6 +459,52 @@ TEST_F(TheProgram, ServesUntilSigtermAndEndsWell) {
   server.send(SIGTERM);
   EXPECT_EQ(server.wait(), 0) << server.err;
   EXPECT_THAT(server.out, HasSubstr("stopped"));
+}
+
+TEST_F(TheProgram, PrintsTheJsonThatItsServerAnswers) {
+  index_shop();
+  const auto printed = [&](const Arguments& arguments) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return nlohmann::json::parse(outcome.out);
+  };
+  nlohmann::json info = printed({"info", "--json"});
+  nlohmann::json found = printed({"search", "shop", "--text", "a red square", "--json"});
+  nlohmann::json labels =
+      printed({"classify", "--image", "photos/red.bmp", "--labels", "red,green", "--json"});
+
+  Program server(folder_.path(), {"serve", "--port", "0"});
+  const std::string line = server.read_line();
+  const int port = std::stoi(line.substr(line.rfind(':') + 1));
+  const auto answered = [&](const char* method, const std::string& path, const char* body = "") {
+    const std::string answer = http_request(port, method, path, body);
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+    return nlohmann::json::parse(answer.substr(answer.find("\r\n\r\n")));
+  };
+  nlohmann::json& catalog = info["catalogs"][0];
+  catalog.erase("images");
+  EXPECT_EQ(catalog, answered("GET", "/v1/catalogs/shop"));
+  const nlohmann::json model = answered("GET", "/v1/models")["data"][0];
+  info["encoder"].erase("model");
+  for (const auto& [name, value] : info["encoder"].items()) EXPECT_EQ(model[name], value) << name;
+
+  nlohmann::json search =
+      answered("POST", "/v1/catalogs/shop/search", R"({"query": [{"text": "a red square"}]})");
+  for (nlohmann::json& hit : search["hits"]) hit.erase("image_url");
+  for (nlohmann::json& hit : found["hits"]) {
+    EXPECT_EQ(hit["image"], hit["id"].get<std::string>() + ".bmp");
+    hit.erase("image");
+  }
+  nlohmann::json classified =
+      answered("POST", "/v1/classify",
+               R"({"catalog": "shop", "product_id": "red", "labels": ["red", "green"]})");
+  for (nlohmann::json* answer : {&search, &found, &classified, &labels}) {
+    for (nlohmann::json& ms : answer->at("timings_ms")) ms = 0;
+  }
+  EXPECT_EQ(found, search);
+  EXPECT_EQ(labels, classified);
+  server.send(SIGTERM);
+  EXPECT_EQ(server.wait(), 0) << server.err;
 }
 
 TEST_F(TheProgram, AnswersARequestInFlightBeforeItEndsOnSigterm) {
