@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
@@ -112,15 +113,18 @@ std::string CheckedIndex::device() const {
 }
 
 void CheckedIndex::copy_to_device(const DeviceOptions& options, const std::string& name) {
+  std::string why;
   try {
     std::unique_ptr<DeviceVectors> vectors = copied_to(*options.device);
     if (vectors == nullptr) return;
     device_copy_ = std::make_unique<const DeviceCopy>(options, name, std::move(vectors));
-  } catch (const Error& error) {
-    if (options.warn) {
-      options.warn(fmt::format("{} is searched on the CPU: {}", name, error.what()));
-    }
+    return;
+  } catch (const std::bad_alloc&) {
+    why = "there is no memory to copy it from";
+  } catch (const std::exception& error) {
+    why = error.what();
   }
+  if (options.warn) options.warn(fmt::format("{} is searched on the CPU: {}", name, why));
 }
 
 }  // namespace vitrine::index

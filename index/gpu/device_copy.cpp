@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <optional>
 #include <utility>
 
-#include "base/error.h"
 #include "index/gpu/device_hits.h"
 #include "index/parallel.h"
 
@@ -91,7 +92,9 @@ SearchResult DeviceCopy::search(const SearchTables& tables, const std::int32_t* 
           put_hits(std::move(*hits), query, result);
           answered[query] = 1;
         });
-  } catch (const Error& error) {
+  } catch (const std::bad_alloc&) {
+    throw;  // the host's memory, without which the CPU cannot answer either
+  } catch (const std::exception& error) {
     fail(error.what());
     return on_cpu(queries);
   }

@@ -11,7 +11,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <mutex>
+#include <new>
+#include <stdexcept>
 #include <thread>
 
 #include "base/error.h"
@@ -42,7 +45,8 @@ struct DeviceState {
   std::atomic<int> copies{0};
   std::atomic<bool> lost{false};
   std::atomic<bool> full{false};
-  std::atomic<float> error{0};  // of every score
+  std::function<void()> foreign_fault;  // throws what is no Error; may be empty
+  std::atomic<float> error{0};          // of every score
 };
 
 class HostVectors : public DeviceVectors {
@@ -56,6 +60,7 @@ class HostVectors : public DeviceVectors {
   DeviceCandidates best(MatrixView queries, std::size_t count,
                         std::span<const std::int64_t> lists) const override {
     ++state_->searches;
+    if (state_->foreign_fault) state_->foreign_fault();
     if (state_->lost) throw unavailable("it fell off the bus");
     DeviceCandidates found;
     for (std::size_t query = 0; query < queries.rows; ++query) {
@@ -120,6 +125,7 @@ class HostDevice : public SearchDevice {
 
  private:
   std::unique_ptr<DeviceVectors> hold(std::vector<std::vector<Stored>> lists) const {
+    if (state_->foreign_fault) state_->foreign_fault();
     if (state_->full) throw resource_exhausted("its memory is full");
     return std::make_unique<HostVectors>(state_, std::move(lists));
   }
@@ -280,6 +286,43 @@ TEST_P(IndexOnADevice, StaysOnTheCpuWhereItDoesNotFit) {
                                            HasSubstr("its memory is full"))));
   expect_equal(index->search(queries_, 10), open_index(path_)->search(queries_, 10));
   EXPECT_EQ(state_->searches, 0);
+}
+
+TEST_P(IndexOnADevice, StaysOnTheCpuWhateverADeviceThrows) {
+  save(vectors_);
+  const SearchResult expected = open_index(path_)->search(queries_, 10);
+  const std::pair<std::function<void()>, const char*> faults[] = {
+      {[] { throw std::bad_alloc(); }, "no memory to copy it from"},
+      {[] { throw std::out_of_range("of its driver"); }, "of its driver"}};
+  for (const auto& [fault, why] : faults) {
+    state_->foreign_fault = fault;
+    const auto index = open();
+    EXPECT_EQ(index->device(), "cpu");
+    EXPECT_THAT(warnings_, ElementsAre(AllOf(HasSubstr(path_.string() + " is searched on the CPU"),
+                                             HasSubstr(why))));
+    expect_equal(index->search(queries_, 10), expected);
+    warnings_.clear();
+  }
+}
+
+TEST_P(IndexOnADevice, AnswersOnTheCpuWhateverTheDeviceThrows) {
+  save(vectors_);
+  const auto index = open();
+  state_->foreign_fault = [] { throw std::out_of_range("of its driver"); };
+  expect_equal(index->search(queries_, 10), open_index(path_)->search(queries_, 10));
+  EXPECT_EQ(index->device(), "cpu");
+  EXPECT_THAT(warnings_, ElementsAre(HasSubstr("host failed: of its driver")));
+}
+
+TEST_P(IndexOnADevice, SaysThatThereIsNoMemoryToSearchWith) {
+  save(vectors_);
+  const auto index = open();
+  state_->foreign_fault = [] { throw std::bad_alloc(); };
+  expect_error(ErrorCode::kResourceExhausted, "out of memory",
+               [&] { index->search(queries_, 10); });
+  state_->foreign_fault = nullptr;
+  expect_equal(index->search(queries_, 10), open_index(path_)->search(queries_, 10));
+  EXPECT_EQ(index->device(), "host") << "which had no part in it";
 }
 
 TEST_P(IndexOnADevice, ChecksQueriesBeforeTheDeviceSeesThem) {
