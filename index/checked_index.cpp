@@ -1,6 +1,5 @@
 #include "index/checked_index.h"
 
-#include <faiss/Index.h>
 #include <fmt/format.h>
 
 #include <cmath>
@@ -97,10 +96,8 @@ std::vector<float> CheckedIndex::vector(std::int64_t row) const {
 
 void CheckedIndex::save(const std::filesystem::path& path) const {
   try {
-    const SearchTables all = tables();
-    write_index_file(
-        *faiss_index(), vectors_are_in_faiss_index() ? nullptr : all.vectors->at(0), size(),
-        [this](const WriteBytes& write) { write_codes(write); }, path);
+    write_index_file([this](const WriteBytes& write) { write_faiss(write); },
+                     [this](const WriteBytes& write) { write_codes(write); }, path);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {

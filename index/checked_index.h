@@ -29,9 +29,8 @@ class CheckedIndex : public VectorIndex {
  protected:
   /// codes may be null, where write_codes() and search_exact() do without.
   virtual SearchTables tables() const = 0;
-  /// For write_index_file(): a part of this index, or made for the call.
-  virtual std::shared_ptr<const faiss::Index> faiss_index() const = 0;
-  virtual bool vectors_are_in_faiss_index() const { return false; }
+  /// Hands over what FAISS writes of this index.
+  virtual void write_faiss(const WriteBytes& write) const = 0;
   virtual void write_codes(const WriteBytes& write) const { tables().codes->write_to(write); }
   /// Every vector compared, or every allowed one. allowed: null, or of size().
   virtual SearchResult search_exact(MatrixView queries, std::size_t k,
@@ -48,11 +47,6 @@ class CheckedIndex : public VectorIndex {
   }
   /// Null without one.
   const DeviceCopy* device_copy() const { return device_copy_.get(); }
-
-  /// What faiss_index() returns of an index that lives as long as this one.
-  static std::shared_ptr<const faiss::Index> part(const faiss::Index& index) {
-    return {std::shared_ptr<const void>(), &index};
-  }
 
  private:
   void copy_to_device(const DeviceOptions& options, const std::string& name) final;

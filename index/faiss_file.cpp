@@ -1,6 +1,7 @@
 #include "index/faiss_file.h"
 
 #include <faiss/Index.h>
+#include <faiss/IndexFlat.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
 #include <fmt/format.h>
@@ -16,6 +17,7 @@
 #include "base/error.h"
 #include "index/byte_cursor.h"
 #include "index/kernels/code_dot.h"
+#include "index/padding.h"
 
 namespace vitrine::index {
 namespace {
@@ -34,7 +36,7 @@ constexpr std::string_view kRefiningName = "IxRF";
 constexpr std::size_t kDimensionAt = 4;
 constexpr std::size_t kRowsAt = 8;
 constexpr std::size_t kMetricAt = 33;
-constexpr std::size_t kElementsAt = 37;
+constexpr std::size_t kHeaderBytes = 37;
 constexpr std::size_t kFlatHeaderBytes = 45;
 constexpr std::size_t kFactorBytes = 4;
 // An ivf index goes on with the number of its lists and nprobe (uint64 both), its centroids as a
@@ -46,6 +48,7 @@ constexpr std::string_view kListsName = "IwFl";
 constexpr std::string_view kArrayListsName = "ilar";
 constexpr std::string_view kAllSizesName = "full";
 constexpr std::string_view kSomeSizesName = "sprs";
+constexpr std::string_view kNoListsName = "il00";
 constexpr std::size_t kRowBytes = 8;
 
 template <class Number>
@@ -64,14 +67,9 @@ std::string_view as_bytes(const Sha256Digest& digest) {
 }
 
 /// Gathers many small writes into pieces of the digest, and passes them on.
-class DigestingWriter : public faiss::IOWriter {
+class DigestingWriter {
  public:
   explicit DigestingWriter(AtomicFile& file) : file_(file) { piece_.reserve(kPieceBytes); }
-
-  std::size_t operator()(const void* data, std::size_t size, std::size_t items) override {
-    write({static_cast<const char*>(data), size * items});
-    return items;
-  }
 
   void write(std::string_view bytes) {
     written_ += bytes.size();
@@ -207,10 +205,10 @@ std::size_t bytes_behind_vectors(std::string_view faiss_part) {
   return faiss_part.starts_with(kRefiningName) ? kFactorBytes : 0;
 }
 
-/// Writes a flat header's number of vectors. header: kFlatHeaderBytes.
-void set_rows(std::string& header, std::size_t at, std::uint64_t rows, std::uint64_t elements) {
-  std::memcpy(header.data() + at + kRowsAt, &rows, sizeof(rows));
-  std::memcpy(header.data() + at + kElementsAt, &elements, sizeof(elements));
+/// Writes a flat index's number of vectors into its header.
+void set_rows(std::string& header, std::uint64_t rows, std::uint64_t elements) {
+  std::memcpy(header.data() + kRowsAt, &rows, sizeof(rows));
+  std::memcpy(header.data() + kHeaderBytes, &elements, sizeof(elements));
 }
 
 /// The lists at the end of FAISS's bytes.
@@ -224,14 +222,14 @@ struct ListsInFile {
 ListsInFile lists_in(std::string_view faiss_part) {
   const auto misfit = [] { return corruption("its lists do not fit its vectors"); };
   ByteCursor from(faiss_part);
-  from.take(kElementsAt);
+  from.take(kHeaderBytes);
   const auto dimension = number_at<std::int32_t>(faiss_part, kDimensionAt);
   const auto rows = number_at<std::uint64_t>(faiss_part, kRowsAt);
   if (dimension < 1) throw misfit();
   const std::size_t vector_bytes = static_cast<std::size_t>(dimension) * sizeof(float);
   const auto count = from.number<std::uint64_t>();
   from.number<std::uint64_t>();
-  if (!from.take(kElementsAt).starts_with(kFlatName)) throw misfit();
+  if (!from.take(kHeaderBytes).starts_with(kFlatName)) throw misfit();
   const std::string_view centroids = from.array<float>();
   if (centroids.size() % vector_bytes != 0 || centroids.size() / vector_bytes != count) {
     throw misfit();
@@ -279,33 +277,18 @@ std::string empty_sizes(std::size_t lists) {
 
 }  // namespace
 
-void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
-                      const std::function<void(const WriteBytes& write)>& write_codes,
+void write_index_file(const WritePart& write_faiss, const WritePart& write_codes,
                       const std::filesystem::path& path) {
   AtomicFile file(path);
   DigestingWriter writer(file);
-  if (vectors == nullptr) {
-    faiss::write_index(&index, &writer);
-  } else {
-    StringWriter without;
-    faiss::write_index(&index, &without);
-    const std::size_t behind = bytes_behind_vectors(without.bytes);
-    if (without.bytes.size() < kFlatHeaderBytes + behind) {
-      throw internal_error("FAISS wrote no header");
-    }
-    const std::size_t vectors_at = without.bytes.size() - behind;
-    const std::size_t elements = rows * static_cast<std::size_t>(index.d);
-    set_rows(without.bytes, vectors_at - kFlatHeaderBytes, rows, elements);
-    writer.write(std::string_view(without.bytes).substr(0, vectors_at));
-    writer.write({reinterpret_cast<const char*>(vectors), elements * sizeof(float)});
-    writer.write(std::string_view(without.bytes).substr(vectors_at));
-  }
-  const std::uint64_t faiss_bytes = writer.written();
-  writer.write(std::string((kCodeAlignment - faiss_bytes % kCodeAlignment) % kCodeAlignment, '\0'));
+  const WriteBytes write = [&](std::string_view bytes) { writer.write(bytes); };
+  write_faiss(write);
+  const std::uint64_t faiss_size = writer.written();
+  writer.write(std::string(padded(faiss_size) - faiss_size, '\0'));
   const std::uint64_t codes_at = writer.written();
-  write_codes([&](std::string_view bytes) { writer.write(bytes); });
+  write_codes(write);
   std::string trailer(kMagic);
-  append_size(trailer, faiss_bytes);
+  append_size(trailer, faiss_size);
   append_size(trailer, codes_at);
   append_size(trailer, writer.written() - codes_at);
   writer.write(trailer);
@@ -313,10 +296,58 @@ void write_index_file(const faiss::Index& index, const float* vectors, std::size
   file.commit();
 }
 
-void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
-                      const CodeTable& codes, const std::filesystem::path& path) {
-  write_index_file(
-      index, vectors, rows, [&](const WriteBytes& write) { codes.write_to(write); }, path);
+std::string faiss_bytes(const faiss::Index& index) {
+  StringWriter writer;
+  faiss::write_index(&index, &writer);
+  return std::move(writer.bytes);
+}
+
+std::string faiss_header(const faiss::Index& index) {
+  return faiss_bytes(index).substr(0, kHeaderBytes);
+}
+
+std::string faiss_bytes_before_lists(const faiss::Index& index) {
+  std::string bytes = faiss_bytes(index);
+  if (!bytes.ends_with(kNoListsName)) throw internal_error("FAISS wrote an index that has lists");
+  bytes.resize(bytes.size() - kNoListsName.size());
+  return bytes;
+}
+
+void write_lists(std::span<const PlaceRange> lists, const std::int32_t* rows,
+                 std::size_t code_bytes,
+                 const std::function<void(const PlaceRange& list)>& write_codes,
+                 const WriteBytes& write) {
+  const auto is_filled = [](const PlaceRange& list) { return list.count > 0; };
+  const auto filled = static_cast<std::size_t>(std::ranges::count_if(lists, is_filled));
+  const bool tells_all = filled > lists.size() / 2;  // as FAISS decides it
+  std::string head(kArrayListsName);
+  append_size(head, lists.size());
+  append_size(head, code_bytes);
+  head += tells_all ? kAllSizesName : kSomeSizesName;
+  append_size(head, tells_all ? lists.size() : 2 * filled);
+  for (std::size_t list = 0; list < lists.size(); ++list) {
+    if (!tells_all && !is_filled(lists[list])) continue;
+    if (!tells_all) append_size(head, list);
+    append_size(head, lists[list].count);
+  }
+  write(head);
+  std::vector<std::int64_t> list_rows;
+  for (const PlaceRange& list : lists) {
+    if (!is_filled(list)) continue;
+    write_codes(list);
+    list_rows.assign(rows + list.first, rows + list.first + list.count);
+    write({reinterpret_cast<const char*>(list_rows.data()), list.count * kRowBytes});
+  }
+}
+
+void write_flat(const VectorTable& vectors, const WriteBytes& write) {
+  std::string header =
+      faiss_bytes(faiss::IndexFlatIP(static_cast<std::int64_t>(vectors.dimension())));
+  if (header.size() != kFlatHeaderBytes) throw internal_error("FAISS wrote no header");
+  const std::size_t elements = vectors.size() * vectors.dimension();
+  set_rows(header, vectors.size(), elements);
+  write(header);
+  write({reinterpret_cast<const char*>(vectors.contiguous()), elements * sizeof(float)});
 }
 
 CodeTable IndexFile::code_table() const { return CodeTable(codes, rows, dimension, file); }
@@ -347,18 +378,18 @@ IndexFile read_index_file(const std::filesystem::path& path) {
     if (!empty_storage.starts_with(kFlatName) ||
         number_at<std::int32_t>(empty_storage, kDimensionAt) != dimension ||
         number_at<std::int64_t>(empty_storage, kRowsAt) != rows ||
-        number_at<std::uint64_t>(empty_storage, kElementsAt) != elements) {
+        number_at<std::uint64_t>(empty_storage, kHeaderBytes) != elements) {
       throw corruption(path.string() + " has vectors that do not fit their number");
     }
-    set_rows(empty_storage, 0, 0, 0);
+    set_rows(empty_storage, 0, 0);
     result.rows = static_cast<std::size_t>(rows);
     result.dimension = static_cast<std::size_t>(dimension);
     result.vectors = reinterpret_cast<const float*>(head.data() + header + kFlatHeaderBytes);
     if (refining) return result;
     head = head.substr(0, header);
-    if (head.starts_with(kGraphName) && head.size() >= kElementsAt) {
+    if (head.starts_with(kGraphName) && head.size() >= kHeaderBytes) {
       check_metric(parts.faiss, path.string());
-      result.graph = head.substr(kElementsAt);
+      result.graph = head.substr(kHeaderBytes);
       result.faiss_bytes = head.size();
       return result;
     }

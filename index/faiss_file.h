@@ -1,13 +1,19 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/file.h"
 #include "index/codes.h"
+#include "index/search_tables.h"
+#include "index/vector_table.h"
 
 namespace faiss {
 struct Index;
@@ -28,16 +34,32 @@ namespace vitrine::index {
 
 /// Takes bytes, piece by piece.
 using WriteBytes = std::function<void(std::string_view)>;
+/// Hands bytes over to write, piece by piece.
+using WritePart = std::function<void(const WriteBytes& write)>;
 
-/// Atomic and durable; nothing large is copied. Throws as VectorIndex::save().
-/// index: ivf with its vectors; the others with an empty storage, of which vectors take the
-/// place. vectors: [rows, index.d], or null when index has its vectors. write_codes: hands over the
-/// codes.
-void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
-                      const std::function<void(const WriteBytes& write)>& write_codes,
+/// Atomic and durable; keeps a piece at a time in memory. Throws as VectorIndex::save().
+/// write_faiss: hands over what FAISS writes of the index. write_codes: the codes.
+void write_index_file(const WritePart& write_faiss, const WritePart& write_codes,
                       const std::filesystem::path& path);
-void write_index_file(const faiss::Index& index, const float* vectors, std::size_t rows,
-                      const CodeTable& codes, const std::filesystem::path& path);
+
+// These put together what FAISS writes of an index: FAISS itself writes one that has nothing large,
+// and what is large goes in between from where it lies, without a copy.
+
+/// What FAISS writes of an index.
+std::string faiss_bytes(const faiss::Index& index);
+/// The first of that: name, dimension, number of vectors, metric.
+std::string faiss_header(const faiss::Index& index);
+/// What it writes of an index whose invlists are null, up to where lists come.
+std::string faiss_bytes_before_lists(const faiss::Index& index);
+
+/// What FAISS writes of lists. rows: of all places. code_bytes: of a vector in a list. write_codes:
+/// hands over those of a list that is not empty.
+void write_lists(std::span<const PlaceRange> lists, const std::int32_t* rows,
+                 std::size_t code_bytes,
+                 const std::function<void(const PlaceRange& list)>& write_codes,
+                 const WriteBytes& write);
+/// What FAISS writes of a flat index. vectors: in one block.
+void write_flat(const VectorTable& vectors, const WriteBytes& write);
 
 /// A list of an ivf index, in a file or in FAISS's hands: at any address, not aligned.
 struct InvertedList {

@@ -16,16 +16,13 @@ class FlatIndex : public CheckedIndex {
  public:
   /// owner: keeps the vectors and the codes where they are.
   FlatIndex(VectorTable vectors, CodeTable codes, std::shared_ptr<const void> owner)
-      : empty_(static_cast<std::int64_t>(vectors.dimension())),
-        vectors_(std::move(vectors)),
-        codes_(std::move(codes)),
-        owner_(std::move(owner)) {}
+      : vectors_(std::move(vectors)), codes_(std::move(codes)), owner_(std::move(owner)) {}
 
   std::string kind() const override { return std::string(kFlatKind.name); }
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_}; }
-  std::shared_ptr<const faiss::Index> faiss_index() const override { return part(empty_); }
+  void write_faiss(const WriteBytes& write) const override { write_flat(vectors_, write); }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {
@@ -47,7 +44,6 @@ class FlatIndex : public CheckedIndex {
   }
 
  private:
-  faiss::IndexFlatIP empty_;
   VectorTable vectors_;
   CodeTable codes_;
   std::shared_ptr<const void> owner_;

@@ -3,6 +3,7 @@
 #include <faiss/impl/HNSW.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -16,6 +17,8 @@ namespace {
 constexpr std::size_t kNodesATask = 4096;
 /// A link is copied and looked at in about so many multiply-adds.
 constexpr std::size_t kWorkALink = 4;
+/// A field that FAISS makes nothing of and writes all the same.
+constexpr std::int32_t kUpperBeam = 1;
 
 [[noreturn]] void fail() { throw corruption("its graph leads to nodes that do not exist"); }
 
@@ -80,7 +83,7 @@ Graph::Graph(std::string_view bytes, std::size_t nodes) {
   rest->max_level = from.number<std::int32_t>();
   rest->efConstruction = from.number<std::int32_t>();
   rest->efSearch = from.number<std::int32_t>();
-  from.number<std::int32_t>();  // upper_beam, which newer versions have no more
+  from.number<std::int32_t>();  // kUpperBeam
   if (!from.empty()) fail();
   check_places(*rest, nodes, links.size() / sizeof(Node));
   *this = Graph(std::move(rest));
@@ -118,19 +121,26 @@ void Graph::take_links(Node node, const char* from) {
   }
 }
 
-void Graph::copy_to(faiss::HNSW& graph) const {
-  graph = *rest_;
-  graph.entry_point = entry_point_;
-  graph.max_level = top_level_;
-  graph.neighbors.resize(lowest_.size() + upper_.size());
-  Node* out = graph.neighbors.data();
-  const Node* upper = upper_.data();
+void Graph::write_to(const std::function<void(std::string_view)>& write) const {
+  const auto write_all = [&](const auto& numbers) {
+    write({reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(numbers[0])});
+  };
+  const auto write_array = [&](const auto& numbers) {
+    write_all(std::array{std::uint64_t{numbers.size()}});
+    write_all(numbers);
+  };
+  write_array(rest_->assign_probas);
+  write_array(rest_->cum_nneighbor_per_level);
+  write_array(rest_->levels);
+  write_array(rest_->offsets);
+  write_all(std::array{std::uint64_t{lowest_.size() + upper_.size()}});
   for (std::size_t node = 0; node < size(); ++node) {
-    out = std::copy_n(lowest_.data() + node * lowest_room_, lowest_room_, out);
-    const std::size_t above = begins_[node + 1] - begins_[node] - lowest_room_;
-    out = std::copy_n(upper, above, out);
-    upper += above;
+    for (int level = 0; level < levels_[node]; ++level) {
+      write_all(links(static_cast<Node>(node), level));
+    }
   }
+  write_all(
+      std::array{entry_point_, top_level_, rest_->efConstruction, rest_->efSearch, kUpperBeam});
 }
 
 int Graph::ef_construction() const { return rest_->efConstruction; }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -37,8 +38,8 @@ class Graph {
   Graph(Graph&&) noexcept;
   Graph& operator=(Graph&&) noexcept;
 
-  /// A copy as FAISS has it.
-  void copy_to(faiss::HNSW& graph) const;
+  /// Hands what FAISS writes of the graph to write, piece by piece.
+  void write_to(const std::function<void(std::string_view)>& write) const;
 
   std::size_t size() const { return levels_.size(); }
   /// Nodes a builder chooses the links of one from.
@@ -86,7 +87,7 @@ class Graph {
            (static_cast<std::size_t>(ends_[static_cast<std::size_t>(level)]) - lowest_room_);
   }
 
-  std::unique_ptr<faiss::HNSW> rest_;    // what copy_to() adds to the links
+  std::unique_ptr<faiss::HNSW> rest_;    // all but the links
   std::span<const int> levels_;          // [size()] of rest_: levels that a node is on
   std::span<const std::size_t> begins_;  // [size() + 1] of rest_
   std::span<const int> ends_;            // of rest_: links of one node on all levels below

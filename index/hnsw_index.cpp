@@ -71,7 +71,7 @@ constexpr std::size_t kMostNodesAtATime = 4;
 /// which are not needed would take as long as comparing them.
 constexpr std::size_t kWorthTelling = 40;
 
-/// FAISS's constructor wants a number; what a graph brings along replaces it.
+/// FAISS's constructor wants a number; nothing that it makes of it is written.
 constexpr int kAnyLinks = 16;
 
 /// What one walk after another uses, so that none allocates.
@@ -115,12 +115,13 @@ class HnswIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_}; }
-  std::shared_ptr<const faiss::Index> faiss_index() const override {
-    auto index = std::make_shared<faiss::IndexHNSWFlat>(static_cast<int>(dimension()), kAnyLinks,
-                                                        faiss::METRIC_INNER_PRODUCT);
-    index->ntotal = static_cast<std::int64_t>(size());
-    graph_.copy_to(index->hnsw);
-    return index;
+  void write_faiss(const WriteBytes& write) const override {
+    faiss::IndexHNSWFlat index(static_cast<int>(dimension()), kAnyLinks,
+                               faiss::METRIC_INNER_PRODUCT);
+    index.ntotal = static_cast<std::int64_t>(size());
+    write(faiss_header(index));
+    graph_.write_to(write);
+    write_flat(vectors_, write);
   }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,

@@ -78,8 +78,13 @@ class IvfIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_, rows_.data()}; }
-  std::shared_ptr<const faiss::Index> faiss_index() const override { return ivf_with_lists(); }
-  bool vectors_are_in_faiss_index() const override { return true; }
+  void write_faiss(const WriteBytes& write) const override {
+    write(faiss_bytes_before_lists(*ivf_with(nullptr)));
+    const auto write_vectors = [&](const PlaceRange& list) {
+      write({reinterpret_cast<const char*>(vectors_.at(list.first)), list.count * ivf_->code_size});
+    };
+    write_lists(lists_, rows_.data(), ivf_->code_size, write_vectors, write);
+  }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
                             const RowSet* allowed) const override {
@@ -134,6 +139,16 @@ class IvfIndex : public CheckedIndex {
   }
 
  private:
+  /// A copy of ivf_ with other lists, or with none.
+  std::shared_ptr<faiss::IndexIVFFlat> ivf_with(std::unique_ptr<faiss::InvertedLists> lists) const {
+    auto copy = std::make_shared<faiss::IndexIVFFlat>(ivf_->quantizer, dimension(), ivf_->nlist,
+                                                      faiss::METRIC_INNER_PRODUCT);
+    copy->is_trained = true;
+    copy->ntotal = ivf_->ntotal;
+    copy->replace_invlists(lists.release(), true);
+    return copy;
+  }
+
   /// ivf_, or where its lists stay in a file a copy that has them.
   std::shared_ptr<const faiss::IndexIVFFlat> ivf_with_lists() const {
     if (file_ == nullptr) {
@@ -151,12 +166,7 @@ class IvfIndex : public CheckedIndex {
       std::memcpy(vectors.data(), vectors_.at(places.first), vectors.size());
       lists->add_entries(list, places.count, rows.data(), vectors.data());
     }
-    auto copy = std::make_shared<faiss::IndexIVFFlat>(ivf_->quantizer, dimension(), ivf_->nlist,
-                                                      faiss::METRIC_INNER_PRODUCT);
-    copy->is_trained = true;
-    copy->ntotal = ivf_->ntotal;
-    copy->replace_invlists(lists.release(), true);
-    return copy;
+    return ivf_with(std::move(lists));
   }
 
   /// ranges_for(query): the places to search. compared: rows that these hold, about.

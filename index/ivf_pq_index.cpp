@@ -7,10 +7,10 @@
 #include <faiss/IndexPreTransform.h>
 #include <faiss/IndexRefine.h>
 #include <faiss/VectorTransform.h>
-#include <faiss/invlists/InvertedLists.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
@@ -32,9 +32,9 @@ constexpr std::size_t kRescoredAtLeast = 64;
 /// Codes that are looked up in the time that one vector takes to be compared in float32, roughly.
 constexpr std::size_t kCodesAVector = 16;
 
-/// The same lists for FAISS, which looks for the nearest ones and compares their vectors by the
-/// same codes: without the vectors that refine its hits.
-std::unique_ptr<faiss::Index> for_faiss(const PqLists& lists) {
+/// What FAISS needs to look for the nearest lists, and to compare vectors by the same codes: an
+/// index that has no lists.
+std::unique_ptr<faiss::Index> without_lists(const PqLists& lists) {
   const PqModel& model = lists.model();
   const ProductQuantizer& quantizer = model.quantizer;
   const std::vector<std::int32_t>& order = quantizer.order();
@@ -66,7 +66,9 @@ std::unique_ptr<faiss::Index> for_faiss(const PqLists& lists) {
       nearest.get(), order.size(), lists.lists().size(), tables, 4, faiss::METRIC_INNER_PRODUCT);
   codes->own_fields = true;
   static_cast<void>(nearest.release());
+  codes->replace_invlists(nullptr, false);
   codes->is_trained = true;
+  codes->ntotal = static_cast<std::int64_t>(lists.size());
   for (std::size_t table = 0; table < tables; ++table) {
     for (std::size_t entry = 0; entry < kTableEntries; ++entry) {
       float* centroid = codes->pq.get_centroids(table, entry);
@@ -77,33 +79,11 @@ std::unique_ptr<faiss::Index> for_faiss(const PqLists& lists) {
     }
   }
   auto turning = std::make_unique<faiss::IndexPreTransform>(axes.get(), codes.get());
+  turning->ntotal = codes->ntotal;
   turning->own_fields = true;
   static_cast<void>(axes.release());
-  faiss::IndexIVFPQ& entries = *codes.release();
-  auto refining = std::make_unique<faiss::IndexRefineFlat>(turning.get());
-  refining->own_fields = true;
-  static_cast<void>(turning.release());
-  refining->k_factor = static_cast<float>(SearchOptions{}.rescore);
-
-  std::vector<std::uint8_t> own(tables);
-  std::vector<std::uint8_t> packed;
-  std::vector<std::int64_t> rows;
-  for (std::size_t list = 0; list < lists.lists().size(); ++list) {
-    packed.clear();
-    rows.clear();
-    const PlaceRange& range = lists.lists()[list];
-    for (std::size_t place = range.first; place < range.first + range.count; ++place) {
-      rows.push_back(lists.row_at(place));
-      lists.codes_at(place, own.data());
-      for (std::size_t i = 0; i < tables; i += 2) {
-        packed.push_back(static_cast<std::uint8_t>(own[i] | own[i + 1] << 4));
-      }
-    }
-    entries.invlists->add_entries(list, rows.size(), rows.data(), packed.data());
-  }
-  refining->ntotal = refining->base_index->ntotal = entries.ntotal =
-      static_cast<std::int64_t>(lists.size());
-  return refining;
+  static_cast<void>(codes.release());
+  return turning;
 }
 
 class IvfPqIndex : public CheckedIndex {
@@ -116,7 +96,20 @@ class IvfPqIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {nullptr, &vectors_}; }
-  std::shared_ptr<const faiss::Index> faiss_index() const override { return for_faiss(lists_); }
+  void write_faiss(const WriteBytes& write) const override {
+    // An index that refines what another one finds: that one, the vectors, and a factor.
+    faiss::IndexFlatIP any(static_cast<std::int64_t>(dimension()));
+    faiss::IndexRefineFlat refining(&any);
+    refining.ntotal = static_cast<std::int64_t>(size());
+    write(faiss_header(refining));
+    write(faiss_bytes_before_lists(*without_lists(lists_)));
+    write_lists(
+        lists_.lists(), lists_.rows(), lists_.model().quantizer.tables() / 2,
+        [&](const PlaceRange& list) { write(packed_codes(list)); }, write);
+    write_flat(vectors_, write);
+    const auto factor = static_cast<float>(SearchOptions{}.rescore);
+    write({reinterpret_cast<const char*>(&factor), sizeof(factor)});
+  }
   void write_codes(const WriteBytes& write) const override { lists_.write_to(write); }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,
@@ -152,6 +145,21 @@ class IvfPqIndex : public CheckedIndex {
   }
 
  private:
+  /// Of a list's vectors, the codes as FAISS has them: of two sub-quantisers in a byte.
+  std::string packed_codes(const PlaceRange& list) const {
+    const std::size_t tables = lists_.model().quantizer.tables();
+    std::vector<std::uint8_t> own(tables);
+    std::string packed;
+    packed.reserve(list.count * tables / 2);
+    for (std::size_t place = list.first; place < list.first + list.count; ++place) {
+      lists_.codes_at(place, own.data());
+      for (std::size_t i = 0; i < tables; i += 2) {
+        packed.push_back(static_cast<char>(own[i] | own[i + 1] << 4));
+      }
+    }
+    return packed;
+  }
+
   std::vector<Hit> rescore(const float* query, const std::vector<Hit>& hits, std::size_t k) const {
     const InnerProductKernel& kernel = inner_product_kernel();
     for (const Hit& hit : hits) __builtin_prefetch(vectors_.at(static_cast<std::size_t>(hit.row)));

@@ -56,7 +56,8 @@ class PqLists {
   std::size_t size() const { return size_; }
   /// The places of each list.
   std::span<const PlaceRange> lists() const { return lists_; }
-  std::int32_t row_at(std::size_t place) const { return rows_[place]; }
+  /// [size()], by place.
+  const std::int32_t* rows() const { return rows_; }
   /// codes: [quantizer.tables()].
   void codes_at(std::size_t place, std::uint8_t* codes) const;
 

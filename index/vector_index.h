@@ -125,8 +125,9 @@ class VectorIndex {
   virtual std::string device() const = 0;
 
   /// Writes one file that any FAISS opens with read_index, followed by a checksum that FAISS does
-  /// not read. Atomic and durable: after a crash path holds the old or the new file. Throws
-  /// NotFound (no such folder), PermissionDenied, ResourceExhausted (disk full) or Unavailable.
+  /// not read. What is large is written from where it lies. Atomic and durable: after a crash path
+  /// holds the old or the new file. Throws NotFound (no such folder), PermissionDenied,
+  /// ResourceExhausted (disk full) or Unavailable.
   virtual void save(const std::filesystem::path& path) const = 0;
 
  protected:

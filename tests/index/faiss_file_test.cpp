@@ -25,9 +25,14 @@ constexpr std::int64_t kRows = 300;
 
 class FaissFile : public testing::Test {
  protected:
+  void save(const faiss::Index& index, const CodeTable& codes) const {
+    write_index_file([&](const WriteBytes& write) { write(faiss_bytes(index)); },
+                     [&](const WriteBytes& write) { codes.write_to(write); }, path_);
+  }
+
   /// Writes the index with a right checksum, and expects open_index to refuse it all the same.
   void expect_unsound(const faiss::Index& index, const std::string& part) const {
-    write_index_file(index, nullptr, 0, codes_, path_);
+    save(index, codes_);
     expect_error(ErrorCode::kCorruption, part, [&] { open_index(path_); });
   }
 
@@ -83,10 +88,30 @@ TEST_F(FaissFile, IsReadByPlainFaiss) {
   }
 }
 
+TEST_F(FaissFile, BeginsWithWhatFaissItselfWrites) {
+  for (const std::string& kind : index_kinds()) {
+    for (const int lists : {4, 100}) {  // of 100, vectors that are all alike fill one
+      IndexSpec spec;
+      spec.kind = kind;
+      spec.nlist = lists;
+      Matrix vectors = vectors_;
+      if (lists == 100) {
+        for (std::size_t row = 1; row < kRows; ++row) {
+          std::ranges::copy(vectors.row(0), vectors.row(row).begin());
+        }
+      }
+      build_index(vectors, spec)->save(path_);
+      const std::unique_ptr<faiss::Index> plain(faiss::read_index(path_.c_str()));
+      const std::string expected = faiss_bytes(*plain);
+      EXPECT_TRUE(read_file(path_, 1 << 30).starts_with(expected)) << kind << ' ' << lists;
+    }
+  }
+}
+
 TEST_F(FaissFile, OfSoundIndicesMadeByPlainFaissIsOpened) {
-  write_index_file(*hnsw(), nullptr, 0, codes_, path_);
+  save(*hnsw(), codes_);
   EXPECT_EQ(open_index(path_)->kind(), "hnsw");
-  write_index_file(*ivf(), nullptr, 0, codes_, path_);
+  save(*ivf(), codes_);
   EXPECT_EQ(open_index(path_)->kind(), "ivf");
 }
 
@@ -109,7 +134,7 @@ TEST_F(FaissFile, OfFewListsThatAreNotEmptyIsOpened) {
     std::copy_n(one.data(), kCols, vectors.row(row).data());
   }
   index.add(kRows, vectors.data());
-  write_index_file(index, nullptr, 0, CodeTable(one_block(vectors.data(), kRows, kCols)), path_);
+  save(index, CodeTable(one_block(vectors.data(), kRows, kCols)));
   const auto opened = open_index(path_);
   const SearchResult found = opened->search({one.data(), 1, kCols}, 3);
   EXPECT_EQ(found.rows, (std::vector<std::int64_t>{0, 1, 2}));
@@ -119,7 +144,7 @@ TEST_F(FaissFile, OfFewListsThatAreNotEmptyIsOpened) {
 }
 
 TEST_F(FaissFile, WhoseListsAreOfOtherSizesIsRefused) {
-  write_index_file(*ivf(), nullptr, 0, codes_, path_);
+  save(*ivf(), codes_);
   std::string bytes = read_file(path_, 1 << 20);
   const std::size_t sizes = bytes.find("full") + 12;
   for (const std::int64_t size : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{kRows + 1}}) {
@@ -192,7 +217,7 @@ TEST_F(FaissFile, WhoseCodesAreOfOtherVectorsIsRefused) {
   const auto lists = ivf();
   for (const faiss::Index* index : {static_cast<const faiss::Index*>(graph.get()),
                                     static_cast<const faiss::Index*>(lists.get())}) {
-    write_index_file(*index, nullptr, 0, fewer, path_);
+    save(*index, fewer);
     expect_error(ErrorCode::kCorruption, "codes do not fit", [&] { open_index(path_); });
   }
 }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -77,18 +78,10 @@ TEST(Graph, HasTheLinksThatFaissHas) {
 }
 
 TEST(Graph, GivesBackWhatItTook) {
-  const faiss::HNSW faiss_graph = linked();
-  faiss::HNSW copy;
-  read(written(linked())).copy_to(copy);
-  EXPECT_EQ(copy.levels, faiss_graph.levels);
-  EXPECT_EQ(copy.offsets, faiss_graph.offsets);
-  EXPECT_EQ(copy.cum_nneighbor_per_level, faiss_graph.cum_nneighbor_per_level);
-  EXPECT_EQ(copy.entry_point, faiss_graph.entry_point);
-  EXPECT_EQ(copy.max_level, faiss_graph.max_level);
-  ASSERT_EQ(copy.neighbors.size(), faiss_graph.neighbors.size());
-  for (std::size_t i = 0; i < copy.neighbors.size(); ++i) {
-    EXPECT_EQ(copy.neighbors[i], faiss_graph.neighbors[i]) << i;
-  }
+  const std::string taken = written(linked());
+  std::string given = "x";
+  read(taken).write_to([&](std::string_view bytes) { given += bytes; });
+  EXPECT_EQ(given, taken);
 }
 
 TEST(Graph, BeginsWithoutLinks) {

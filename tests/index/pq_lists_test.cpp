@@ -47,7 +47,7 @@ TEST_F(PqListsTest, HaveEveryRowOnceNearItself) {
   for (std::size_t list = 0; list < lists_.lists().size(); ++list) {
     const PlaceRange& range = lists_.lists()[list];
     for (std::size_t place = range.first; place < range.first + range.count; ++place) {
-      const std::int32_t row = lists_.row_at(place);
+      const std::int32_t row = lists_.rows()[place];
       EXPECT_TRUE(rows.insert(row).second);
       const std::vector<double> copy = decoded(list, place);
       for (std::size_t i = 0; i < kCols; ++i) {
@@ -72,7 +72,7 @@ TEST_F(PqListsTest, FindTheCandidatesThatTheDecodedVectorsNameInDoublePrecision)
       const PlaceRange& range = lists_.lists()[list];
       for (std::size_t place = range.first; place < range.first + range.count; ++place) {
         const std::vector<double> copy = decoded(list, place);
-        scores[static_cast<std::size_t>(lists_.row_at(place))] =
+        scores[static_cast<std::size_t>(lists_.rows()[place])] =
             std::inner_product(copy.begin(), copy.end(), queries.row(query).begin(), 0.0);
       }
     }
