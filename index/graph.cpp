@@ -64,7 +64,7 @@ Graph::Graph(std::size_t nodes, int links, int ef_construction)
         auto graph = std::make_unique<faiss::HNSW>(links);
         graph->efConstruction = ef_construction;
         graph->prepare_level_tab(nodes);
-        graph->neighbors = {};
+        graph->neighbors = decltype(graph->neighbors)();  // given back, which {} would not do
         return graph;
       }()) {
   std::fill_n(lowest_.data(), lowest_.size(), -1);
