@@ -155,6 +155,7 @@ Caps::Caps(const VectorTable& vectors, const std::vector<float>& mean, const Lea
   cosines_ = arrays->cosines.data();
   sines_ = arrays->sines.data();
   owner_ = arrays;
+  own_bytes_ = bytes_of(size_, vectors.size());  // as in a file
 
   std::mutex mutex;
   double longest = 0;

@@ -41,6 +41,8 @@ class Caps {
   void write_to(const std::function<void(std::string_view)>& write) const;
 
   bool empty() const { return size_ == 0; }
+  /// What is not in a file, in bytes.
+  std::size_t heap_bytes() const { return own_bytes_; }
   /// Number of caps.
   std::size_t size() const { return size_; }
   /// The vectors, cap after cap, by their leading codes.
@@ -81,6 +83,7 @@ class Caps {
   const float* cosines_ = nullptr;     // [size_]: of the angle, at most
   const float* sines_ = nullptr;       // [size_]: of the angle, at least
   std::shared_ptr<const void> owner_;  // of what all these point to
+  std::size_t own_bytes_ = 0;          // of that, where it is in no file
 };
 
 }  // namespace vitrine::index

@@ -127,6 +127,7 @@ CodeTable::CodeTable(const VectorTable& vectors, Leading leading)
   errors_ = arrays->errors.data();
   rough_errors_ = arrays->rough_errors.data();
   owner_ = arrays;
+  own_bytes_ = size_ * (2 * width_ + 3 * sizeof(float));
   if (leading == Leading::kNone) return;
   leading_ = LeadingCodes(vectors, mean_);
   caps_ = Caps(vectors, mean_, leading_);

@@ -114,6 +114,11 @@ class CodeTable {
   /// The leading codes of few vectors.
   const PackedCodes& packed() const { return packed_; }
 
+  /// What is not in a file, in bytes.
+  std::size_t heap_bytes() const {
+    return own_bytes_ + leading_.heap_bytes() + caps_.heap_bytes() + packed_.heap_bytes();
+  }
+
   /// A code less 128, put together again, as the query of a CodeDotKernel. out: [2 * width()].
   void unpack(std::size_t place, std::int8_t* out) const;
 
@@ -162,6 +167,7 @@ class CodeTable {
   const float* errors_ = nullptr;
   const float* rough_errors_ = nullptr;
   std::shared_ptr<const void> owner_;  // of what the five point to
+  std::size_t own_bytes_ = 0;          // of that, where it is in no file
   LeadingCodes leading_;
   Caps caps_;
   PackedCodes packed_;

@@ -109,6 +109,10 @@ void Entrances::Nodes::score(const LeadingQuery& query, std::size_t first, std::
                                       scores);
 }
 
+std::size_t Entrances::heap_bytes() const {
+  return (centres_.size() + members_.size()) * (sizeof(Graph::Node) + kByteRow + sizeof(float));
+}
+
 Hit Entrances::nearest(const LeadingQuery& query) const {
   float scores[kFew];
   centres_.score(query, 0, centres_.size(), scores);

@@ -23,6 +23,7 @@ class Entrances {
   /// codes: of the nodes; not empty().
   Entrances(const Graph& graph, const LeadingCodes& codes);
 
+  std::size_t heap_bytes() const;
   /// That the nodes are on.
   int level() const { return level_; }
   /// The best node by rough scores, or one that is hardly worse, with its score.

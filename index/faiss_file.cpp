@@ -181,14 +181,14 @@ Parts verified_parts(std::string_view file, const std::string& name) {
       as_bytes(digest_of(file.substr(0, file.size() - kDigestBytes)))) {
     throw corruption(name + " is not what was saved: its checksum is another; build it again");
   }
-  const auto faiss_bytes = number_at<std::uint64_t>(trailer, kMagic.size());
+  const auto faiss_size = number_at<std::uint64_t>(trailer, kMagic.size());
   const auto codes_at = number_at<std::uint64_t>(trailer, kMagic.size() + kSizeBytes);
   const auto codes_bytes = number_at<std::uint64_t>(trailer, kMagic.size() + 2 * kSizeBytes);
-  if (codes_at > body || codes_bytes != body - codes_at || faiss_bytes > codes_at ||
+  if (codes_at > body || codes_bytes != body - codes_at || faiss_size > codes_at ||
       codes_at % kCodeAlignment != 0) {
     throw corruption(name + " is not as long as when it was saved; build it again");
   }
-  return {file.substr(0, faiss_bytes), file.substr(codes_at, codes_bytes)};
+  return {file.substr(0, faiss_size), file.substr(codes_at, codes_bytes)};
 }
 
 /// Of FAISS's bytes: once FAISS has read it, an unknown metric is an enum that none may look at.
@@ -390,7 +390,6 @@ IndexFile read_index_file(const std::filesystem::path& path) {
     if (head.starts_with(kGraphName) && head.size() >= kHeaderBytes) {
       check_metric(parts.faiss, path.string());
       result.graph = head.substr(kHeaderBytes);
-      result.faiss_bytes = head.size();
       return result;
     }
   }
@@ -414,7 +413,6 @@ IndexFile read_index_file(const std::filesystem::path& path) {
           fmt::format("{} is not a sound index: {}; build it again", path.string(), error.what()));
     }
   }
-  result.faiss_bytes = head.size();
   BytesReader reader(head, tail, parts.faiss.size());
   try {
     result.index.reset(faiss::read_index(&reader));

@@ -80,7 +80,6 @@ struct IndexFile {
   std::string_view graph;           ///< of an hnsw index, as Graph takes it
   std::vector<InvertedList> lists;  ///< of an ivf index; together they have as many as it has rows
   std::string_view codes;
-  std::size_t faiss_bytes = 0;  ///< that were read, and are held in memory
 
   /// Throws Corruption when they do not fit rows and dimension.
   CodeTable code_table() const;

@@ -22,6 +22,7 @@ class FlatIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_}; }
+  std::size_t heap_bytes() const override { return codes_.heap_bytes(); }
   void write_faiss(const WriteBytes& write) const override { write_flat(vectors_, write); }
 
   SearchResult search_exact(MatrixView queries, std::size_t k,

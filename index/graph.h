@@ -42,6 +42,10 @@ class Graph {
   void write_to(const std::function<void(std::string_view)>& write) const;
 
   std::size_t size() const { return levels_.size(); }
+  std::size_t heap_bytes() const {
+    return levels_.size_bytes() + begins_.size_bytes() +
+           (lowest_.size() + upper_.size()) * sizeof(Node);
+  }
   /// Nodes a builder chooses the links of one from.
   int ef_construction() const;
   /// Where a search starts: a node that is on top_level().

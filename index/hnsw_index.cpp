@@ -115,6 +115,9 @@ class HnswIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_}; }
+  std::size_t heap_bytes() const override {
+    return graph_.heap_bytes() + codes_.heap_bytes() + entrances_.heap_bytes();
+  }
   void write_faiss(const WriteBytes& write) const override {
     faiss::IndexHNSWFlat index(static_cast<int>(dimension()), kAnyLinks,
                                faiss::METRIC_INNER_PRODUCT);

@@ -78,6 +78,12 @@ class IvfIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {&codes_, &vectors_, rows_.data()}; }
+  std::size_t heap_bytes() const override {
+    const std::size_t of_rows = (rows_.size() + places_.size()) * sizeof(std::int32_t);
+    const std::size_t in_lists = file_ == nullptr ? size() * sizeof(std::int64_t) : 0;  // FAISS's
+    return of_rows + in_lists + lists_.size() * (ivf_->code_size + sizeof(PlaceRange)) +
+           centroid_codes_.heap_bytes() + codes_.heap_bytes();
+  }
   void write_faiss(const WriteBytes& write) const override {
     write(faiss_bytes_before_lists(*ivf_with(nullptr)));
     const auto write_vectors = [&](const PlaceRange& list) {

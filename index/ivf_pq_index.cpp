@@ -96,6 +96,7 @@ class IvfPqIndex : public CheckedIndex {
 
  protected:
   SearchTables tables() const override { return {nullptr, &vectors_}; }
+  std::size_t heap_bytes() const override { return lists_.heap_bytes(); }
   void write_faiss(const WriteBytes& write) const override {
     // An index that refines what another one finds: that one, the vectors, and a factor.
     faiss::IndexFlatIP any(static_cast<std::int64_t>(dimension()));

@@ -211,6 +211,7 @@ LeadingCodes::LeadingCodes(const VectorTable& vectors, const std::vector<float>&
   rows_ = {arrays->codes.data(), arrays->scales.data(), arrays->errors.data(),
            arrays->rests.data()};
   owner_ = arrays;
+  own_bytes_ = size_ * (kByteRow + 3 * sizeof(float));
 }
 
 void LeadingCodes::set_axes(Matrix axes) {

@@ -109,6 +109,11 @@ class LeadingCodes {
   const float* errors() const { return rows_.errors; }
   const float* rests() const { return rows_.rests; }
 
+  /// What is not in a file, in bytes.
+  std::size_t heap_bytes() const {
+    return own_bytes_ + (2 * kByteRow + kFirstElements) * axes_.cols() * sizeof(float);
+  }
+
   /// R A: [kByteRow, dimension]
   const Matrix& axes() const { return axes_; }
 
@@ -163,6 +168,7 @@ class LeadingCodes {
   float longest_rest_ = 0;  // |x'| of any row, at most
   LeadingRows rows_;
   std::shared_ptr<const void> owner_;  // of what they point to
+  std::size_t own_bytes_ = 0;          // of that, where it is in no file
 };
 
 }  // namespace vitrine::index

@@ -27,6 +27,7 @@ class PackedCodes {
   PackedCodes(const LeadingCodes& leading, std::size_t size, const std::vector<float>& mean);
 
   bool empty() const { return rows_.count == 0; }
+  std::size_t heap_bytes() const { return empty() ? 0 : blocks_->size() * sizeof(PackedBlock); }
   /// By place.
   const PackedRows& rows() const { return rows_; }
   /// query: by the leading codes that these are, with the weights of packed_bounds_kernel().

@@ -227,6 +227,7 @@ PqLists::PqLists(PqModel model, MatrixView vectors,
   rows_ = arrays->rows.data();
   blocks_ = arrays->blocks.data();
   owner_ = arrays;
+  own_bytes_ = size_ * sizeof(std::int32_t) + number_of_blocks(size_) * block_bytes();
   prepare();
 }
 
@@ -307,6 +308,13 @@ void PqLists::write_to(const std::function<void(std::string_view)>& write) const
   write_array(sizes);
   write_padded(write, rows_, size_ * sizeof(std::int32_t));
   write_padded(write, blocks_, number_of_blocks(size_) * block_bytes());
+}
+
+std::size_t PqLists::heap_bytes() const {
+  const std::size_t floats =
+      model_.axes.rows() * model_.axes.cols() + model_.centroids.rows() * model_.centroids.cols() +
+      model_.quantizer.centroids().size() + half_squares_.size() + products_with_mean_.size();
+  return own_bytes_ + floats * sizeof(float) + lists_.size() * sizeof(PlaceRange);
 }
 
 void PqLists::codes_at(std::size_t place, std::uint8_t* codes) const {

@@ -52,6 +52,9 @@ class PqLists {
   /// Hands the lists to write, piece by piece.
   void write_to(const std::function<void(std::string_view)>& write) const;
 
+  /// What is not in a file, in bytes.
+  std::size_t heap_bytes() const;
+
   const PqModel& model() const { return model_; }
   std::size_t size() const { return size_; }
   /// The places of each list.
@@ -86,6 +89,7 @@ class PqLists {
   const std::int32_t* rows_ = nullptr;     // [size()], place -> row
   const std::uint8_t* blocks_ = nullptr;   // [size() / 32, rounded up][block_bytes()]
   std::shared_ptr<const void> owner_;      // of what the two point to
+  std::size_t own_bytes_ = 0;              // of that, where it is in no file
 };
 
 }  // namespace vitrine::index

@@ -87,7 +87,9 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
   }
   check_unit_rows(vectors, "vector");
   try {
-    return find_kind(spec.kind)->build(vectors, spec, progress);
+    std::unique_ptr<VectorIndex> index = find_kind(spec.kind)->build(vectors, spec, progress);
+    index->memory_.heap = vectors.rows * vectors.cols * sizeof(float) + index->heap_bytes();
+    return index;
   } catch (const Error&) {
     throw;
   } catch (const std::bad_alloc&) {
@@ -101,10 +103,10 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
 std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path,
                                         const DeviceOptions& device) {
   IndexFile file = read_index_file(path);
-  const IndexMemory memory = {file.file->bytes().size(), file.faiss_bytes};
+  const std::size_t mapped = file.file->bytes().size();
   try {
     std::unique_ptr<VectorIndex> index = adopt(std::move(file));
-    index->memory_ = memory;
+    index->memory_ = {mapped, index->heap_bytes()};
     if (device.device != nullptr) index->copy_to_device(device, path.string());
     return index;
   } catch (const Error& error) {

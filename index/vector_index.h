@@ -82,13 +82,20 @@ struct SearchResult {
   std::vector<float> scores;
 };
 
-/// What an opened index takes, in bytes.
+/// What an index takes, in bytes.
 struct IndexMemory {
-  /// Of the file, used where it is mapped: the system keeps in memory what is in use.
+  /// Of the file, used where it is mapped: the system keeps in memory what is in use. 0 of an index
+  /// that was built rather than opened.
   std::size_t mapped = 0;
-  /// About what is copied out of it: the graph of an hnsw index, the centroids of an ivf one.
+  /// About what is beside that, but for what searches work with: all of an index that was built; of
+  /// one that was opened what is copied out of the file or made of it, such as the graph of an hnsw
+  /// index, or the centroids and the row numbers of an ivf one.
   std::size_t heap = 0;
 };
+
+/// Told how many of how many vectors are in the index that is being built, from any thread, several
+/// calls at once. To stop the building it throws: what it throws is what build_index throws.
+using BuildProgress = std::function<void(std::size_t done, std::size_t total)>;
 
 /// An immutable set of unit vectors that can be searched. Every method may be called from many
 /// threads at once; a search uses the OpenMP threads of its calling thread
@@ -117,7 +124,6 @@ class VectorIndex {
   /// [0, size()).
   virtual std::vector<float> vector(std::int64_t row) const = 0;
 
-  /// Zeros for an index that was built rather than opened.
   const IndexMemory& memory() const { return memory_; }
 
   /// Where the index is searched: "cpu", or the name of the device that holds a copy and still
@@ -134,18 +140,19 @@ class VectorIndex {
   VectorIndex() = default;
 
  private:
+  friend std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& spec,
+                                                  const BuildProgress& progress);
   friend std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path,
                                                  const DeviceOptions& device);
+
+  /// What is not in a file, in bytes, beside the float32 vectors.
+  virtual std::size_t heap_bytes() const = 0;
 
   /// Once, before the first search. options: with a device. name: of the index, for messages.
   virtual void copy_to_device(const DeviceOptions& options, const std::string& name) = 0;
 
-  IndexMemory memory_;  // constant after open_index()
+  IndexMemory memory_;  // constant after build_index() or open_index()
 };
-
-/// Told how many of how many vectors are in the index that is being built, from any thread, several
-/// calls at once. To stop the building it throws: what it throws is what build_index throws.
-using BuildProgress = std::function<void(std::size_t done, std::size_t total)>;
 
 /// Builds an index that owns a copy of the vectors: [n, dimension], n at least 1, finite, unit
 /// length within 1e-3. Uses the OpenMP threads of the calling thread. The same vectors give the

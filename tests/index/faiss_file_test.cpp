@@ -115,13 +115,6 @@ TEST_F(FaissFile, OfSoundIndicesMadeByPlainFaissIsOpened) {
   EXPECT_EQ(open_index(path_)->kind(), "ivf");
 }
 
-TEST_F(FaissFile, KeepsTheVectorsOfListsWhereTheyAre) {
-  IndexSpec spec;
-  spec.kind = "ivf";
-  build_index(vectors_, spec)->save(path_);
-  EXPECT_LT(open_index(path_)->memory().heap, kRows * kCols * sizeof(float) / 2);
-}
-
 TEST_F(FaissFile, OfFewListsThatAreNotEmptyIsOpened) {
   // FAISS tells their sizes otherwise.
   const Matrix centroids = clustered_vectors(100, kCols, 2);
