@@ -192,23 +192,57 @@ Parts verified_parts(std::string_view file, const std::string& name) {
 }
 
 /// Of FAISS's bytes: once FAISS has read it, an unknown metric is an enum that none may look at.
-void check_metric(std::string_view faiss_part, const std::string& name) {
-  if (faiss_part.size() < kMetricAt + sizeof(std::int32_t) ||
+void check_metric(std::string_view faiss_part) {
+  if (faiss_part.size() < kHeaderBytes ||
       number_at<std::int32_t>(faiss_part, kMetricAt) != faiss::METRIC_INNER_PRODUCT) {
-    throw corruption(name +
-                     " is not a sound index: its metric is not the inner product; build it again");
+    throw corruption("its metric is not the inner product");
   }
-}
-
-/// Bytes that FAISS writes behind the vectors.
-std::size_t bytes_behind_vectors(std::string_view faiss_part) {
-  return faiss_part.starts_with(kRefiningName) ? kFactorBytes : 0;
 }
 
 /// Writes a flat index's number of vectors into its header.
 void set_rows(std::string& header, std::uint64_t rows, std::uint64_t elements) {
   std::memcpy(header.data() + kRowsAt, &rows, sizeof(rows));
   std::memcpy(header.data() + kHeaderBytes, &elements, sizeof(elements));
+}
+
+/// The flat index that FAISS's bytes end with.
+struct FlatInFile {
+  std::string_view before;  ///< what of FAISS's bytes goes before it
+  std::string header;       ///< of one without vectors
+  std::size_t rows = 0;
+  std::size_t dimension = 0;
+  const float* vectors = nullptr;
+};
+
+/// behind: bytes that FAISS writes behind it. Throws Corruption unless it has as many vectors as
+/// all of FAISS's part says.
+FlatInFile flat_in(std::string_view faiss_part, std::size_t behind) {
+  const std::size_t around = kFlatHeaderBytes + behind;
+  if (faiss_part.size() < around) throw corruption("it is cut off");
+  const auto dimension = number_at<std::int32_t>(faiss_part, kDimensionAt);
+  const auto rows = number_at<std::int64_t>(faiss_part, kRowsAt);
+  const std::size_t room = (faiss_part.size() - around) / sizeof(float);
+  if (dimension < 1 || rows < 1 ||
+      static_cast<std::uint64_t>(rows) > room / static_cast<std::uint64_t>(dimension)) {
+    throw corruption(
+        fmt::format("it has {} vectors of {} columns, which do not fit its size", rows, dimension));
+  }
+  FlatInFile flat;
+  flat.rows = static_cast<std::size_t>(rows);
+  flat.dimension = static_cast<std::size_t>(dimension);
+  const std::size_t elements = flat.rows * flat.dimension;
+  flat.before = faiss_part.substr(0, faiss_part.size() - elements * sizeof(float) - around);
+  flat.header = faiss_part.substr(flat.before.size(), kFlatHeaderBytes);
+  if (!flat.header.starts_with(kFlatName) ||
+      number_at<std::int32_t>(flat.header, kDimensionAt) != dimension ||
+      number_at<std::int64_t>(flat.header, kRowsAt) != rows ||
+      number_at<std::uint64_t>(flat.header, kHeaderBytes) != elements) {
+    throw corruption("its vectors do not fit their number");
+  }
+  set_rows(flat.header, 0, 0);
+  flat.vectors =
+      reinterpret_cast<const float*>(faiss_part.data() + flat.before.size() + kFlatHeaderBytes);
+  return flat;
 }
 
 /// The lists at the end of FAISS's bytes.
@@ -273,6 +307,58 @@ std::string empty_sizes(std::size_t lists) {
   std::string sizes(kAllSizesName);
   append_size(sizes, lists);
   return sizes.append(lists * kSizeBytes, '\0');
+}
+
+/// bytes, and then what stands for the rest, are all that FAISS gets to see of an index whose part
+/// of the file has so many bytes.
+std::unique_ptr<faiss::Index> read_by_faiss(std::string_view bytes, std::string_view rest,
+                                            std::size_t most) {
+  BytesReader reader(bytes, rest, most);
+  std::unique_ptr<faiss::Index> index;
+  try {
+    index.reset(faiss::read_index(&reader));
+  } catch (const std::exception& error) {
+    throw corruption(fmt::format("FAISS cannot read it: {}", error.what()));
+  }
+  if (index == nullptr || reader.left() != 0) {
+    throw corruption("it holds more than the index FAISS reads");
+  }
+  return index;
+}
+
+/// Of an ivf index.
+void read_lists(std::string_view faiss_part, IndexFile& result) {
+  ListsInFile found = lists_in(faiss_part);
+  result.index = read_by_faiss(faiss_part.substr(0, found.sizes_at),
+                               empty_sizes(found.lists.size()), faiss_part.size());
+  result.rows = static_cast<std::size_t>(std::max<std::int64_t>(result.index->ntotal, 0));
+  result.dimension = static_cast<std::size_t>(std::max(static_cast<int>(result.index->d), 0));
+  result.lists = std::move(found.lists);
+}
+
+/// Throws Corruption, which does not name the file.
+void read_faiss_part(std::string_view faiss_part, IndexFile& result) {
+  check_metric(faiss_part);
+  if (faiss_part.starts_with(kListsName)) return read_lists(faiss_part, result);
+  // FAISS reads many more kinds than are written here, and some trust what they read: a product
+  // quantizer divides by the number of its parts.
+  const bool refines = faiss_part.starts_with(kRefiningName);
+  const bool has_graph = faiss_part.starts_with(kGraphName);
+  if (!refines && !has_graph && !faiss_part.starts_with(kFlatName)) {
+    throw corruption("it is of no known kind");
+  }
+  const FlatInFile flat = flat_in(faiss_part, refines ? kFactorBytes : 0);
+  result.rows = flat.rows;
+  result.dimension = flat.dimension;
+  result.vectors = flat.vectors;
+  if (refines) return;
+  if (has_graph) {
+    ByteCursor graph(flat.before);
+    graph.take(kHeaderBytes);
+    result.graph = graph.left();
+  } else {
+    result.index = read_by_faiss(flat.before, flat.header, faiss_part.size());
+  }
 }
 
 }  // namespace
@@ -357,75 +443,11 @@ IndexFile read_index_file(const std::filesystem::path& path) {
   result.file = std::make_shared<const MappedFile>(path);
   const Parts parts = verified_parts(result.file->bytes(), path.string());
   result.codes = parts.codes;
-  std::string_view head = parts.faiss;
-  std::string empty_storage;
-  const bool refining = head.starts_with(kRefiningName);
-  const std::size_t around = kFlatHeaderBytes + bytes_behind_vectors(head);
-  if (head.size() >= around &&
-      (head.starts_with(kFlatName) || head.starts_with(kGraphName) || refining)) {
-    // The vectors come last, behind the header of a flat index: FAISS gets one without vectors.
-    const auto dimension = number_at<std::int32_t>(head, kDimensionAt);
-    const auto rows = number_at<std::int64_t>(head, kRowsAt);
-    const std::size_t room = (head.size() - around) / sizeof(float);
-    if (dimension < 1 || rows < 1 ||
-        static_cast<std::uint64_t>(rows) > room / static_cast<std::uint64_t>(dimension)) {
-      throw corruption(fmt::format("{} has {} vectors of {} columns, which do not fit its size",
-                                   path.string(), rows, dimension));
-    }
-    const auto elements = static_cast<std::size_t>(rows) * static_cast<std::size_t>(dimension);
-    const std::size_t header = head.size() - elements * sizeof(float) - around;
-    empty_storage = head.substr(header, kFlatHeaderBytes);
-    if (!empty_storage.starts_with(kFlatName) ||
-        number_at<std::int32_t>(empty_storage, kDimensionAt) != dimension ||
-        number_at<std::int64_t>(empty_storage, kRowsAt) != rows ||
-        number_at<std::uint64_t>(empty_storage, kHeaderBytes) != elements) {
-      throw corruption(path.string() + " has vectors that do not fit their number");
-    }
-    set_rows(empty_storage, 0, 0);
-    result.rows = static_cast<std::size_t>(rows);
-    result.dimension = static_cast<std::size_t>(dimension);
-    result.vectors = reinterpret_cast<const float*>(head.data() + header + kFlatHeaderBytes);
-    if (refining) return result;
-    head = head.substr(0, header);
-    if (head.starts_with(kGraphName) && head.size() >= kHeaderBytes) {
-      check_metric(parts.faiss, path.string());
-      result.graph = head.substr(kHeaderBytes);
-      return result;
-    }
-  }
-  check_metric(parts.faiss, path.string());
-  // FAISS reads many more kinds than are written here, and some trust what they read: a product
-  // quantizer divides by the number of its parts.
-  const bool has_lists = parts.faiss.starts_with(kListsName);
-  if (!has_lists && !parts.faiss.starts_with(kFlatName)) {
-    throw corruption(path.string() +
-                     " is not a sound index: it is of no known kind; build it again");
-  }
-  std::string tail = std::move(empty_storage);
-  if (has_lists) {
-    try {
-      ListsInFile found = lists_in(head);
-      head = head.substr(0, found.sizes_at);
-      tail = empty_sizes(found.lists.size());
-      result.lists = std::move(found.lists);
-    } catch (const Error& error) {
-      throw corruption(
-          fmt::format("{} is not a sound index: {}; build it again", path.string(), error.what()));
-    }
-  }
-  BytesReader reader(head, tail, parts.faiss.size());
   try {
-    result.index.reset(faiss::read_index(&reader));
-  } catch (const std::exception& error) {
+    read_faiss_part(parts.faiss, result);
+  } catch (const Error& error) {
     throw corruption(
-        fmt::format("{} is not an index FAISS can read: {}", path.string(), error.what()));
-  }
-  if (result.index == nullptr || reader.left() != 0) {
-    throw corruption(path.string() + " holds more than the index FAISS reads; build it again");
-  }
-  result.dimension = static_cast<std::size_t>(std::max(static_cast<int>(result.index->d), 0));
-  if (result.vectors == nullptr) {
-    result.rows = static_cast<std::size_t>(std::max<std::int64_t>(result.index->ntotal, 0));
+        fmt::format("{} is not a sound index: {}; build it again", path.string(), error.what()));
   }
   return result;
 }
