@@ -2,20 +2,15 @@
 // scans the nearest lists by codes and compares the best in float32. Of the vectors, which stay in
 // the file, it reads only those.
 
-#include <faiss/IndexFlat.h>
-#include <faiss/IndexIVFPQ.h>
-#include <faiss/IndexPreTransform.h>
-#include <faiss/IndexRefine.h>
-#include <faiss/VectorTransform.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <string>
 #include <utility>
 
 #include "base/error.h"
 #include "index/checked_index.h"
 #include "index/float_scan.h"
+#include "index/ivf_pq_for_faiss.h"
 #include "index/kernels/inner_product.h"
 #include "index/kinds.h"
 #include "index/large_array.h"
@@ -32,60 +27,6 @@ constexpr std::size_t kRescoredAtLeast = 64;
 /// Codes that are looked up in the time that one vector takes to be compared in float32, roughly.
 constexpr std::size_t kCodesAVector = 16;
 
-/// What FAISS needs to look for the nearest lists, and to compare vectors by the same codes: an
-/// index that has no lists.
-std::unique_ptr<faiss::Index> without_lists(const PqLists& lists) {
-  const PqModel& model = lists.model();
-  const ProductQuantizer& quantizer = model.quantizer;
-  const std::vector<std::int32_t>& order = quantizer.order();
-  const std::size_t dimension = model.dimension();
-  const std::size_t leading = model.centroids.cols();
-  const std::size_t tables = quantizer.tables();
-  const auto width = static_cast<int>(order.size());
-
-  // FAISS wants the dimensions of a sub-quantiser side by side.
-  auto axes = std::make_unique<faiss::LinearTransform>(static_cast<int>(dimension), width, false);
-  axes->A.assign(order.size() * dimension, 0.0F);
-  std::vector<float> centroids(lists.lists().size() * order.size(), 0.0F);
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    if (order[i] < 0) continue;
-    const auto from = static_cast<std::size_t>(order[i]);
-    std::ranges::copy(model.axes.row(from),
-                      axes->A.begin() + static_cast<std::ptrdiff_t>(i * dimension));
-    for (std::size_t list = 0; list < lists.lists().size(); ++list) {
-      centroids[list * order.size() + i] =
-          model.mean[from] + (from < leading ? model.centroids.row(list)[from] : 0.0F);
-    }
-  }
-  axes->is_trained = true;
-  axes->is_orthonormal = true;
-
-  auto nearest = std::make_unique<faiss::IndexFlatL2>(width);
-  nearest->add(static_cast<std::int64_t>(lists.lists().size()), centroids.data());
-  auto codes = std::make_unique<faiss::IndexIVFPQ>(
-      nearest.get(), order.size(), lists.lists().size(), tables, 4, faiss::METRIC_INNER_PRODUCT);
-  codes->own_fields = true;
-  static_cast<void>(nearest.release());
-  codes->replace_invlists(nullptr, false);
-  codes->is_trained = true;
-  codes->ntotal = static_cast<std::int64_t>(lists.size());
-  for (std::size_t table = 0; table < tables; ++table) {
-    for (std::size_t entry = 0; entry < kTableEntries; ++entry) {
-      float* centroid = codes->pq.get_centroids(table, entry);
-      for (std::size_t i = 0; i < quantizer.width(); ++i) {
-        centroid[i] =
-            quantizer.centroids()[(table * quantizer.width() + i) * kTableEntries + entry];
-      }
-    }
-  }
-  auto turning = std::make_unique<faiss::IndexPreTransform>(axes.get(), codes.get());
-  turning->ntotal = codes->ntotal;
-  turning->own_fields = true;
-  static_cast<void>(axes.release());
-  static_cast<void>(codes.release());
-  return turning;
-}
-
 class IvfPqIndex : public CheckedIndex {
  public:
   /// owner: keeps the vectors where they are.
@@ -98,18 +39,7 @@ class IvfPqIndex : public CheckedIndex {
   SearchTables tables() const override { return {nullptr, &vectors_}; }
   std::size_t heap_bytes() const override { return lists_.heap_bytes(); }
   void write_faiss(const WriteBytes& write) const override {
-    // An index that refines what another one finds: that one, the vectors, and a factor.
-    faiss::IndexFlatIP any(static_cast<std::int64_t>(dimension()));
-    faiss::IndexRefineFlat refining(&any);
-    refining.ntotal = static_cast<std::int64_t>(size());
-    write(faiss_header(refining));
-    write(faiss_bytes_before_lists(*without_lists(lists_)));
-    write_lists(
-        lists_.lists(), lists_.rows(), lists_.model().quantizer.tables() / 2,
-        [&](const PlaceRange& list) { write(packed_codes(list)); }, write);
-    write_flat(vectors_, write);
-    const auto factor = static_cast<float>(SearchOptions{}.rescore);
-    write({reinterpret_cast<const char*>(&factor), sizeof(factor)});
+    write_ivf_pq(lists_, vectors_, write);
   }
   void write_codes(const WriteBytes& write) const override { lists_.write_to(write); }
 
@@ -146,21 +76,6 @@ class IvfPqIndex : public CheckedIndex {
   }
 
  private:
-  /// Of a list's vectors, the codes as FAISS has them: of two sub-quantisers in a byte.
-  std::string packed_codes(const PlaceRange& list) const {
-    const std::size_t tables = lists_.model().quantizer.tables();
-    std::vector<std::uint8_t> own(tables);
-    std::string packed;
-    packed.reserve(list.count * tables / 2);
-    for (std::size_t place = list.first; place < list.first + list.count; ++place) {
-      lists_.codes_at(place, own.data());
-      for (std::size_t i = 0; i < tables; i += 2) {
-        packed.push_back(static_cast<char>(own[i] | own[i + 1] << 4));
-      }
-    }
-    return packed;
-  }
-
   std::vector<Hit> rescore(const float* query, const std::vector<Hit>& hits, std::size_t k) const {
     const InnerProductKernel& kernel = inner_product_kernel();
     for (const Hit& hit : hits) __builtin_prefetch(vectors_.at(static_cast<std::size_t>(hit.row)));
