@@ -102,26 +102,39 @@ std::vector<PlaceRange> part_of(std::span<const PlaceRange> ranges, std::size_t 
   return part;
 }
 
+/// Queries that are answered together, and where.
+struct Batch {
+  const SearchTables& tables;
+  MatrixView queries;
+  std::span<const PlaceRange> ranges;
+  const Filter& filter;
+  std::size_t k;
+  std::size_t places;   // in the ranges
+  std::size_t threads;  // that all the work is worth
+
+  const float* query(std::size_t number) const { return queries.row(number).data(); }
+  /// Whether threads have less to wait for each other if each query takes all of them.
+  bool has_few_queries() const { return queries.rows < 2 * threads; }
+};
+
 /// One query on all threads: each takes parts of the places, and all go by the best of what any
 /// of them knows to be enough.
-std::vector<Hit> search_in_parallel(const SearchTables& tables, const float* query,
-                                    std::span<const PlaceRange> ranges, const Filter& filter,
-                                    std::size_t k, std::size_t places, int threads) {
+std::vector<Hit> search_in_parallel(const Batch& batch, const float* query) {
+  const CodeTable& codes = *batch.tables.codes;
   QueryCode code;
-  tables.codes->encode_query_for_scan(query, code);
+  codes.encode_query_for_scan(query, code);
   // Parts enough for a thread that is held up to leave its work to the others.
-  const auto threads_count = static_cast<std::size_t>(threads);
-  const std::size_t parts =
-      std::clamp(places / kLeastPlacesAPart, threads_count, threads_count * kMostPartsAThread);
-  std::vector<Candidates> found(threads_count, Candidates(k));
+  const std::size_t parts = std::clamp(batch.places / kLeastPlacesAPart, batch.threads,
+                                       batch.threads * kMostPartsAThread);
+  std::vector<Candidates> found(batch.threads, Candidates(batch.k));
   std::atomic<float> enough{kLeast};
-  parallel_for(parts, threads, [&](std::size_t part) {
+  parallel_for(parts, static_cast<int>(batch.threads), [&](std::size_t part) {
     const std::vector<PlaceRange> own =
-        part_of(ranges, places * part / parts, places * (part + 1) / parts);
+        part_of(batch.ranges, batch.places * part / parts, batch.places * (part + 1) / parts);
     Candidates& candidates = found[static_cast<std::size_t>(omp_get_thread_num())];
-    for_each_tile(tables, own, filter, [&](const Tile& tile) {
+    for_each_tile(batch.tables, own, batch.filter, [&](const Tile& tile) {
       candidates.raise(enough.load(std::memory_order_relaxed));
-      scan_tile(*tables.codes, code, tile, candidates);
+      scan_tile(codes, code, tile, candidates);
       float known = enough.load(std::memory_order_relaxed);
       while (known < candidates.enough() &&
              !enough.compare_exchange_weak(known, candidates.enough(), std::memory_order_relaxed)) {
@@ -134,7 +147,63 @@ std::vector<Hit> search_in_parallel(const SearchTables& tables, const float* que
     const std::vector<Candidate> share = each.take();
     all.insert(all.end(), share.begin(), share.end());
   }
-  return settle(tables, query, all, k);
+  return settle(batch.tables, query, all, batch.k);
+}
+
+void search_alone(const Batch& batch, std::size_t number, SearchResult& result) {
+  const float* query = batch.query(number);
+  put_hits(batch.threads > 1
+               ? search_in_parallel(batch, query)
+               : search_exactly(batch.tables, query, batch.ranges, batch.filter, batch.k),
+           number, result);
+}
+
+void search_all_packed(const Batch& batch, SearchResult& result) {
+  parallel_for(batch.queries.rows, static_cast<int>(batch.threads), [&](std::size_t number) {
+    search_packed(batch.tables, batch.query(number), batch.k, number, result);
+  });
+}
+
+/// Where caps rule out too little, the query scans all places.
+void search_all_by_caps(const Batch& batch, SearchResult& result) {
+  std::vector<std::uint8_t> open(batch.queries.rows, 0);
+  const std::size_t threads = batch.has_few_queries() ? 1 : batch.threads;
+  parallel_for(batch.queries.rows, static_cast<int>(threads), [&](std::size_t number) {
+    const auto hits = search_caps(batch.tables, batch.query(number), batch.filter, batch.k);
+    open[number] = hits ? 0 : 1;
+    if (hits) put_hits(*hits, number, result);
+  });
+  for (std::size_t number = 0; number < open.size(); ++number) {
+    if (open[number] != 0) search_alone(batch, number, result);
+  }
+}
+
+/// Takes a group of queries through all tiles, on the calling thread.
+void search_group(const Batch& batch, std::size_t first, std::size_t count, SearchResult& result) {
+  const CodeTable& table = *batch.tables.codes;
+  std::vector<QueryCode> codes(count);
+  std::vector<Candidates> candidates(count, Candidates(batch.k));
+  for (std::size_t i = 0; i < count; ++i) {
+    table.encode_query_for_scan(batch.query(first + i), codes[i]);
+  }
+  for_each_tile(batch.tables, batch.ranges, batch.filter, [&](const Tile& tile) {
+    for (std::size_t i = 0; i < count; ++i) scan_tile(table, codes[i], tile, candidates[i]);
+  });
+  for (std::size_t i = 0; i < count; ++i) {
+    put_hits(settle(batch.tables, batch.query(first + i), candidates[i].take(), batch.k), first + i,
+             result);
+  }
+}
+
+void search_in_groups(const Batch& batch, SearchResult& result) {
+  const std::size_t queries = batch.queries.rows;
+  const std::size_t group_size =
+      std::clamp<std::size_t>((queries + batch.threads - 1) / batch.threads, 1, kMostQueriesAGroup);
+  const std::size_t groups = (queries + group_size - 1) / group_size;
+  parallel_for(groups, static_cast<int>(batch.threads), [&](std::size_t group) {
+    const std::size_t first = group * group_size;
+    search_group(batch, first, std::min(group_size, queries - first), result);
+  });
 }
 
 }  // namespace
@@ -198,62 +267,18 @@ SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
                             std::size_t k) {
   SearchResult result = make_result(queries.rows, k);
   const std::size_t places = places_in(ranges);
+  const int threads = threads_for_codes(queries.rows * places, queries.cols);
+  const Batch batch{tables, queries, ranges, filter, k, places, static_cast<std::size_t>(threads)};
   const bool all = places == tables.codes->size();
   if (all && can_search_packed(*tables.codes, filter, k)) {
-    parallel_for(queries.rows, threads_for_codes(queries.rows * places, queries.cols),
-                 [&](std::size_t query) {
-                   search_packed(tables, queries.row(query).data(), k, query, result);
-                 });
-    return result;
+    search_all_packed(batch, result);
+  } else if (all && caps_are_worth(*tables.codes, filter, k)) {
+    search_all_by_caps(batch, result);
+  } else if (threads > 1 && batch.has_few_queries()) {
+    for (std::size_t i = 0; i < queries.rows; ++i) search_alone(batch, i, result);
+  } else {
+    search_in_groups(batch, result);
   }
-  const int threads = threads_for_codes(queries.rows * places, queries.cols);
-  const auto threads_count = static_cast<std::size_t>(threads);
-  const bool few_queries = queries.rows < 2 * threads_count;
-  const auto search_alone = [&](std::size_t query) {
-    const float* data = queries.row(query).data();
-    put_hits(threads > 1 ? search_in_parallel(tables, data, ranges, filter, k, places, threads)
-                         : search_exactly(tables, data, ranges, filter, k),
-             query, result);
-  };
-  if (all && caps_are_worth(*tables.codes, filter, k)) {
-    std::vector<std::uint8_t> open(queries.rows, 0);
-    parallel_for(queries.rows, few_queries ? 1 : threads, [&](std::size_t query) {
-      auto hits = search_caps(tables, queries.row(query).data(), filter, k);
-      open[query] = hits ? 0 : 1;
-      if (hits) put_hits(std::move(*hits), query, result);
-    });
-    for (std::size_t query = 0; query < queries.rows; ++query) {
-      if (open[query] != 0) search_alone(query);
-    }
-    return result;
-  }
-  if (threads > 1 && few_queries) {
-    for (std::size_t query = 0; query < queries.rows; ++query) search_alone(query);
-    return result;
-  }
-
-  // Each thread takes groups of queries through all tiles.
-  const std::size_t group_size = std::clamp<std::size_t>(
-      (queries.rows + threads_count - 1) / threads_count, 1, kMostQueriesAGroup);
-  const std::size_t groups = (queries.rows + group_size - 1) / group_size;
-  parallel_for(groups, threads, [&](std::size_t group) {
-    const std::size_t first = group * group_size;
-    const std::size_t count = std::min(group_size, queries.rows - first);
-    std::vector<QueryCode> codes(count);
-    std::vector<Candidates> candidates(count, Candidates(k));
-    for (std::size_t i = 0; i < count; ++i) {
-      tables.codes->encode_query_for_scan(queries.row(first + i).data(), codes[i]);
-    }
-    for_each_tile(tables, ranges, filter, [&](const Tile& tile) {
-      for (std::size_t i = 0; i < count; ++i) {
-        scan_tile(*tables.codes, codes[i], tile, candidates[i]);
-      }
-    });
-    for (std::size_t i = 0; i < count; ++i) {
-      put_hits(settle(tables, queries.row(first + i).data(), candidates[i].take(), k), first + i,
-               result);
-    }
-  });
   return result;
 }
 

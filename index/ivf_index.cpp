@@ -119,8 +119,8 @@ class IvfIndex : public CheckedIndex {
     }
     const auto lists_for = [&](const float* query) {
       return allowed == nullptr
-                 ? nearest_lists(query, nprobe, std::min(k, rows), nullptr, rows)
-                 : nearest_lists(query, 1, std::min(rows, std::max(k, compared)), allowed, rows);
+                 ? lists_near(query, nprobe, std::min(k, rows), nullptr, rows)
+                 : lists_near(query, 1, std::min(rows, std::max(k, compared)), allowed, rows);
     };
     const auto ranges_for = [&](const float* query) { return places_of(lists_for(query)); };
     const auto on_cpu = [&](MatrixView some) {
@@ -215,8 +215,8 @@ class IvfIndex : public CheckedIndex {
 
   /// The nprobe lists nearest to the query, and as many more as it takes to see so many wanted
   /// rows of those that may be hits.
-  std::vector<std::size_t> nearest_lists(const float* query, std::size_t nprobe, std::size_t wanted,
-                                         const RowSet* allowed, std::size_t rows) const {
+  std::vector<std::size_t> lists_near(const float* query, std::size_t nprobe, std::size_t wanted,
+                                      const RowSet* allowed, std::size_t rows) const {
     const SearchTables tables{&centroid_codes_, &centroids_};
     const PlaceRange all{0, lists_.size()};
     std::vector<std::size_t> nearest;
