@@ -20,6 +20,7 @@
 #include "encoder/code_points.h"
 #include "encoder/json_file.h"
 #include "encoder/text_cleaning.h"
+#include "encoder/tokenizer_description.h"
 
 namespace vitrine::encoder {
 namespace {
@@ -174,49 +175,37 @@ constexpr std::string_view kOldPatternStart = R"(<\|startoftext\|>|<\|endoftext\
 /// Refuses a tokenizer.json unless it describes CLIP's tokenizer: what encode() does is fixed.
 void check_pipeline(const nlohmann::json& fast, const std::string& file) {
   using Json = nlohmann::json;
-  const auto fail = [&](const std::string& key, const Json& value, const std::string& wanted) {
-    throw invalid_argument(fmt::format("{}: {} is {}; only CLIP's tokenizer is supported, with {}",
-                                       file, key, printable(value.dump()), wanted));
-  };
-  /// The value at the place, null where there is none.
-  const auto at = [](const Json& object, const char* place) {
-    const Json::json_pointer pointer(place);
-    return object.contains(pointer) ? object.at(pointer) : Json();
-  };
-  const auto expect = [&](const char* place, const Json& wanted) {
-    if (Json value = at(fast, place); value != wanted) fail(place, value, wanted.dump());
-  };
-
-  expect("/normalizer", Json::parse(R"({"type": "Sequence", "normalizers": [
+  const TokenizerDescription description(fast, file, "only CLIP's tokenizer is supported");
+  description.expect("/normalizer", Json::parse(R"({"type": "Sequence", "normalizers": [
       {"type": "NFC"},
       {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "},
       {"type": "Lowercase"}]})"));
-  expect("/pre_tokenizer/type", "Sequence");
-  expect("/pre_tokenizer/pretokenizers/0/type", "Split");
-  expect("/pre_tokenizer/pretokenizers/0/behavior", "Removed");
-  expect("/pre_tokenizer/pretokenizers/0/invert", true);
-  expect("/pre_tokenizer/pretokenizers/1/type", "ByteLevel");
-  expect("/pre_tokenizer/pretokenizers/1/add_prefix_space", false);
-  expect("/pre_tokenizer/pretokenizers/2", nullptr);
+  description.expect("/pre_tokenizer/type", "Sequence");
+  description.expect("/pre_tokenizer/pretokenizers/0/type", "Split");
+  description.expect("/pre_tokenizer/pretokenizers/0/behavior", "Removed");
+  description.expect("/pre_tokenizer/pretokenizers/0/invert", true);
+  description.expect("/pre_tokenizer/pretokenizers/1/type", "ByteLevel");
+  description.expect("/pre_tokenizer/pretokenizers/1/add_prefix_space", false);
+  description.expect("/pre_tokenizer/pretokenizers/2", nullptr);
   constexpr const char* regex_place = "/pre_tokenizer/pretokenizers/1/use_regex";
-  if (const Json flag = at(fast, regex_place); flag == false) fail(regex_place, flag, "true");
+  if (description.at(regex_place) == false) description.fail(regex_place, "true");
   constexpr const char* pattern_place = "/pre_tokenizer/pretokenizers/0/pattern/Regex";
-  const Json pattern = at(fast, pattern_place);
+  const Json& pattern = description.at(pattern_place);
   if (pattern != kPattern && pattern != std::string(kOldPatternStart) + std::string(kPattern)) {
-    fail(pattern_place, pattern, std::string(kPattern));
+    description.fail(pattern_place, std::string(kPattern));
   }
 
-  expect("/model/type", "BPE");
-  expect("/model/end_of_word_suffix", kEndOfWord);
+  description.expect("/model/type", "BPE");
+  description.expect("/model/end_of_word_suffix", kEndOfWord);
   const auto expect_off = [&](const char* place) {
-    const Json value = at(fast, place);
-    if (!value.is_null() && value != false && value != "") fail(place, value, "null");
+    const Json& value = description.at(place);
+    if (!value.is_null() && value != false && value != "") description.fail(place, "null");
   };
   for (const char* place : {"/model/dropout", "/model/continuing_subword_prefix", "/model/fuse_unk",
                             "/model/byte_fallback", "/model/ignore_merges"}) {
     expect_off(place);
   }
-  if (!at(fast, "/model/vocab").is_object() || !at(fast, "/model/merges").is_array()) {
+  if (!description.at("/model/vocab").is_object() || !description.at("/model/merges").is_array()) {
     throw corruption(file + ": model needs vocab, an object, and merges, an array");
   }
 }

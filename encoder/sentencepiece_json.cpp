@@ -14,16 +14,19 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "encoder/json_file.h"
+#include "encoder/tokenizer_description.h"
 
 namespace vitrine::encoder {
 namespace {
 
 using Json = nlohmann::json;
 
-/// Reads one tokenizer.json, whose parts are known by JSON pointers such as "/model/type".
-class Description {
+/// Of a unigram tokenizer.
+class Description : public TokenizerDescription {
  public:
-  Description(const Json& json, std::string file) : json_(json), file_(std::move(file)) {}
+  Description(const Json& json, std::string file)
+      : TokenizerDescription(json, std::move(file),
+                             "of unigram tokenizers only T5's is supported") {}
 
   SentencePieceModel read() const {
     expect("/model/type", "Unigram");
@@ -39,25 +42,8 @@ class Description {
   }
 
  private:
-  /// The value at the place, null where there is none.
-  Json at(const std::string& place) const {
-    const Json::json_pointer pointer(place);
-    return json_.contains(pointer) ? json_.at(pointer) : Json();
-  }
-
-  [[noreturn]] void fail(const std::string& place, const std::string& wanted) const {
-    constexpr std::size_t kLongest = 60;
-    throw invalid_argument(
-        fmt::format("{}: {} is {}; of unigram tokenizers only T5's is supported,"
-                    " with {}",
-                    file_, place, printable(at(place).dump(), kLongest), wanted));
-  }
   [[noreturn]] void damaged(const std::string& what) const {
-    throw corruption(fmt::format("{}: {}", file_, what));
-  }
-
-  void expect(const std::string& place, const Json& wanted) const {
-    if (at(place) != wanted) fail(place, wanted.dump());
+    throw corruption(fmt::format("{}: {}", file(), what));
   }
 
   void check_pre_tokenizer() const;
@@ -65,9 +51,6 @@ class Description {
   std::string read_charsmap() const;
   void read_pieces(SentencePieceModel& model) const;
   void read_byte_fallback(SentencePieceModel& model) const;
-
-  const Json& json_;
-  std::string file_;
 };
 
 /// "Metaspace", behind "WhitespaceSplit" in older files: in a text whose white space is single
@@ -87,7 +70,7 @@ void Description::check_metaspace(const std::string& place) const {
   expect(place + "/type", "Metaspace");
   expect(place + "/replacement", kSpacePiece);
   // Newer files have the first, older the second, some both.
-  const Json scheme = at(place + "/prepend_scheme");
+  const Json& scheme = at(place + "/prepend_scheme");
   if (scheme.is_null()) {
     expect(place + "/add_prefix_space", true);
   } else if (scheme != "first") {
@@ -100,7 +83,7 @@ void Description::check_metaspace(const std::string& place) const {
 std::string Description::read_charsmap() const {
   std::string place = "/normalizer";
   if (at(place + "/type") == "Sequence") {
-    const Json steps = at(place + "/normalizers");
+    const Json& steps = at(place + "/normalizers");
     for (std::size_t i = 1; i < steps.size(); ++i) {
       const std::string step = fmt::format("{}/normalizers/{}", place, i);
       if (at(step + "/type") == "Strip") {
@@ -115,7 +98,7 @@ std::string Description::read_charsmap() const {
   }
   expect(place + "/type", "Precompiled");
   place += "/precompiled_charsmap";
-  const Json text = at(place);
+  const Json& text = at(place);
   if (!text.is_string()) fail(place, "base64");
   try {
     return decode_base64(text.get_ref<const std::string&>());
@@ -126,8 +109,9 @@ std::string Description::read_charsmap() const {
 
 void Description::read_pieces(SentencePieceModel& model) const {
   using PieceType = SentencePieceModel::PieceType;
-  const auto vocab = json_["model"].find("vocab");
-  if (vocab == json_["model"].end() || !vocab->is_array()) damaged("/model/vocab is not an array");
+  const Json& described = json()["model"];
+  const auto vocab = described.find("vocab");
+  if (vocab == described.end() || !vocab->is_array()) damaged("/model/vocab is not an array");
   model.pieces.reserve(vocab->size());
   for (const Json& entry : *vocab) {
     if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number() ||
@@ -144,8 +128,8 @@ void Description::read_pieces(SentencePieceModel& model) const {
     }
     return model.pieces[id.get<std::size_t>()].type;
   };
-  const auto added = json_.find("added_tokens");
-  if (added != json_.end()) {
+  const auto added = json().find("added_tokens");
+  if (added != json().end()) {
     for (const Json& token : *added) {
       if (!token.is_object() || !token.contains("id") || !token.contains("content")) {
         damaged("/added_tokens has an entry without id or content");
@@ -162,7 +146,7 @@ void Description::read_pieces(SentencePieceModel& model) const {
 /// Older files leave it out although the model had it; their unknown characters stay unknown.
 void Description::read_byte_fallback(SentencePieceModel& model) const {
   const std::string place = "/model/byte_fallback";
-  if (const Json flag = at(place); flag.is_null() || flag == false) return;
+  if (const Json& flag = at(place); flag.is_null() || flag == false) return;
   expect(place, true);
   model.byte_fallback = true;
   constexpr std::size_t kByteSize = std::string_view("<0x00>").size();
