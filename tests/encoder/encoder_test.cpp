@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <set>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -211,6 +215,27 @@ TEST_F(EncoderTest, FingerprintChangesWithEveryFile) {
     EXPECT_NE(next, last) << name;
     last = next;
   }
+}
+
+TEST_F(EncoderTest, FingerprintChangesWithTheAddedTokensOfEveryFile) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  // "photo" as a token that is found before the text is split into words.
+  const std::pair<const char*, const char*> files[] = {
+      {"tokenizer.json", R"({"added_tokens": [{"id": 1125, "content": "photo</w>"}]})"},
+      {"tokenizer_config.json", R"({"added_tokens_decoder": {"1125": {"content": "photo</w>"}}})"},
+      {"added_tokens.json", R"({"photo</w>": 1125})"}};
+  for (const auto& [name, text] : files) std::filesystem::remove(checkpoint() / name);
+  const auto without = load_encoder(options());
+  std::set<std::string> fingerprints = {without->fingerprint()};
+  for (const auto& [name, text] : files) {
+    replace(name, text);
+    const auto with = load_encoder(options());
+    EXPECT_NE(with->tokenize("photo</w>").ids, without->tokenize("photo</w>").ids) << name;
+    EXPECT_TRUE(fingerprints.insert(with->fingerprint()).second) << name;
+    std::filesystem::remove(checkpoint() / name);
+  }
+  EXPECT_EQ(load_encoder(options())->fingerprint(), without->fingerprint());
 }
 
 TEST_F(EncoderTest, ListsEveryDifferenceBetweenWeightsAndConfig) {
