@@ -1,6 +1,7 @@
-// Changes, searches and merges a catalog from several threads until it is killed. Before a product
-// is changed a line "B <id> <version>" is appended to a log, and "A <id> <version>" when the change
-// was acknowledged; the version of a deletion is -1. Arguments: data folder, log, first version.
+// Changes, searches, merges and rolls back a catalog from several threads until it is killed.
+// Before a product is changed a line "B <id> <version>" is appended to a log, and "A <id>
+// <version>" when the change was acknowledged; the version of a deletion is -1. Arguments: data
+// folder, log, first version.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -65,9 +66,11 @@ int main(int argc, char** argv) try {
     while (true) engine->search(text_search("red", 20));
   });
   threads.emplace_back([&engine] {
-    while (true) {
+    for (int turn = 0; true; ++turn) {
       const JobStatus job = await_job(*engine.engine, engine->start_merge("shop"));
       if (job.state != JobState::kSucceeded) throw vitrine::internal_error(job.error);
+      // To the generation before the merge, whose updates are put on top again.
+      if (turn % 3 == 2) engine->roll_back("shop");
     }
   });
   for (std::thread& thread : threads) thread.join();
