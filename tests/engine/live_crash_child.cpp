@@ -70,7 +70,7 @@ int main(int argc, char** argv) try {
       const JobStatus job = await_job(*engine.engine, engine->start_merge("shop"));
       if (job.state != JobState::kSucceeded) throw vitrine::internal_error(job.error);
       // To the generation before the merge, whose updates are put on top again.
-      if (turn % 3 == 2) engine->roll_back("shop");
+      if (turn % 2 == 1) engine->roll_back("shop");
     }
   });
   for (std::thread& thread : threads) thread.join();
