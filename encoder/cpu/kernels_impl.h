@@ -258,30 +258,44 @@ struct Ahead {
 };
 /// Of the depth of a product, between two fetches.
 constexpr int kChunk = 8;
+/// A panel that is deeper is multiplied in parts which stay in the nearest cache for all rows.
+constexpr int kDeep = 1024;
+constexpr int kDeepPart = 128;
 
-template <int kRows>
+/// Of kRows rows at 2 * kLanes columns. kFirst: c is set, else added to.
+template <int kRows, bool kFirst>
 VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const float* b,
                                   std::size_t b_stride, int k, float* c, std::size_t c_stride,
                                   Ahead& ahead) {
   Vector left[kRows], right[kRows];
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) left[r] = right[r] = Vector{};
+  for (int r = 0; r < kRows; ++r) {
+    const float* sums = c + static_cast<std::size_t>(r) * c_stride;
+    left[r] = kFirst ? Vector{} : load(sums);
+    right[r] = kFirst ? Vector{} : load(sums + kLanes);
+  }
+  const auto multiply_one = [&]() __attribute__((always_inline)) {
+    const Vector b_left = load(b);
+    const Vector b_right = load(b + kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const Vector value = broadcast(a[static_cast<std::size_t>(r) * a_stride]);
+      left[r] += value * b_left;
+      right[r] += value * b_right;
+    }
+    b += b_stride;
+    ++a;
+  };
   for (int first = 0; first < k; first += kChunk) {
     for (int line = 0; line < ahead.lines_a_chunk; ++line) {
       __builtin_prefetch(ahead.line, 0, 2);
       ahead.line += 64;
     }
-    for (int i = first; i < (k < first + kChunk ? k : first + kChunk); ++i) {
-      const Vector b_left = load(b);
-      const Vector b_right = load(b + kLanes);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        const Vector value = broadcast(a[static_cast<std::size_t>(r) * a_stride]);
-        left[r] += value * b_left;
-        right[r] += value * b_right;
-      }
-      b += b_stride;
-      ++a;
+    if (first + kChunk <= k) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kChunk; ++i) multiply_one();
+    } else {
+      for (int i = first; i < k; ++i) multiply_one();
     }
   }
 #pragma GCC unroll 16
@@ -291,31 +305,71 @@ VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const fl
   }
 }
 
-/// Of memory that will be needed next, and that the blocks of all rows fetch together, the part of
-/// one block. kBytes: what one block alone would fetch in a step.
-template <std::size_t kBytes>
-struct FetchPart {
-  const char* next;
-  std::size_t step_bytes;
+/// Rows as products take them: in blocks whose sums fit into the registers, as equal as they can
+/// be.
+struct RowBlocks {
+  int count;
+  int rows;    // of a block
+  int larger;  // so many, the first ones, have one row more
 
-  /// steps: of each block. first: the block's first row, as in_row_blocks() has it.
-  VITRINE_INLINE FetchPart(const void* memory, int steps, int rows, std::size_t first) {
-    const auto all = static_cast<std::size_t>(rows);
-    const auto blocks = static_cast<std::size_t>((rows + kMaxRows - 1) / kMaxRows);
-    const std::size_t block = (first * blocks + all - 1) / all;
-    step_bytes = (kBytes + blocks - 1) / blocks;
-    next = static_cast<const char*>(memory) + block * step_bytes * static_cast<std::size_t>(steps);
+  VITRINE_INLINE explicit RowBlocks(int all)
+      : count(all > kMaxRows ? (all + kMaxRows - 1) / kMaxRows : 1),
+        rows(all / count),
+        larger(all % count) {}
+
+  /// Calls body.run<r>(first row, block) for each block, of r rows.
+  template <typename Body>
+  VITRINE_INLINE void for_each(const Body& body) const {
+    int first = 0;
+    for (int block = 0; block < count; ++block) {
+      const int size = rows + (block < larger ? 1 : 0);
+      run<kMaxRows>(size, first, block, body);
+      first += size;
+    }
   }
 
-  VITRINE_INLINE void fetch() {
-#pragma GCC unroll 2
-    for (std::size_t line = 0; line < kBytes; line += 64) __builtin_prefetch(next + line, 0, 2);
-    next += step_bytes;
+ private:
+  template <int kRows, typename Body>
+  VITRINE_INLINE static void run(int size, int first, int block, const Body& body) {
+    if constexpr (kRows > 0) {
+      if (size == kRows) {
+        body.template run<kRows>(static_cast<std::size_t>(first), block);
+      } else {
+        run<kRows - 1>(size, first, block, body);
+      }
+    }
   }
 };
-/// What a step reads of a panel: pairs at 2 * kLanes columns, or fours of bytes at kLanes.
-constexpr std::size_t kPairBytes = 8 * kLanes;
-constexpr std::size_t kFourBytes = 4 * kLanes;
+
+/// Pairs or fours of the depth that a step of a product takes: the fewer steps, the fewer
+/// instructions that only count and fetch.
+constexpr int kUnrolled = 4;
+
+/// Fetches memory that will be needed next, as much as is multiplied. In a step of a product as
+/// much is read as kLines cache lines: a block of rows that is alone fetches as many, of several
+/// each does half of it.
+template <int kLines>
+struct FetchPart {
+  const char* next;
+  bool alone;
+
+  VITRINE_INLINE void fetch() {
+    constexpr int kHalf = (kLines + 1) / 2;
+    fetch_lines<kHalf>();
+    if (alone) fetch_lines<kLines - kHalf>();
+  }
+
+ private:
+  template <int kCount>
+  VITRINE_INLINE void fetch_lines() {
+#pragma GCC unroll 8
+    for (int line = 0; line < kCount; ++line) __builtin_prefetch(next + 64 * line, 0, 2);
+    next += 64 * kCount;
+  }
+};
+/// What a step reads of a panel: of pairs at 2 * kLanes columns, of fours of bytes at kLanes.
+constexpr int kPairLines = kUnrolled * 8 * kLanes / 64;
+constexpr int kFourLines = kUnrolled * 4 * kLanes / 64;
 
 /// What instructions multiply is wider than bfloat16 and 8-bit numbers. Rows are widened once for
 /// all columns, so that a product broadcasts their values from memory, and so much of their depth
@@ -326,7 +380,7 @@ constexpr int kWideDepth = 512;
 /// kPanelColumns.
 template <int kRows>
 VITRINE_INLINE void multiply_wide_rows(const float* a, const BFloat16* panel, int k,
-                                       FetchPart<kPairBytes> part, float* c) {
+                                       FetchPart<kPairLines> part, float* c) {
   for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
     Vector left[kRows], right[kRows];
 #pragma GCC unroll 16
@@ -335,25 +389,26 @@ VITRINE_INLINE void multiply_wide_rows(const float* a, const BFloat16* panel, in
       right[r] = load(c + r * kPanelColumns + col + kLanes);
     }
     const BFloat16* pairs = panel + std::ptrdiff_t{2} * col;
-    for (int i = 0; i < k; i += 2) {
+    for (int i = 0; i < k; i += 2 * kUnrolled) {
       part.fetch();
       // The even and the odd numbers of the pairs are halves of 32 bits. One after the other, for
       // together they would take the registers of sums.
-#pragma GCC unroll 2
-      for (int odd = 0; odd < 2; ++odd) {
-        const auto half = [odd](Integers pair) __attribute__((always_inline)) {
-          return as_float(odd ? upper_halves(pair) : lower_halves(pair));
+#pragma GCC unroll 8
+      for (int number = 0; number < 2 * kUnrolled; ++number) {
+        const auto half = [number](Integers pair) __attribute__((always_inline)) {
+          return as_float(number % 2 == 1 ? upper_halves(pair) : lower_halves(pair));
         };
-        const Vector b_left = half(load_integers(pairs));
-        const Vector b_right = half(load_integers(pairs + 2 * kLanes));
+        const BFloat16* at = pairs + std::ptrdiff_t{2} * (number / 2) * kPanelColumns;
+        const Vector b_left = half(load_integers(at));
+        const Vector b_right = half(load_integers(at + 2 * kLanes));
 #pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r) {
-          const Vector value = broadcast(a[r * kWideDepth + i + odd]);
+          const Vector value = broadcast(a[r * kWideDepth + i + number]);
           left[r] += value * b_left;
           right[r] += value * b_right;
         }
       }
-      pairs += std::ptrdiff_t{2} * kPanelColumns;
+      pairs += std::ptrdiff_t{2} * kUnrolled * kPanelColumns;
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -376,6 +431,20 @@ VITRINE_INLINE Integers multiply_pairs(Integers a, Integers b) {
       _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
 #else
   return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+#endif
+}
+
+/// sum += multiply_pairs(a, b), by an instruction that compilers do not see through. They know that
+/// integers may be added in any order: of an unrolled loop they make all products first, and for
+/// want of registers keep them in memory.
+VITRINE_INLINE void add_pairs(Integers& sum, Integers a, Integers b) {
+  const Integers products = multiply_pairs(a, b);
+#if defined(__AVX2__)
+  asm("vpaddd %1, %0, %0" : "+v"(sum) : "v"(products));
+#elif defined(__SSE2__)
+  asm("paddd %1, %0" : "+x"(sum) : "x"(products));
+#else
+  sum += products;
 #endif
 }
 
@@ -411,25 +480,28 @@ VITRINE_INLINE void add_halves(Integers pairs, std::int32_t* sums) {
 /// of two products in four.
 template <int kRows>
 VITRINE_INLINE void multiply_wide_rows(const std::int16_t* a, const std::int8_t* panel, int k,
-                                       FetchPart<kFourBytes> part, std::int32_t* c) {
+                                       FetchPart<kFourLines> part, std::int32_t* c) {
   for (int col = 0; col < kPanelColumns; col += kLanes) {
     Integers left[kRows], right[kRows];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
     const std::int8_t* fours = panel + std::ptrdiff_t{4} * col;
-    for (int i = 0; i < k; i += 4) {
+    for (int i = 0; i < k; i += 4 * kUnrolled) {
       part.fetch();
-      const Integers b_left = load_wide(fours);
-      const Integers b_right = load_wide(fours + 2 * kLanes);
+#pragma GCC unroll 4
+      for (int four = i; four < i + 4 * kUnrolled; four += 4) {
+        const Integers b_left = load_wide(fours);
+        const Integers b_right = load_wide(fours + 2 * kLanes);
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        std::uint64_t four;
-        std::memcpy(&four, a + r * kWideDepth + i, sizeof(four));
-        const auto values = reinterpret_cast<Integers>(Longs{} + four);
-        left[r] += multiply_pairs(values, b_left);
-        right[r] += multiply_pairs(values, b_right);
+        for (int r = 0; r < kRows; ++r) {
+          std::uint64_t numbers;
+          std::memcpy(&numbers, a + r * kWideDepth + four, sizeof(numbers));
+          const auto values = reinterpret_cast<Integers>(Longs{} + numbers);
+          add_pairs(left[r], values, b_left);
+          add_pairs(right[r], values, b_right);
+        }
+        fours += std::ptrdiff_t{4} * kPanelColumns;
       }
-      fours += std::ptrdiff_t{4} * kPanelColumns;
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -439,26 +511,7 @@ VITRINE_INLINE void multiply_wide_rows(const std::int16_t* a, const std::int8_t*
   }
 }
 
-/// Calls body.run<r>(first row) for blocks of r <= kMaxRows rows, as equal as they can be.
-template <int kRows, typename Body>
-VITRINE_INLINE void run_block(int rows, int first, const Body& body) {
-  if constexpr (kRows > 0) {
-    if (rows == kRows) {
-      body.template run<kRows>(static_cast<std::size_t>(first));
-    } else {
-      run_block<kRows - 1>(rows, first, body);
-    }
-  }
-}
-template <typename Body>
-VITRINE_INLINE void in_row_blocks(int rows, const Body& body) {
-  const int blocks = (rows + kMaxRows - 1) / kMaxRows;
-  for (int block = 0; block < blocks; ++block) {
-    const int first = rows * block / blocks;
-    run_block<kMaxRows>(rows * (block + 1) / blocks - first, first, body);
-  }
-}
-
+template <bool kFirst>
 struct MultiplyBody {
   const float* a;
   std::size_t a_stride;
@@ -469,20 +522,30 @@ struct MultiplyBody {
   std::size_t c_stride;
   Ahead& ahead;
   template <int kRows>
-  VITRINE_INLINE void run(std::size_t first) const {
-    multiply_rows<kRows>(a + first * a_stride, a_stride, b, b_stride, k, c + first * c_stride,
-                         c_stride, ahead);
+  VITRINE_INLINE void run(std::size_t first, int /*block*/) const {
+    multiply_rows<kRows, kFirst>(a + first * a_stride, a_stride, b, b_stride, k,
+                                 c + first * c_stride, c_stride, ahead);
   }
 };
 
 void multiply(const float* a, std::size_t a_stride, int rows, const float* b, std::size_t b_stride,
               int cols, int k, float* c, std::size_t c_stride, const float* next, int next_lines) {
-  const int chunks =
-      cols / (2 * kLanes) * ((rows + kMaxRows - 1) / kMaxRows) * ((k + kChunk - 1) / kChunk);
+  const RowBlocks blocks(rows);
+  const int chunks = cols / (2 * kLanes) * blocks.count * ((k + kChunk - 1) / kChunk);
   Ahead ahead{reinterpret_cast<const char*>(next),
               chunks > 0 ? (next_lines + chunks - 1) / chunks : 0};
-  for (int col = 0; col < cols; col += 2 * kLanes) {
-    in_row_blocks(rows, MultiplyBody{a, a_stride, b + col, b_stride, k, c + col, c_stride, ahead});
+  const int most = k > kDeep ? kDeepPart : k;
+  for (int part = 0; part < k; part += most) {
+    const int depth = k - part < most ? k - part : most;
+    for (int col = 0; col < cols; col += 2 * kLanes) {
+      const auto multiply_part = [&]<bool kFirst>(std::bool_constant<kFirst>)
+          __attribute__((always_inline)) {
+        blocks.for_each(MultiplyBody<kFirst>{a + part, a_stride, b + col, b_stride, depth, c + col,
+                                             c_stride, ahead});
+      };
+      part == 0 ? multiply_part(std::true_type()) : multiply_part(std::false_type());
+    }
+    b += static_cast<std::size_t>(depth) * b_stride;
   }
 }
 
@@ -499,14 +562,14 @@ struct MultiplyWideBody {
   const Value* a;
   std::size_t a_stride;
   int rows;
+  RowBlocks blocks;
   const Weight* panels;
   int panel_count;
   int k;
   Sum* c;
   template <int kRows>
-  VITRINE_INLINE void run(std::size_t first) const {
-    constexpr int kStepBytes = sizeof(Weight) == 1 ? kFourBytes : kPairBytes;
-    constexpr int kPanelBytes = kPanelColumns * sizeof(Weight);  // of each number of the depth
+  VITRINE_INLINE void run(std::size_t first, int block) const {
+    constexpr int kLines = sizeof(Weight) == 1 ? kFourLines : kPairLines;
     alignas(64) Wide wide[kRows * kWideDepth];
     const std::size_t panel_size = static_cast<std::size_t>(k) * kPanelColumns;
     for (int part = 0; part < k; part += kWideDepth) {
@@ -519,12 +582,12 @@ struct MultiplyWideBody {
         const Weight* panel = panels + panel_size * static_cast<std::size_t>(p) +
                               std::ptrdiff_t{part} * kPanelColumns;
         // Panels lie one after the other.
-        const FetchPart<kStepBytes> next(panel + panel_size, depth * kPanelBytes / kStepBytes, rows,
-                                         first);
-        multiply_wide_rows<kRows>(
-            wide, panel, depth, next,
-            c + (static_cast<std::size_t>(p) * static_cast<std::size_t>(rows) + first) *
-                    kPanelColumns);
+        const std::size_t fetched =
+            kPanelColumns * static_cast<std::size_t>(depth * block / blocks.count);
+        const FetchPart<kLines> next{reinterpret_cast<const char*>(panel + panel_size + fetched),
+                                     blocks.count == 1};
+        multiply_wide_rows<kRows>(wide, panel, depth, next,
+                                  c + (static_cast<std::size_t>(p * rows) + first) * kPanelColumns);
       }
     }
   }
@@ -533,42 +596,56 @@ struct MultiplyWideBody {
 void multiply_bf16(const BFloat16* a, const RowLayout& layout, int rows, const BFloat16* panels,
                    int panel_count, int k, float* c, const BFloat16* /*next*/, int /*next_lines*/) {
   std::memset(c, 0, static_cast<std::size_t>(panel_count * rows) * kPanelColumns * sizeof(*c));
-  in_row_blocks(rows, MultiplyWideBody<BFloat16, float, BFloat16, float>{
-                          a, layout.row_stride, rows, panels, panel_count, k, c});
+  const RowBlocks blocks(rows);
+  blocks.for_each(MultiplyWideBody<BFloat16, float, BFloat16, float>{
+      a, layout.row_stride, rows, blocks, panels, panel_count, k, c});
 }
 
 void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
                    const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
                    const std::int8_t* /*next*/, int /*next_lines*/) {
   std::memset(c, 0, static_cast<std::size_t>(panel_count * rows) * kPanelColumns * sizeof(*c));
-  in_row_blocks(rows, MultiplyWideBody<std::uint8_t, std::int16_t, std::int8_t, std::int32_t>{
-                          a, layout.row_stride, rows, panels, panel_count, k, c});
+  const RowBlocks blocks(rows);
+  blocks.for_each(MultiplyWideBody<std::uint8_t, std::int16_t, std::int8_t, std::int32_t>{
+      a, layout.row_stride, rows, blocks, panels, panel_count, k, c});
 }
+
+/// What a product of 2 * kLanes columns reads of a panel of pairs, of each number of the depth.
+constexpr int kColumnBytes = 4 * kLanes;
 
 /// A block of the depth, of kRows rows at 2 * kLanes columns of a panel of pairs. a_scales: of the
 /// block in each row. kFirst: c is set, else added to.
 template <int kRows, bool kFirst>
 VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
                                    const float* a_scales, std::size_t a_scales_stride,
-                                   const std::int16_t* pairs, int depth, FetchPart<kPairBytes> part,
+                                   const std::int16_t* pairs, int depth, FetchPart<kPairLines> part,
                                    float* c) {
   Integers left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
-#pragma GCC unroll 2
-  for (int i = 0; i < depth; i += 2) {
-    part.fetch();
-    const Integers b_left = load_integers(pairs);
-    const Integers b_right = load_integers(pairs + 2 * kLanes);
+  const std::int16_t* rows[kRows];
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      std::int32_t pair;
-      std::memcpy(&pair, a + static_cast<std::size_t>(r) * a_stride + i, sizeof(pair));
-      const Integers values = broadcast(pair);
-      left[r] += multiply_pairs(values, b_left);
-      right[r] += multiply_pairs(values, b_right);
+  for (int r = 0; r < kRows; ++r) {
+    rows[r] = a + static_cast<std::size_t>(r) * a_stride;
+    asm("" : "+r"(rows[r]));  // else each place of each row would have a register
+  }
+  for (int i = 0; i < depth; i += 2 * kUnrolled) {
+    part.fetch();
+#pragma GCC unroll 4
+    for (int pair = 0; pair < kUnrolled; ++pair) {
+      const std::int16_t* at = pairs + std::ptrdiff_t{2} * pair * kPanelColumns;
+      const Integers b_left = load_integers(at);
+      const Integers b_right = load_integers(at + 2 * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        std::int32_t value;
+        std::memcpy(&value, rows[r] + i + 2 * pair, sizeof(value));
+        const Integers values = broadcast(value);
+        add_pairs(left[r], values, b_left);
+        add_pairs(right[r], values, b_right);
+      }
     }
-    pairs += std::ptrdiff_t{2} * kPanelColumns;
+    pairs += std::ptrdiff_t{2} * kUnrolled * kPanelColumns;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -591,14 +668,15 @@ struct MultiplyBlockBody {
   std::size_t a_stride;
   const float* a_scales;
   std::size_t a_scales_stride;
-  int rows;
   const std::int16_t* pairs;
   int depth;
   const char* next;
+  std::ptrdiff_t next_bytes;  // of a block of rows
+  bool alone;
   float* c;
   template <int kRows>
-  VITRINE_INLINE void run(std::size_t first) const {
-    const FetchPart<kPairBytes> part(next, depth / 2, rows, first);
+  VITRINE_INLINE void run(std::size_t first, int block) const {
+    const FetchPart<kPairLines> part{next + next_bytes * block, alone};
     multiply_block<kRows, kFirst>(a + first * a_stride, a_stride,
                                   a_scales + first * a_scales_stride, a_scales_stride, pairs, depth,
                                   part, c + first * kPanelColumns);
@@ -610,18 +688,22 @@ void multiply_blocks(const std::int16_t* a, std::size_t a_stride, const float* a
                      const float* column_scales, int k, float* c, const std::int16_t* next) {
   // Where nothing is named, what is in the cache already is fetched.
   const char* next_pairs = reinterpret_cast<const char*>(next != nullptr ? next : panel);
+  const RowBlocks blocks(rows);
   // A block of all columns stays in the nearest cache while it meets all rows.
   for (int part = 0; part < k; part += kBlockDepth) {
     const int depth = k - part < kBlockDepth ? k - part : kBlockDepth;
+    const std::ptrdiff_t bytes = std::ptrdiff_t{depth} * kColumnBytes;
+    const std::ptrdiff_t bytes_of_block = bytes / blocks.count;
     for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
       const auto multiply = [&]<bool kFirst>(std::bool_constant<kFirst>)
           __attribute__((always_inline)) {
-        in_row_blocks(rows, MultiplyBlockBody<kFirst>{
-                                a + part, a_stride, a_scales + part / kBlockDepth, a_scales_stride,
-                                rows, panel + std::ptrdiff_t{2} * col, depth, next_pairs, c + col});
+        blocks.for_each(MultiplyBlockBody<kFirst>{a + part, a_stride, a_scales + part / kBlockDepth,
+                                                  a_scales_stride, panel + std::ptrdiff_t{2} * col,
+                                                  depth, next_pairs, bytes_of_block,
+                                                  blocks.count == 1, c + col});
       };
       part == 0 ? multiply(std::true_type()) : multiply(std::false_type());
-      next_pairs += kPairBytes * static_cast<std::size_t>(depth / 2);
+      next_pairs += bytes;
     }
     panel += std::ptrdiff_t{depth} * kPanelColumns;
   }
