@@ -50,7 +50,7 @@ ScratchSize scratch_size(int length, int depth) {
   if constexpr (std::is_same_v<Value, float>) {
     return {.floats = columns * keys          // keys, transposed
                       + keys * columns        // values
-                      + kQueryRows * columns  // queries, then the result
+                      + kQueryRows * columns  // the result
                       + kQueryRows * keys};   // scores
   } else {
     return {.floats = kQueryRows * std::max(keys, columns),     // scores, then the result
@@ -187,8 +187,11 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
 
   float* keys_transposed = scratch.floats.data();    // [depth, keys]
   float* values = keys_transposed + columns * keys;  // [length, columns]
-  float* query = values + keys * columns;            // [queries, columns]
-  float* scores = query + kQueryRows * columns;      // [queries, keys]
+  float* result = values + keys * columns;           // [queries, columns]
+  float* scores = result + kQueryRows * columns;     // [queries, keys]
+  // What a softmax fills up with zeros, for no product reads so far.
+  constexpr int kSoftmaxUnit = 16;
+  const int scored = round_up(length, kSoftmaxUnit);
 
   const auto gather = [&](std::size_t first_column) {
     find_rows(b, sequence, first_column, workspace, scratch.rows);
@@ -201,20 +204,18 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
   gather(2 * part + column);
   for (int first = 0; first < queries; first += kQueryRows) {
     const int count = std::min(kQueryRows, queries - first);
-    const float* rows = workspace.query_key_value_.data() + at(first_query_row + first, stride);
-    for (int i = 0; i < count; ++i) {
-      std::copy_n(rows + at(i, stride) + column, depth_, query + at(i, columns));
-    }
-    kernels_.multiply(query, columns, count, keys_transposed, keys, static_cast<int>(keys), depth_,
+    const float* query =
+        workspace.query_key_value_.data() + at(first_query_row + first, stride) + column;
+    kernels_.multiply(query, stride, count, keys_transposed, keys, static_cast<int>(keys), depth_,
                       scores, keys, nullptr, 0);
     for (int i = 0; i < count; ++i) {
       const int seen = causal_ ? length - queries + first + i + 1 : length;
-      kernels_.softmax(scores + at(i, keys), seen, static_cast<int>(keys));
+      kernels_.softmax(scores + at(i, keys), seen, scored);
     }
     kernels_.multiply(scores, keys, count, values, columns, static_cast<int>(columns), length,
-                      query, columns, nullptr, 0);
+                      result, columns, nullptr, 0);
     for (int i = 0; i < count; ++i) {
-      std::copy_n(query + at(i, columns), depth_,
+      std::copy_n(result + at(i, columns), depth_,
                   workspace.attended_.at(first_query_row + first + i, static_cast<int>(column)));
     }
   }
