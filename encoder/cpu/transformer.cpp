@@ -189,7 +189,7 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
   float* values = keys_transposed + columns * keys;  // [length, columns]
   float* result = values + keys * columns;           // [queries, columns]
   float* scores = result + kQueryRows * columns;     // [queries, keys]
-  // What a softmax fills up with zeros, for no product reads so far.
+  // No product reads scores behind the keys; a softmax takes whole vectors.
   constexpr int kSoftmaxUnit = 16;
   const int scored = round_up(length, kSoftmaxUnit);
 
