@@ -100,6 +100,8 @@ void CheckedIndex::save(const std::filesystem::path& path) const {
                      [this](const WriteBytes& write) { write_codes(write); }, path);
   } catch (const Error&) {
     throw;
+  } catch (const std::bad_alloc&) {
+    throw resource_exhausted("out of memory for saving the index " + path.string());
   } catch (const std::exception& error) {
     throw internal_error(fmt::format("saving {} failed: {}", path.string(), error.what()));
   }

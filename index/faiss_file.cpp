@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -163,30 +164,27 @@ struct Parts {
 };
 
 /// Throws Corruption unless the trailer fits the file.
-Parts verified_parts(std::string_view file, const std::string& name) {
+Parts verified_parts(std::string_view file) {
   if (file.size() < kTrailerBytes) {
-    throw corruption(
-        fmt::format("{} has {} bytes, too few for an index; it is truncated, build "
-                    "it again",
-                    name, file.size()));
+    throw corruption(fmt::format("it is truncated to {} bytes, too few for an index", file.size()));
   }
   const std::size_t body = file.size() - kTrailerBytes;
   const std::string_view trailer = file.substr(body);
   if (!trailer.starts_with(kMagic)) {
-    throw corruption(name +
-                     " does not end with an index checksum; it is truncated, damaged, or was not "
-                     "saved by this version of Vitrine, build it again");
+    throw corruption(
+        "it does not end with an index checksum, because it is truncated, damaged, or was not "
+        "saved by this version of Vitrine");
   }
   if (trailer.substr(kTrailerBytes - kDigestBytes) !=
       as_bytes(digest_of(file.substr(0, file.size() - kDigestBytes)))) {
-    throw corruption(name + " is not what was saved: its checksum is another; build it again");
+    throw corruption("it is not what was saved, its checksum is another");
   }
   const auto faiss_size = number_at<std::uint64_t>(trailer, kMagic.size());
   const auto codes_at = number_at<std::uint64_t>(trailer, kMagic.size() + kSizeBytes);
   const auto codes_bytes = number_at<std::uint64_t>(trailer, kMagic.size() + 2 * kSizeBytes);
   if (codes_at > body || codes_bytes != body - codes_at || faiss_size > codes_at ||
       codes_at % kCodeAlignment != 0) {
-    throw corruption(name + " is not as long as when it was saved; build it again");
+    throw corruption("it is not as long as when it was saved");
   }
   return {file.substr(0, faiss_size), file.substr(codes_at, codes_bytes)};
 }
@@ -317,6 +315,8 @@ std::unique_ptr<faiss::Index> read_by_faiss(std::string_view bytes, std::string_
   std::unique_ptr<faiss::Index> index;
   try {
     index.reset(faiss::read_index(&reader));
+  } catch (const std::bad_alloc&) {
+    throw;  // the file may be sound
   } catch (const std::exception& error) {
     throw corruption(fmt::format("FAISS cannot read it: {}", error.what()));
   }
@@ -336,7 +336,6 @@ void read_lists(std::string_view faiss_part, IndexFile& result) {
   result.lists = std::move(found.lists);
 }
 
-/// Throws Corruption, which does not name the file.
 void read_faiss_part(std::string_view faiss_part, IndexFile& result) {
   check_metric(faiss_part);
   if (faiss_part.starts_with(kListsName)) return read_lists(faiss_part, result);
@@ -441,14 +440,9 @@ CodeTable IndexFile::code_table() const { return CodeTable(codes, rows, dimensio
 IndexFile read_index_file(const std::filesystem::path& path) {
   IndexFile result;
   result.file = std::make_shared<const MappedFile>(path);
-  const Parts parts = verified_parts(result.file->bytes(), path.string());
+  const Parts parts = verified_parts(result.file->bytes());
   result.codes = parts.codes;
-  try {
-    read_faiss_part(parts.faiss, result);
-  } catch (const Error& error) {
-    throw corruption(
-        fmt::format("{} is not a sound index: {}; build it again", path.string(), error.what()));
-  }
+  read_faiss_part(parts.faiss, result);
   return result;
 }
 

@@ -86,7 +86,8 @@ struct IndexFile {
 };
 
 /// Verifies the digest of the whole file before FAISS parses: FAISS allocates what a damaged header
-/// asks for. Throws NotFound or Corruption. The index is not checked any further.
+/// asks for. The index is not checked any further. Throws NotFound; Corruption, which does not name
+/// the file; std::bad_alloc.
 IndexFile read_index_file(const std::filesystem::path& path);
 
 }  // namespace vitrine::index

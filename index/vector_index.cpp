@@ -102,9 +102,9 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
 
 std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path,
                                         const DeviceOptions& device) {
-  IndexFile file = read_index_file(path);
-  const std::size_t mapped = file.file->bytes().size();
   try {
+    IndexFile file = read_index_file(path);
+    const std::size_t mapped = file.file->bytes().size();
     std::unique_ptr<VectorIndex> index = adopt(std::move(file));
     index->memory_ = {mapped, index->heap_bytes()};
     if (device.device != nullptr) index->copy_to_device(device, path.string());

@@ -165,7 +165,8 @@ std::unique_ptr<VectorIndex> build_index(MatrixView vectors, const IndexSpec& sp
 /// verified before anything in it is believed, on the OpenMP threads of the calling thread. The
 /// codes and the vectors are then used where the file is mapped.
 /// device: gets a copy of a flat or an ivf index, if it has room; answers are the same without.
-/// Throws NotFound, or Corruption when the file is truncated, altered, or not written by save().
+/// Throws NotFound, Corruption when the file is truncated, altered, or not written by save(), or
+/// ResourceExhausted (memory).
 std::unique_ptr<VectorIndex> open_index(const std::filesystem::path& path,
                                         const DeviceOptions& device = {});
 

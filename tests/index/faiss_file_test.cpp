@@ -9,8 +9,11 @@
 #include <faiss/IndexRefine.h>
 #include <faiss/index_io.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include "base/checksum.h"
 #include "base/file.h"
@@ -154,6 +157,41 @@ TEST_F(FaissFile, WhoseListsAreOfOtherSizesIsRefused) {
       expect_error(ErrorCode::kCorruption, path_.string(), [&] { open_index(path_); });
     }
   }
+}
+
+/// Lets this process take so many more bytes of address space.
+void limit_memory(std::size_t more_bytes) {
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlim_t most = pages * 4096 + more_bytes;
+  const rlimit limit = {most, most};
+  if (setrlimit(RLIMIT_AS, &limit) != 0) std::_Exit(2);
+}
+
+TEST_F(FaissFile, ThatThereIsNoMemoryForIsNotDamaged) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers end a process that has no memory";
+#endif
+  // OpenMP's threads do not follow into a process that is only forked.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  constexpr std::size_t kCentroids = 1 << 20;
+  faiss::IndexFlatIP quantizer(kCols);
+  quantizer.add(kCentroids, std::vector<float>(kCentroids * kCols, 0.1F).data());
+  faiss::IndexIVFFlat index(&quantizer, kCols, kCentroids, faiss::METRIC_INNER_PRODUCT);
+  index.add_core(kRows, vectors_.data(), nullptr, std::vector<std::int64_t>(kRows, 0).data());
+  save(index, codes_);
+  const std::size_t centroids = kCentroids * kCols * sizeof(float);
+  EXPECT_EXIT(
+      {
+        limit_memory(std::filesystem::file_size(path_) + centroids / 2);
+        try {
+          open_index(path_);
+        } catch (const Error& error) {
+          std::fputs(error.what(), stderr);
+          std::_Exit(error.code() == ErrorCode::kResourceExhausted ? 0 : 1);
+        }
+      },
+      testing::ExitedWithCode(0), "out of memory for the index .*index.faiss");
 }
 
 TEST_F(FaissFile, WithoutAChecksumIsRefused) {
