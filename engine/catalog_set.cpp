@@ -31,6 +31,14 @@ Error no_such_catalog(std::string_view name) {
   return not_found(fmt::format("there is no catalog \"{}\"", printable(name)));
 }
 
+Error no_sound_generation(const std::string& catalog, const std::string& which,
+                          const std::vector<std::uint64_t>& kept) {
+  return failed_precondition(
+      fmt::format("catalog {} has no sound generation {}; there {}: {}", catalog, which,
+                  kept.size() == 1 ? "is" : "are",
+                  kept.empty() ? "none" : fmt::to_string(fmt::join(kept, ", "))));
+}
+
 /// Where a product is while an edit is made of a catalog's delta: in one of the two, or nowhere.
 struct Place {
   std::optional<std::size_t> delta_row;
@@ -206,6 +214,8 @@ std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep)
   storage::CatalogPointer pointer{draft.generation(), {}};
   if (const auto old = database_.get_pointer(name)) {
     pointer.previous = kept_and_sound(name, *old);
+    // What was rolled back from: a rollback from here would bring it back.
+    std::erase_if(pointer.previous, [&](std::uint64_t g) { return g > old->generation; });
     pointer.previous.resize(std::min(pointer.previous.size(), static_cast<std::size_t>(keep) - 1));
   }
   return make_current(pointer,
@@ -279,32 +289,48 @@ std::shared_ptr<const Catalog> CatalogSet::roll_back(const std::string& name,
                                                      const std::string& fingerprint) {
   const std::optional<storage::CatalogPointer> pointer = database_.get_pointer(name);
   if (!pointer) throw no_such_catalog(name);
-  std::vector<std::uint64_t> kept = kept_and_sound(name, *pointer);
-  if (!number) {
-    for (const std::uint64_t generation : kept) {
-      if (generation < pointer->generation) number = std::max(number.value_or(0), generation);
-    }
-  }
-  if (!number || std::ranges::find(kept, *number) == kept.end()) {
-    throw failed_precondition(fmt::format(
-        "catalog {} has no sound generation {}; there {}: {}", name,
-        number ? std::to_string(*number) : fmt::format("before {}", pointer->generation),
-        kept.size() == 1 ? "is" : "are",
-        kept.empty() ? "none" : fmt::to_string(fmt::join(kept, ", "))));
-  }
-  if (*number == pointer->generation && number == served_generation(name)) {
+  if (number && *number == pointer->generation && number == served_generation(name)) {
     throw failed_precondition(
         fmt::format("generation {} of catalog {} is current already", *number, name));
   }
-  std::erase(kept, *number);
   const std::shared_ptr<const Catalog> opened =
-      Catalog::open(generations_, database_, name, *number, options_);
+      number ? open_kept(name, *number, *pointer) : open_before(name, *pointer);
   opened->require_encoder(fingerprint);
-  std::shared_ptr<const Catalog> current = make_current({*number, kept}, opened);
+  std::vector<std::uint64_t> others = kept_and_sound(name, *pointer);
+  std::erase(others, opened->generation());
+  std::shared_ptr<const Catalog> current = make_current({opened->generation(), others}, opened);
   spdlog::warn("catalog {}: rolled back from generation {} to {}, of {}, with the updates since",
-               name, pointer->generation, *number, current->created_at());
+               name, pointer->generation, current->generation(), current->created_at());
   sweep();
   return current;
+}
+
+std::shared_ptr<const Catalog> CatalogSet::open_kept(const std::string& name, std::uint64_t number,
+                                                     const storage::CatalogPointer& pointer) {
+  const std::vector<std::uint64_t> kept = kept_and_sound(name, pointer);
+  if (std::ranges::find(kept, number) == kept.end()) {
+    throw no_sound_generation(name, std::to_string(number), kept);
+  }
+  return Catalog::open(generations_, database_, name, number, options_);
+}
+
+std::shared_ptr<const Catalog> CatalogSet::open_before(const std::string& name,
+                                                       const storage::CatalogPointer& pointer) {
+  std::vector<std::uint64_t> kept = kept_and_sound(name, pointer);
+  std::ranges::sort(kept, std::greater());
+  for (const std::uint64_t generation : kept) {
+    if (generation >= pointer.generation) continue;
+    try {
+      return Catalog::open(generations_, database_, name, generation, options_);
+    } catch (const Error& error) {
+      if (!is_damage(error)) throw;
+      spdlog::error("catalog {}: generation {} is passed over: {}", name, generation, error.what());
+      const std::lock_guard lock(mutex_);
+      entries_[name].damaged.insert(generation);
+    }
+  }
+  throw no_sound_generation(name, fmt::format("before {}", pointer.generation),
+                            kept_and_sound(name, pointer));
 }
 
 std::shared_ptr<const Catalog> CatalogSet::with_stored_updates(
@@ -442,12 +468,12 @@ void CatalogSet::forget_covered_updates(const std::string& name) {
 
 void CatalogSet::sweep_uploads(const std::string& name) {
   const std::shared_ptr<UpdateQueue> queue = queue_of(name);
-  std::set<Sha256Digest> unnamed;
   {
     const UpdateQueue::Turn turn(*queue);
     queue->recent_uploads.clear();
-    unnamed = database_.list_uploads(name);
   }
+  // Not in turn, for this reads all of them: what is uploaded meanwhile is recent.
+  std::set<Sha256Digest> unnamed = database_.list_uploads(name);
   if (unnamed.empty()) return;
   for (const Sha256Digest& digest : database_.list_named_uploads(name)) unnamed.erase(digest);
   const UpdateQueue::Turn turn(*queue);

@@ -73,7 +73,7 @@ class CatalogSet {
 
   /// Opens and verifies the finished draft, puts the updates on top that it does not cover, makes
   /// it current on disk and then in memory. What is neither among the `keep` newest generations nor
-  /// held by a reader is swept with the draft.
+  /// held by a reader is swept with the draft, and so is what was rolled back from.
   std::shared_ptr<const Catalog> publish(const Draft& draft, int keep);
 
   /// What is kept of a catalog: first the generation that is to be served, then those that can take
@@ -84,8 +84,8 @@ class CatalogSet {
   /// top: the newest sound one before the current, or that of the given number, which may also be a
   /// newer one. Others stay as they are. Not beside a build or publish() of the same catalog.
   /// Throws NotFound for a catalog that does not exist, FailedPrecondition when there is no such
-  /// generation, it is served already or another encoder's, Corruption when it is damaged; nothing
-  /// has changed then.
+  /// generation, it is served already or another encoder's, Corruption when that of the given
+  /// number is damaged; nothing has changed then.
   std::shared_ptr<const Catalog> roll_back(const std::string& name,
                                            std::optional<std::uint64_t> number,
                                            const std::string& fingerprint);
@@ -120,6 +120,13 @@ class CatalogSet {
   /// The generations that are kept, but for those that can never be served.
   std::vector<std::uint64_t> kept_and_sound(const std::string& name,
                                             const storage::CatalogPointer& pointer) const;
+  /// A generation that is kept. Throws as roll_back().
+  std::shared_ptr<const Catalog> open_kept(const std::string& name, std::uint64_t number,
+                                           const storage::CatalogPointer& pointer);
+  /// The newest that is older than the pointer's; those that turn out to be damaged are passed
+  /// over.
+  std::shared_ptr<const Catalog> open_before(const std::string& name,
+                                             const storage::CatalogPointer& pointer);
   /// Puts the updates on top that the opened generation does not cover, and makes it current, on
   /// disk and then in memory.
   std::shared_ptr<const Catalog> make_current(const storage::CatalogPointer& pointer,

@@ -27,6 +27,10 @@ class Rollback : public testing::Test {
     engine.engine.reset();
     engine = TestEngine(data.path(), fingerprint);
   }
+  void keep_three() {
+    engine.engine.reset();
+    engine = TestEngine(data.path(), 'a', {}, 3);
+  }
   void upsert(const ProductUpdate& update) { engine->upsert_products("shop", {&update, 1}); }
   void erase(const std::string& id) { engine->delete_products("shop", {&id, 1}); }
   std::size_t size() const { return engine->catalog("shop")->size(); }
@@ -72,6 +76,29 @@ TEST_F(Rollback, CanBeUndoneUntilTheNextGeneration) {
   EXPECT_THAT(kept(), ElementsAre(3, 1)) << "the mistake goes first";
 }
 
+TEST_F(Rollback, DoesNotBringBackWhatWasUndone) {
+  keep_three();
+  engine->index_catalog(file.request());
+  reindex_by_mistake();
+  EXPECT_EQ(engine->roll_back("shop").generation, 2U);
+  EXPECT_THAT(kept(), ElementsAre(2, 3, 1));
+  erase("p0");
+  EXPECT_EQ(await_job(*engine.engine, engine->start_merge("shop")).state, JobState::kSucceeded);
+  EXPECT_THAT(kept(), ElementsAre(4, 2, 1));
+  EXPECT_EQ(engine->roll_back("shop").generation, 2U);
+  EXPECT_EQ(size(), 11U);
+}
+
+TEST_F(Rollback, PassesOverAGenerationThatIsDamaged) {
+  keep_three();
+  engine->index_catalog(file.request());
+  reindex_by_mistake();
+  damage(data.path() / "generations" / "shop" / "2" / storage::kImageIndexFile);
+  EXPECT_EQ(engine->roll_back("shop").generation, 1U);
+  EXPECT_EQ(size(), 12U);
+  EXPECT_THAT(kept(), ElementsAre(1, 3));
+}
+
 TEST_F(Rollback, KeepsEveryUpdateThatWasAcknowledged) {
   upsert(precomputed_update("before", 1, random));
   upsert(precomputed_update("p11", 7, random));
@@ -110,7 +137,8 @@ TEST_F(Rollback, RefusesWhatIsNotThereAndChangesNothing) {
   EXPECT_THAT(refused("shop", 7).message, HasSubstr("no sound generation 7; there are: 2, 1"));
   EXPECT_THAT(refused("shop", 2).message, HasSubstr("is current already"));
   damage(data.path() / "generations" / "shop" / "1" / storage::kImageIndexFile);
-  EXPECT_EQ(refused("shop", {}).code, ErrorCode::kCorruption);
+  EXPECT_EQ(refused("shop", 1).code, ErrorCode::kCorruption);
+  EXPECT_THAT(refused("shop", {}).message, HasSubstr("no sound generation before 2; there is: 2"));
   EXPECT_EQ(size(), 4U);
   EXPECT_THAT(kept(), ElementsAre(2, 1));
 }
