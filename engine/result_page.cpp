@@ -62,12 +62,12 @@ std::vector<RankedRow> select(const PageRequest& request, std::span<const Ranked
 }  // namespace
 
 std::string Cursor::to_string() const {
-  return fmt::format("{:x}.{:x}.{:x}.{:x}", query, generation, row,
-                     std::bit_cast<std::uint32_t>(score));
+  return fmt::format("{:x}.{:x}.{:x}.{:x}.{:x}", query, generation, row,
+                     std::bit_cast<std::uint32_t>(score), rows);
 }
 
 Cursor Cursor::parse(std::string_view text) {
-  std::array<std::uint64_t, 4> numbers{};
+  std::array<std::uint64_t, 5> numbers{};
   const char* next = text.data();
   const char* const end = text.data() + text.size();
   bool good = true;
@@ -84,7 +84,8 @@ Cursor Cursor::parse(std::string_view text) {
         fmt::format("the cursor \"{}\" is none; take the \"next_cursor\" of an answer as it is",
                     printable(text)));
   }
-  return {numbers[0], numbers[1], static_cast<std::size_t>(numbers[2]), score};
+  return {numbers[0], numbers[1], static_cast<std::size_t>(numbers[2]), score,
+          static_cast<std::size_t>(numbers[4])};
 }
 
 std::size_t first_rank(const PageRequest& request, std::size_t max_rank) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <set>
 #include <span>
@@ -24,6 +25,9 @@ struct Cursor {
   std::uint64_t generation = 0;
   std::size_t row = 0;  ///< of the last hit, and its score
   float score = 0;
+  /// Of the generation and its delta together. A row behind them is of a product that came later or
+  /// was changed since, and may have been a hit before.
+  std::size_t rows = std::numeric_limits<std::size_t>::max();
 
   std::string to_string() const;
   /// Throws InvalidArgument when the text is not what to_string() writes.
@@ -33,7 +37,7 @@ struct Cursor {
   /// equal scores of another generation nothing comes later, so that no hit comes twice.
   bool is_before(const RankedRow& hit, std::uint64_t hit_generation) const {
     return hit.score < score ||
-           (hit.score == score && hit_generation == generation && hit.row > row);
+           (hit.score == score && hit_generation == generation && hit.row > row && hit.row < rows);
   }
 };
 

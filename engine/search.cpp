@@ -301,9 +301,9 @@ SearchResponse CatalogSearch::finish(const std::vector<RankedRow>* first) {
     response_.hits.push_back({std::move(products[i]), std::clamp(page.hits[i].score, -1.0F, 1.0F)});
   }
   if (page.more) {
-    response_.next_cursor =
-        Cursor{query_hash_, catalog_.generation(), page.hits.back().row, page.hits.back().score}
-            .to_string();
+    response_.next_cursor = Cursor{query_hash_, catalog_.generation(), page.hits.back().row,
+                                   page.hits.back().score, catalog_.rows()}
+                                .to_string();
   }
   response_.truncated = page.cut && catalog_.size() > std::size_t{kMaxRank};
   response_.timings.search_ms = milliseconds_since(start);

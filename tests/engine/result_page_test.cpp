@@ -111,13 +111,22 @@ TEST(Cursor, OfAnotherGenerationRepeatsNoHit) {
   EXPECT_FALSE(cursor.is_before({3, 0.51F}, 6));
 }
 
+TEST(Cursor, IsBeforeNoRowThatCameLater) {
+  // A product whose attributes change moves to a new row, with its score.
+  const Cursor cursor{1, 6, 10, 0.5F, 20};
+  EXPECT_TRUE(cursor.is_before({19, 0.5F}, 6));
+  EXPECT_FALSE(cursor.is_before({20, 0.5F}, 6));
+  EXPECT_TRUE(cursor.is_before({20, 0.49F}, 6));
+  EXPECT_EQ(Cursor::parse(cursor.to_string()).rows, 20U);
+}
+
 TEST(Cursor, RefusesWhatIsNone) {
   const std::string good = Cursor{~0ULL, 3, 99, -0.25F}.to_string();
   EXPECT_EQ(Cursor::parse(good).score, -0.25F);
   EXPECT_EQ(Cursor::parse(good).query, ~0ULL);
-  for (const std::string& text :
-       {std::string(), std::string("1.2.3"), good + "0", good + ".1", "g" + good,
-        std::string("1.2.3.7fc00000"), std::string("1.2.3.100000000"), std::string("-1.2.3.4")}) {
+  for (const std::string& text : {std::string(), std::string("1.2.3.4"), good + "0", good + ".1",
+                                  "g" + good, std::string("1.2.3.7fc00000.5"),
+                                  std::string("1.2.3.100000000.5"), std::string("-1.2.3.4.5")}) {
     EXPECT_THROW(Cursor::parse(text), Error) << text;
   }
 }
