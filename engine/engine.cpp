@@ -795,6 +795,7 @@ TuningReport Engine::tune(const TuningRequest& given, const ProgressCallback& pr
                           const std::atomic<bool>* cancel) {
   given.validate();
   TuningRequest request = given;
+  request.validate_for(impl_->searchable(request.experiment.catalog)->size());
   std::optional<Impl::Claim> claim;
   if (request.apply) claim.emplace(*impl_, request.experiment.catalog);
   const Impl::Measuring measuring(*impl_);
@@ -806,7 +807,9 @@ std::string Engine::start_tuning(const TuningRequest& given) {
   given.validate();
   TuningRequest request = given;
   const std::string catalog = request.experiment.catalog;
-  expand(request.experiment.grid, impl_->searchable(catalog)->size());
+  const std::size_t products = impl_->searchable(catalog)->size();
+  expand(request.experiment.grid, products);
+  request.validate_for(products);
   std::shared_ptr<const Impl::Claim> claim;
   if (request.apply) claim = std::make_shared<const Impl::Claim>(*impl_, catalog);
   auto measuring = std::make_shared<const Impl::Measuring>(*impl_);

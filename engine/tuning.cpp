@@ -61,6 +61,16 @@ void TuningRequest::validate() const {
   check_positive("memory_mb", memory_mib);
 }
 
+void TuningRequest::validate_for(std::size_t products) const {
+  const std::size_t sample = experiment.max_products;
+  if (apply && sample > 0 && sample < products) {
+    throw invalid_argument(fmt::format(
+        "max_products is {} and the catalog has {}: the lists and the speed of a sample are not "
+        "those of the whole, so that what suits it is only told, by a dry run",
+        sample, products));
+  }
+}
+
 TuningGoal goal_of(const TuningRequest& request, std::size_t products) {
   TuningGoal goal = request.goal;
   if (request.memory_mib) {

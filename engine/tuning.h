@@ -50,6 +50,8 @@ struct TuningRequest {
 
   /// Throws InvalidArgument that names the field.
   void validate() const;
+  /// The same, where what suits a sample of a catalog of so many products would be applied to all.
+  void validate_for(std::size_t products) const;
 };
 
 struct TuningReport {

@@ -192,6 +192,19 @@ TEST_F(Tuning, ChangesNothingOnADryRunOrWithoutAChoice) {
   EXPECT_EQ(engine_->catalog("shop")->index_kind(), "flat");
 }
 
+TEST_F(Tuning, OfASampleIsNotApplied) {
+  TuningRequest sample = request();
+  sample.experiment.max_products = 12;
+  for (const bool as_job : {false, true}) {
+    const Thrown refused = thrown_by(
+        [&] { as_job ? void(engine_->start_tuning(sample)) : void(engine_->tune(sample)); });
+    EXPECT_EQ(refused.code, ErrorCode::kInvalidArgument);
+    EXPECT_THAT(refused.message, testing::HasSubstr("max_products is 12"));
+  }
+  sample.apply = false;
+  EXPECT_EQ(engine_->tune(sample).experiment.vectors, 12U);
+}
+
 TEST_F(Tuning, TriesNoMoreEffortThanTheGoalNeeds) {
   TuningRequest easy = request();
   easy.apply = false;
