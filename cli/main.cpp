@@ -9,6 +9,7 @@
 #include <new>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "base/error.h"
 #include "cli/commands.h"
@@ -23,6 +24,33 @@ int fail(const std::string& message, int exit_code) {
   std::replace(line.begin(), line.end(), '\n', ' ');
   std::cerr << "vitrine: " << line << '\n';
   return exit_code;
+}
+
+// Where an option may have several values CLI11 takes the value [a,b] for a list of a and b,
+// however it is quoted: `vitrine delete shop [17]` would delete 17. Such values are marked before
+// CLI11 sees them, by a character that neither ids nor texts have, and the mark is taken off by the
+// options.
+constexpr char kLiteral = '\x01';
+
+std::vector<std::string> mark_literals(int argc, char** argv) {
+  std::vector<std::string> arguments(argv, argv + argc);
+  for (std::string& argument : arguments) {
+    if (argument.starts_with('[') && argument.ends_with(']')) argument.insert(0, 1, kLiteral);
+  }
+  return arguments;
+}
+
+void unmark_literals(CLI::App& app) {
+  const CLI::Validator unmark(
+      [](std::string& value) {
+        if (value.starts_with(kLiteral)) value.erase(0, 1);
+        return std::string();
+      },
+      "");
+  for (CLI::Option* option : app.get_options()) option->transform(unmark);
+  for (CLI::App* part : app.get_subcommands([](const CLI::App*) { return true; })) {
+    unmark_literals(*part);
+  }
 }
 
 int run(int argc, char** argv) {
@@ -45,8 +73,13 @@ int run(int argc, char** argv) {
     subcommand->callback([&chosen, run = command.add(*subcommand)] { chosen = run; });
   }
 
+  unmark_literals(app);
+  std::vector<std::string> arguments = mark_literals(argc, argv);
+  std::vector<char*> values;
+  for (std::string& argument : arguments) values.push_back(argument.data());
+
   try {
-    app.parse(argc, argv);
+    app.parse(argc, values.data());
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
       return app.exit(error);  // --help, --version

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -44,7 +45,7 @@ std::function<int()> add_rollback(CLI::App& subcommand) {
       subcommand
           .add_option("--generation", options->generation,
                       "Number of the generation (default: the newest before the current one)")
-          ->check(CLI::PositiveNumber);
+          ->check(CLI::Range(1, std::numeric_limits<int>::max()));
   subcommand
       .add_flag("--list", options->list, "Change nothing; list what is kept (*: is searched)")
       ->excludes(generation);

@@ -41,7 +41,8 @@ std::function<int()> add_upsert(CLI::App& subcommand) {
       "attributes if the record has none. What is written is on disk and searchable at once, "
       "without\n"
       "a reindex; a product that cannot be written is listed with its reason and the rest goes "
-      "on.\n"
+      "on;\n"
+      "where none can be written, the exit code is 1.\n"
       "A server that runs on the same data takes updates over HTTP instead.\n"
       "Example: vitrine upsert shop --file changed.jsonl\n"
       "Example: echo '{\"id\": \"17\", \"price\": 19.9}' | vitrine upsert shop --file -");
@@ -70,7 +71,7 @@ std::function<int()> add_upsert(CLI::App& subcommand) {
     fmt::print("catalog {}: {} products added, {} changed\n", options->catalog, report.created,
                report.changed);
     print_failures(report.failed, report.failures);
-    return 0;
+    return report.failed > 0 && report.created + report.changed == 0 ? 1 : 0;
   };
 }
 

@@ -207,6 +207,29 @@ TEST_F(TheProgram, UpsertsDeletesAndExportsWithoutAServer) {
   EXPECT_EQ(hits("copy"), hits("shop"));
 }
 
+TEST_F(TheProgram, TakesIdsInBracketsAsTheyAre) {
+  index_shop();
+  write("brackets.jsonl",
+        "{\"id\": \"[red]\", \"image\": \"red.bmp\", \"caption\": \"another red square\"}\n"
+        "{\"id\": \"[red,blue]\", \"image\": \"red.bmp\", \"caption\": \"a third one\"}\n");
+  EXPECT_EQ(run({"upsert", "shop", "--file", "brackets.jsonl"}).exit_code, 0);
+  const Outcome like = run({"search", "shop", "--product", "[red,blue]", "--json"});
+  EXPECT_EQ(like.exit_code, 0) << like.err;
+  const Outcome deleted = run({"delete", "shop", "[red]", "[red,blue]"});
+  EXPECT_EQ(deleted.exit_code, 0) << deleted.err;
+  EXPECT_THAT(deleted.out, HasSubstr("2 products deleted, 3 left"));
+  EXPECT_EQ(run({"search", "shop", "--product", "red"}).exit_code, 0);
+}
+
+TEST_F(TheProgram, FailsWhenNoProductCanBeUpserted) {
+  index_shop();
+  write("bad.jsonl", "\n{\"id\": \"r3\", \"image\": \"none.bmp\", \"caption\": \"c\"}\n{\n");
+  const Outcome outcome = run({"upsert", "shop", "--file", "bad.jsonl"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("record 1, id r3"), HasSubstr("record 2, id unknown"),
+                                 HasSubstr("line 3")));
+}
+
 TEST_F(TheProgram, RollsBackAReindex) {
   index_shop();
   const Outcome nothing = run({"rollback", "shop"});
@@ -220,7 +243,9 @@ TEST_F(TheProgram, RollsBackAReindex) {
   EXPECT_EQ(list.exit_code, 0) << list.err;
   EXPECT_THAT(list.out, AllOf(HasSubstr(" *1  "), HasSubstr("  2  "), HasSubstr("shop.jsonl")));
   EXPECT_THAT(run({"rollback", "shop", "--generation", "2"}).out, HasSubstr("generation 2 of "));
-  EXPECT_EQ(run({"rollback", "shop", "--generation", "0"}).exit_code, 2);
+  for (const char* none : {"0", "-1", "99999999999999999999"}) {
+    expect_one_line(run({"rollback", "shop", "--generation", none}).err, "2147483647");
+  }
   EXPECT_EQ(run({"rollback", "shop", "--list", "--generation", "2"}).exit_code, 2);
 }
 
