@@ -18,6 +18,10 @@ namespace {
 
 using nlohmann::json;
 
+/// Hits that all searches of a batch may ask for together: an answer of as many products with
+/// all their attributes is built in memory.
+constexpr int kMaxBatchHits = 10'000;
+
 json problem(const Error& error, const Request& request) {
   return {{"problem", problem_json(error, request.id)}};
 }
@@ -44,20 +48,27 @@ Response search_batch(const Services& services, const Request& request) {
   json results(searches.size(), json());  // an array
   std::vector<engine::SearchRequest> batch;
   std::vector<std::size_t> places;  // of the batch's searches among all
-  // Equal filters are one, so that what they let through is found once.
-  std::map<json, std::shared_ptr<const engine::Filter>> filters;
+  int hits = 0;
+  // Equal filters are one, so that what they let through is found once. By their text: numbers that
+  // are not the same to a filter are equal to json.
+  std::map<std::string, std::shared_ptr<const engine::Filter>> filters;
   for (std::size_t i = 0; i < searches.size(); ++i) {
     try {
       const auto found = searches[i].find("filter");
-      const json filter = found == searches[i].end() ? json() : *found;
+      const std::string filter = found == searches[i].end() ? std::string() : found->dump();
       engine::SearchRequest search =
           read_search(catalog, std::move(searches[i]), fmt::format("\"searches\"[{}]", i));
       search.filter = filters.try_emplace(filter, search.filter).first->second;
+      hits += search.limit;
       batch.push_back(std::move(search));
       places.push_back(i);
     } catch (const Error& error) {
       results[i] = problem(error, request);
     }
+  }
+  if (hits > kMaxBatchHits) {
+    throw invalid_argument(fmt::format(
+        "the searches ask for {} hits together; at most {} are allowed", hits, kMaxBatchHits));
   }
   const std::vector<engine::SearchOutcome> outcomes = services.engine.search_batch(catalog, batch);
   for (std::size_t i = 0; i < outcomes.size(); ++i) {

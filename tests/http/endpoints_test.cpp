@@ -180,6 +180,9 @@ TEST_F(Endpoints, BatchIsRefusedAsAWholeWhenItIsNone) {
   }
   EXPECT_THAT(problem_detail(server.post_json(target, {{"searches", {1}}, {"limit", 3}}), 400),
               HasSubstr("limit"));
+  const json large(11, json{{"text", "red"}, {"limit", 1000}});
+  EXPECT_THAT(problem_detail(server.post_json(target, {{"searches", large}}), 400),
+              HasSubstr("11000 hits together; at most 10000"));
   EXPECT_THAT(problem_detail(server.post_json("/v1/catalogs/none/search/batch",
                                               {{"searches", {{{"text", "red"}}}}}),
                              404),
