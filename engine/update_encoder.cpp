@@ -65,7 +65,7 @@ class Preparation {
     }
     std::set<std::string_view> ids;
     for (const ProductUpdate& update : updates) {
-      if (const std::string fault = storage::find_id_fault(update.id); !fault.empty()) {
+      if (const std::string fault = storage::find_new_id_fault(update.id); !fault.empty()) {
         throw invalid_argument(fault);
       }
       if (!ids.insert(update.id).second) {

@@ -20,8 +20,8 @@ enum class RequiredFields {
 
 /// A record that did not become a product. The rest of the catalog is read all the same.
 struct BadRecord {
-  std::uint64_t record = 0;  ///< 1-based: array element (.json), line (.jsonl), record after the
-                             ///< header row (.csv)
+  std::uint64_t record = 0;  ///< 1-based: array element (.json), line that is not blank (.jsonl),
+                             ///< record after the header row (.csv)
   std::string id;            ///< printable; empty when it could not be read
   std::string reason;        ///< what is wrong and what would be right; names file and record
 };

@@ -236,10 +236,11 @@ void read_json_array(ByteReader& reader, RecordSink& sink) {
 void read_json_lines(ByteReader& reader, RecordSink& sink) {
   reader.skip_byte_order_mark();
   std::string line;
-  for (std::uint64_t number = 1;; ++number) {
+  for (std::uint64_t line_number = 1;; ++line_number) {
     const ByteReader::Line state = reader.next_line(line, kMaxRecordBytes);
     if (state == ByteReader::Line::kEnd) return;
-    const std::string place = fmt::format("line {}", number);
+    const std::string place = fmt::format("line {}", line_number);
+    const std::uint64_t number = sink.count() + 1;
     if (state == ByteReader::Line::kTooLong) {
       sink.reject(
           number, place, "",

@@ -51,6 +51,14 @@ std::string find_name_fault(std::string_view field, std::string_view text, std::
 
 std::string find_id_fault(std::string_view id) { return find_name_fault("id", id, kMaxIdBytes); }
 
+std::string find_new_id_fault(std::string_view id) {
+  // Clients take them for folders of a product's URL, also where they are escaped.
+  if (id == "." || id == "..") {
+    return fmt::format("id is \"{}\", which no URL can name; give it another", id);
+  }
+  return find_id_fault(id);
+}
+
 std::string find_fault(const Product& product, ImageName image) {
   if (std::string fault = find_id_fault(product.id); !fault.empty()) return fault;
   if (image == ImageName::kRequired || !product.image.empty()) {

@@ -35,5 +35,7 @@ enum class ImageName { kRequired, kOptional };
 std::string find_fault(const Product& product, ImageName image = ImageName::kRequired);
 /// The same for an id alone.
 std::string find_id_fault(std::string_view id);
+/// And for one that comes from outside; what is stored may have been written by an older version.
+std::string find_new_id_fault(std::string_view id);
 
 }  // namespace vitrine::storage

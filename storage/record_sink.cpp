@@ -53,7 +53,8 @@ std::string take_product(json& record, Product& product, RequiredFields required
   record.erase("image");  // null ones are still there
   record.erase("caption");
   product.attributes = std::move(record);
-  return find_fault_of_record(product, required);
+  const std::string fault = find_fault_of_record(product, required);
+  return fault.empty() ? find_new_id_fault(product.id) : fault;
 }
 
 }  // namespace

@@ -256,9 +256,9 @@ TEST(JsonLines, SkipsBlankLinesAndSurvivesBrokenAndOverlongOnes) {
   ASSERT_EQ(outcome.products.size(), 2u);
   EXPECT_EQ(outcome.products[1].id, "z");
   ASSERT_EQ(outcome.bad.size(), 2u);
-  EXPECT_EQ(outcome.bad[0].record, 3u);
+  EXPECT_EQ(outcome.bad[0].record, 2u);
   EXPECT_THAT(outcome.bad[0].reason, HasSubstr("catalog.jsonl, line 3"));
-  EXPECT_EQ(outcome.bad[1].record, 4u);
+  EXPECT_EQ(outcome.bad[1].record, 3u);
   EXPECT_THAT(outcome.bad[1].reason, HasSubstr("longer than"));
 }
 
@@ -291,8 +291,8 @@ TEST(Csv, TurnsIntoNumbersWhatLosesNoDigit) {
 }
 
 TEST(Csv, TakesPricesForNumbersHoweverManyZerosTheyEndIn) {
-  const Outcome outcome = read_text(
-      "id,image,caption,x\n1,i,c,19.90\n2,i,c,5.00\n3,i,c,0.00\n4,i,c,-7.250\n", ".csv");
+  const Outcome outcome =
+      read_text("id,image,caption,x\n1,i,c,19.90\n2,i,c,5.00\n3,i,c,0.00\n4,i,c,-7.250\n", ".csv");
   ASSERT_EQ(outcome.products.size(), 4u);
   const double expected[] = {19.9, 5, 0, -7.25};
   for (std::size_t i = 0; i < 4; ++i) {
@@ -301,9 +301,9 @@ TEST(Csv, TakesPricesForNumbersHoweverManyZerosTheyEndIn) {
 }
 
 TEST(Csv, KeepsOtherTextsAsTheyAre) {
-  for (const char* text :
-       {"007", "12 cm", "0x1f", "12 ", " 12", "123456789012345678901234567890", "1e999", "12E4",
-        "-1.5e2", "007.50", "3.14159265358979323846", "-0", "-", ".5", "5.", "1.2.3", "2024-05-01"}) {
+  for (const char* text : {"007", "12 cm", "0x1f", "12 ", " 12", "123456789012345678901234567890",
+                           "1e999", "12E4", "-1.5e2", "007.50", "3.14159265358979323846", "-0", "-",
+                           ".5", "5.", "1.2.3", "2024-05-01"}) {
     const Outcome outcome = read_text(std::string("id,image,caption,x\n1,i,c,") + text, ".csv");
     ASSERT_EQ(outcome.products.size(), 1u);
     EXPECT_EQ(outcome.products[0].attributes, json({{"x", text}}));
@@ -315,6 +315,14 @@ TEST(Csv, KeepsNumbersInItsOwnFieldsAsTexts) {
   ASSERT_EQ(outcome.products.size(), 1u);
   EXPECT_EQ(outcome.products[0].id, "007");
   EXPECT_EQ(outcome.products[0].caption, "42");
+}
+
+TEST(CatalogReader, RefusesIdsThatNoUrlCanName) {
+  for (const char* id : {".", ".."}) {
+    const std::string record =
+        "{\"id\": \"" + std::string(id) + "\", \"image\": \"a.png\", \"caption\": \"a\"}";
+    EXPECT_THAT(reason_of_record(record, ".jsonl"), HasSubstr("which no URL can name"));
+  }
 }
 
 TEST(Csv, SurvivesBadRecords) {
