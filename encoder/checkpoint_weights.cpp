@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <utility>
 
 #include "base/error.h"
@@ -108,6 +111,15 @@ void compare(const WeightFiles& files, const WeightShapes& expected, std::string
                                config_name, count, fmt::join(differences, "\n  ")));
 }
 
+bool all_finite(std::span<const float> values) {
+  constexpr std::uint32_t kInfinity = 0x7f800000;
+  std::uint32_t largest = 0;  // an integer, so that a compiler takes many at once
+  for (const float value : values) {
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(value) & 0x7fffffff);
+  }
+  return largest < kInfinity;
+}
+
 }  // namespace
 
 WeightShapes expected_weights(const ClipConfig& config) {
@@ -190,6 +202,16 @@ const CheckpointWeights::Weight& CheckpointWeights::weight(const std::string& na
 }
 
 void CheckpointWeights::read_float(const std::string& name, std::span<float> values) const {
+  read_stored(name, values);
+  // One of them would reach every text that is encoded beside one with its token.
+  if (!all_finite(values)) {
+    throw corruption("weight " + printable(name) +
+                     " has a value that is not finite; the checkpoint is damaged, or its numbers "
+                     "are too large for the type they were converted to");
+  }
+}
+
+void CheckpointWeights::read_stored(const std::string& name, std::span<float> values) const {
   const Weight& source = weight(name);
   if (!source.transposed) {
     encoder::read_float(source.tensor, values);

@@ -54,7 +54,7 @@ class CheckpointWeights {
   /// Elements of all weights.
   std::int64_t parameters() const;
   /// Writes the weight, row-major in its shape. values: exactly its number of elements. Throws
-  /// NotFound, or InvalidArgument when the size is another.
+  /// NotFound, InvalidArgument when the size is another, Corruption when a value is not finite.
   void read_float(const std::string& name, std::span<float> values) const;
 
  private:
@@ -63,6 +63,8 @@ class CheckpointWeights {
     bool transposed = false;
   };
   const Weight& weight(const std::string& name) const;
+  /// As read_float(), whatever the values are.
+  void read_stored(const std::string& name, std::span<float> values) const;
 
   WeightFiles files_;
   WeightShapes shapes_;

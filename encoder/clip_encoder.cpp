@@ -99,7 +99,7 @@ class ClipEncoder : public Encoder {
     }
     if (config_.logit_bias) logit_bias_ = read_number(weights, "logit_bias");
     const auto read_weight = [&](const std::string& name, std::span<float> values) {
-      weights.read_float(name, values);
+      read_float(weights, name, values);
     };
     try {
       towers_ = place_.on_cuda ? make_cuda_towers(config_, processor_, weights)
@@ -184,13 +184,18 @@ class ClipEncoder : public Encoder {
   }
 
  private:
-  /// Of a checkpoint's scalar. Throws Corruption when it is not finite.
+  /// Throws Corruption that names the model when a value is not finite.
+  void read_float(const CheckpointWeights& weights, const std::string& name,
+                  std::span<float> values) const {
+    try {
+      weights.read_float(name, values);
+    } catch (const Error& error) {
+      throw Error(error.code(), fmt::format("{}: {}", options_.model, error.what()));
+    }
+  }
   float read_number(const CheckpointWeights& weights, const std::string& name) const {
     float value = 0;
-    weights.read_float(name, {&value, 1});
-    if (!std::isfinite(value)) {
-      throw corruption(fmt::format("{}: {} is not a usable number", options_.model, name));
-    }
+    read_float(weights, name, {&value, 1});
     return value;
   }
 

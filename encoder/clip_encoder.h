@@ -8,7 +8,7 @@
 namespace vitrine::encoder {
 
 /// Packs the checkpoint's weights into an encoder. options must be valid. Throws Corruption when
-/// logit_scale or logit_bias is not finite, ResourceExhausted when the memory does not suffice.
+/// a weight is not finite, ResourceExhausted when the memory does not suffice.
 std::unique_ptr<Encoder> make_clip_encoder(const EncoderOptions& options,
                                            ClipCheckpoint checkpoint);
 

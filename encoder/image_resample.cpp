@@ -391,6 +391,10 @@ constexpr KernelFor<Kernel> kKernels[] = {
 #endif
 };
 
+/// Rows of the result whose rows between the passes take more are made one after another: an image
+/// of one column and a million rows is two kilobytes.
+constexpr std::size_t kMostPlaneBytes = std::size_t{32} << 20;
+
 /// Rows between the passes, each of `stride` bytes, of which the first are pixels.
 struct Plane {
   Plane(std::size_t rows, std::size_t width)
@@ -455,13 +459,20 @@ void resize_bicubic(const Image& image, const ResizedRegion& region, std::uint8_
     return;
   }
   const Axis axis = make_axis(height, region.full_height, region.top, region.height);
-  const std::size_t top = axis.windows.front().first;
-  const std::size_t bottom = axis.windows.back().first + axis.windows.back().taps;
-  Plane plane = resize_columns(image, region, top, bottom - top, kernel);
-  for (std::size_t y = 0; y < region.height; ++y) {
-    const Window& window = axis.windows[y];
-    kernel.vertical(axis, window, plane.row(window.first - top), plane.stride, values,
-                    target + y * stride);
+  const auto bottom_of = [&](std::size_t y) {
+    return axis.windows[y].first + axis.windows[y].taps;
+  };
+  for (std::size_t begin = 0; begin < region.height;) {
+    const std::size_t top = axis.windows[begin].first;
+    std::size_t end = begin + 1;
+    while (end < region.height && (bottom_of(end) - top) * values <= kMostPlaneBytes) ++end;
+    Plane plane = resize_columns(image, region, top, bottom_of(end - 1) - top, kernel);
+    for (std::size_t y = begin; y < end; ++y) {
+      const Window& window = axis.windows[y];
+      kernel.vertical(axis, window, plane.row(window.first - top), plane.stride, values,
+                      target + y * stride);
+    }
+    begin = end;
   }
 }
 

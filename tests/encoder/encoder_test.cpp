@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <limits>
 #include <set>
 #include <string>
 #include <thread>
@@ -21,6 +22,7 @@
 namespace vitrine::encoder {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr const char* kSmall = "clip-small-patch16";
@@ -236,6 +238,36 @@ TEST_F(EncoderTest, FingerprintChangesWithTheAddedTokensOfEveryFile) {
     std::filesystem::remove(checkpoint() / name);
   }
   EXPECT_EQ(load_encoder(options())->fingerprint(), without->fingerprint());
+}
+
+TEST_F(EncoderTest, RefusesWeightsThatAreNotFinite) {
+  VITRINE_NEED_FIXTURES();
+  link(kSmall);
+  std::map<std::string, FloatTensor> tensors;
+  {
+    const SafetensorsFile file(checkpoint() / "model.safetensors");
+    for (const auto& [name, tensor] : file.tensors()) {
+      tensors[name] = {tensor.shape, name.ends_with("position_ids")
+                                         ? std::vector<float>(tensor.element_count())
+                                         : read_floats(file, name)};
+    }
+  }
+  std::filesystem::remove(checkpoint() / "model.safetensors");
+  for (const std::string& name :
+       {std::string("text_model.embeddings.token_embedding.weight"),
+        std::string("vision_model.encoder.layers.0.mlp.fc1.bias"), std::string("logit_scale")}) {
+    for (const float bad :
+         {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::quiet_NaN()}) {
+      float& value = tensors.at(name).values.back();
+      const float good = std::exchange(value, bad);
+      write_safetensors(checkpoint() / "model.safetensors", tensors, DType::kF32);
+      value = good;
+      const Error error = refusal();
+      EXPECT_EQ(error.code(), ErrorCode::kCorruption);
+      EXPECT_THAT(error.what(), AllOf(HasSubstr(checkpoint().string()),
+                                      HasSubstr("weight " + name + " has a value that is not")));
+    }
+  }
 }
 
 TEST_F(EncoderTest, ListsEveryDifferenceBetweenWeightsAndConfig) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -112,6 +113,21 @@ TEST(ImageResampleKernels, KeepAConstantColour) {
         EXPECT_EQ(target, std::vector<std::uint8_t>(out * out * 3, colour));
       }
     }
+  }
+}
+
+TEST(ImageResampleKernels, MakeLargeStripsAsEachRowAlone) {
+  // The rows between the passes take 134 MB.
+  const Image image = image_of(200'000, 2, {}, 1);
+  constexpr std::size_t kOut = 224;
+  std::vector<std::uint8_t> whole(kOut * kOut * 3);
+  resize_bicubic(image, {kOut, kOut, 0, 0, kOut, kOut}, whole.data(), kOut * 3,
+                 supported_instruction_sets().back());
+  for (const std::size_t y : {0, 1, 57, 58, 59, 112, 222, 223}) {
+    std::vector<std::uint8_t> row(kOut * 3);
+    resize_bicubic(image, {kOut, kOut, y, 0, 1, kOut}, row.data(), kOut * 3,
+                   supported_instruction_sets().back());
+    EXPECT_TRUE(std::equal(row.begin(), row.end(), whole.begin() + y * kOut * 3)) << y;
   }
 }
 
