@@ -40,6 +40,22 @@ class EncoderTest : public testing::Test {
     std::ofstream(checkpoint() / name, std::ios::binary) << content;
   }
 
+  /// The weights of the linked checkpoint, whose file is taken away, for another to be written.
+  std::map<std::string, FloatTensor> take_weights() const {
+    std::map<std::string, FloatTensor> tensors;
+    const std::filesystem::path path = checkpoint() / "model.safetensors";
+    {
+      const SafetensorsFile file(path);
+      for (const auto& [name, tensor] : file.tensors()) {
+        if (!name.ends_with("position_ids")) {
+          tensors[name] = {tensor.shape, read_floats(file, name)};
+        }
+      }
+    }
+    std::filesystem::remove(path);
+    return tensors;
+  }
+
   Error refusal() const {
     try {
       load_encoder(options());
@@ -243,16 +259,7 @@ TEST_F(EncoderTest, FingerprintChangesWithTheAddedTokensOfEveryFile) {
 TEST_F(EncoderTest, RefusesWeightsThatAreNotFinite) {
   VITRINE_NEED_FIXTURES();
   link(kSmall);
-  std::map<std::string, FloatTensor> tensors;
-  {
-    const SafetensorsFile file(checkpoint() / "model.safetensors");
-    for (const auto& [name, tensor] : file.tensors()) {
-      tensors[name] = {tensor.shape, name.ends_with("position_ids")
-                                         ? std::vector<float>(tensor.element_count())
-                                         : read_floats(file, name)};
-    }
-  }
-  std::filesystem::remove(checkpoint() / "model.safetensors");
+  std::map<std::string, FloatTensor> tensors = take_weights();
   for (const std::string& name :
        {std::string("text_model.embeddings.token_embedding.weight"),
         std::string("vision_model.encoder.layers.0.mlp.fc1.bias"), std::string("logit_scale")}) {
@@ -273,20 +280,11 @@ TEST_F(EncoderTest, RefusesWeightsThatAreNotFinite) {
 TEST_F(EncoderTest, ListsEveryDifferenceBetweenWeightsAndConfig) {
   VITRINE_NEED_FIXTURES();
   link(kSmall);
-  std::map<std::string, FloatTensor> tensors;
-  {
-    const SafetensorsFile file(checkpoint() / "model.safetensors");
-    for (const auto& [name, tensor] : file.tensors()) {
-      if (!name.ends_with("position_ids")) {
-        tensors[name] = {tensor.shape, read_floats(file, name)};
-      }
-    }
-  }
+  std::map<std::string, FloatTensor> tensors = take_weights();
   tensors.erase("visual_projection.weight");
   tensors["surplus"] = {{2}, {1, 2}};
   tensors["text_model.final_layer_norm.bias"] = {{3}, {1, 2, 3}};
   tensors["vision_model.embeddings.position_ids"] = {{1}, {0}};
-  std::filesystem::remove(checkpoint() / "model.safetensors");
   write_safetensors(checkpoint() / "model.safetensors", tensors, DType::kF32);
   const Error error = refusal();
   EXPECT_EQ(error.code(), ErrorCode::kCorruption);
