@@ -35,7 +35,11 @@ constexpr char kLiteral = '\x01';
 std::vector<std::string> mark_literals(int argc, char** argv) {
   std::vector<std::string> arguments(argv, argv + argc);
   for (std::string& argument : arguments) {
-    if (argument.starts_with('[') && argument.ends_with(']')) argument.insert(0, 1, kLiteral);
+    // Alone, or as --option=value.
+    const std::size_t value = argument.starts_with("--") ? argument.find('=') + 1 : 0;
+    if (argument.substr(value).starts_with('[') && argument.ends_with(']')) {
+      argument.insert(value, 1, kLiteral);
+    }
   }
   return arguments;
 }
