@@ -90,7 +90,8 @@ struct Kernels {
                         const std::int8_t* next, int next_lines);
   /// c[rows, kPanelColumns] = column_scales * (a[rows, k] panel) of block floating point; k is a
   /// multiple of 32. a, a_scales: rows of numbers and of the scales of their blocks; panel: as one
-  /// of multiply_bf16. next: where as many bytes begin that will be needed afterwards, or null.
+  /// of multiply_bf16. next: the panel that will be needed afterwards, whose beginning is fetched,
+  /// or null.
   void (*multiply_blocks)(const std::int16_t* a, std::size_t a_stride, const float* a_scales,
                           std::size_t a_scales_stride, int rows, const std::int16_t* panel,
                           const float* column_scales, int k, float* c, const std::int16_t* next);

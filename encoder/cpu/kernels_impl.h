@@ -332,15 +332,16 @@ VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const fl
   }
 }
 
-/// Rows as products take them: in blocks whose sums fit into the registers, as equal as they can
-/// be.
+/// Rows as products take them: in blocks of kMost at most, whose sums fit into the registers, as
+/// equal as they can be.
+template <int kMost>
 struct RowBlocks {
   int count;
   int rows;    // of a block
   int larger;  // so many, the first ones, have one row more
 
   VITRINE_INLINE explicit RowBlocks(int all)
-      : count(all > kMaxRows ? (all + kMaxRows - 1) / kMaxRows : 1),
+      : count(all > kMost ? (all + kMost - 1) / kMost : 1),
         rows(all / count),
         larger(all % count) {}
 
@@ -350,7 +351,7 @@ struct RowBlocks {
     int first = 0;
     for (int block = 0; block < count; ++block) {
       const int size = rows + (block < larger ? 1 : 0);
-      run<kMaxRows>(size, first, block, body);
+      run<kMost>(size, first, block, body);
       first += size;
     }
   }
@@ -557,7 +558,7 @@ struct MultiplyBody {
 
 void multiply(const float* a, std::size_t a_stride, int rows, const float* b, std::size_t b_stride,
               int cols, int k, float* c, std::size_t c_stride, const float* next, int next_lines) {
-  const RowBlocks blocks(rows);
+  const RowBlocks<kMaxRows> blocks(rows);
   const int chunks = cols / (2 * kLanes) * blocks.count * ((k + kChunk - 1) / kChunk);
   Ahead ahead{reinterpret_cast<const char*>(next),
               chunks > 0 ? (next_lines + chunks - 1) / chunks : 0};
@@ -589,7 +590,7 @@ struct MultiplyWideBody {
   const Value* a;
   std::size_t a_stride;
   int rows;
-  RowBlocks blocks;
+  RowBlocks<kMaxRows> blocks;
   const Weight* panels;
   int panel_count;
   int k;
@@ -623,7 +624,7 @@ struct MultiplyWideBody {
 void multiply_bf16(const BFloat16* a, const RowLayout& layout, int rows, const BFloat16* panels,
                    int panel_count, int k, float* c, const BFloat16* /*next*/, int /*next_lines*/) {
   std::memset(c, 0, static_cast<std::size_t>(panel_count * rows) * kPanelColumns * sizeof(*c));
-  const RowBlocks blocks(rows);
+  const RowBlocks<kMaxRows> blocks(rows);
   blocks.for_each(MultiplyWideBody<BFloat16, float, BFloat16, float>{
       a, layout.row_stride, rows, blocks, panels, panel_count, k, c});
 }
@@ -632,64 +633,81 @@ void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
                    const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
                    const std::int8_t* /*next*/, int /*next_lines*/) {
   std::memset(c, 0, static_cast<std::size_t>(panel_count * rows) * kPanelColumns * sizeof(*c));
-  const RowBlocks blocks(rows);
+  const RowBlocks<kMaxRows> blocks(rows);
   blocks.for_each(MultiplyWideBody<std::uint8_t, std::int16_t, std::int8_t, std::int32_t>{
       a, layout.row_stride, rows, blocks, panels, panel_count, k, c});
 }
 
-/// What a product of 2 * kLanes columns reads of a panel of pairs, of each number of the depth.
-constexpr int kColumnBytes = 4 * kLanes;
+/// sum += multiply_pairs(a, the pairs at b). Of one vector at b and several a compilers would keep
+/// the vector in a register, which AVX2 has too few of.
+VITRINE_INLINE void add_pairs(Integers& sum, Integers a, const std::int16_t* b) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  using Unaligned = Integers __attribute__((aligned(2), may_alias));
+  Integers products;
+  asm("vpmaddwd %2, %1, %0" : "=x"(products) : "x"(a), "m"(*reinterpret_cast<const Unaligned*>(b)));
+  asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(products));
+#else
+  add_pairs(sum, a, load_integers(b));
+#endif
+}
 
-/// A block of the depth, of kRows rows at 2 * kLanes columns of a panel of pairs. a_scales: of the
-/// block in each row. kFirst: c is set, else added to.
-template <int kRows, bool kFirst>
+/// Vectors of columns that rows meet together in block floating point.
+constexpr int kBlockVectors = kLanes == 8 ? 4 : 2;
+constexpr int kBlockColumns = kBlockVectors * kLanes;
+constexpr int kMaxBlockRows = 2 * kMaxRows / kBlockVectors;
+/// What they read of a panel, of each number of the depth.
+constexpr int kColumnBytes = 2 * kBlockColumns;
+
+/// A part of the depth, of kRows rows at kBlockColumns of a panel of pairs. a_scales: of the part
+/// in each row. kFirst: c is set, else added to. fetched: from where on kLines cache lines are, a
+/// step.
+template <int kRows, bool kFirst, int kLines>
 VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
                                    const float* a_scales, std::size_t a_scales_stride,
-                                   const std::int16_t* pairs, int depth, FetchPart<kPairLines> part,
+                                   const std::int16_t* pairs, int depth, const char* fetched,
                                    float* c) {
-  Integers left[kRows], right[kRows];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) left[r] = right[r] = Integers{};
+  Integers sums[kRows][kBlockVectors];
   const std::int16_t* rows[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kBlockVectors; ++v) sums[r][v] = Integers{};
     rows[r] = a + static_cast<std::size_t>(r) * a_stride;
     asm("" : "+r"(rows[r]));  // else each place of each row would have a register
   }
   for (int i = 0; i < depth; i += 2 * kUnrolled) {
-    part.fetch();
+#pragma GCC unroll 8
+    for (int line = 0; line < kLines; ++line) __builtin_prefetch(fetched + 64 * line, 0, 2);
 #pragma GCC unroll 4
     for (int pair = 0; pair < kUnrolled; ++pair) {
       const std::int16_t* at = pairs + std::ptrdiff_t{2} * pair * kPanelColumns;
-      const Integers b_left = load_integers(at);
-      const Integers b_right = load_integers(at + 2 * kLanes);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         std::int32_t value;
         std::memcpy(&value, rows[r] + i + 2 * pair, sizeof(value));
         const Integers values = broadcast(value);
-        add_pairs(left[r], values, b_left);
-        add_pairs(right[r], values, b_right);
+#pragma GCC unroll 4
+        for (int v = 0; v < kBlockVectors; ++v) {
+          add_pairs(sums[r][v], values, at + std::ptrdiff_t{2} * v * kLanes);
+        }
       }
     }
     pairs += std::ptrdiff_t{2} * kUnrolled * kPanelColumns;
+    fetched += 64 * kLines;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     const Vector scale = broadcast(a_scales[static_cast<std::size_t>(r) * a_scales_stride]);
-    float* sums = c + r * kPanelColumns;
-    Vector left_sum = __builtin_convertvector(left[r], Vector) * scale;
-    Vector right_sum = __builtin_convertvector(right[r], Vector) * scale;
-    if constexpr (!kFirst) {
-      left_sum += load(sums);
-      right_sum += load(sums + kLanes);
+#pragma GCC unroll 4
+    for (int v = 0; v < kBlockVectors; ++v) {
+      float* sum = c + r * kPanelColumns + v * kLanes;
+      const Vector scaled = __builtin_convertvector(sums[r][v], Vector) * scale;
+      store(sum, kFirst ? scaled : load(sum) + scaled);
     }
-    store(sums, left_sum);
-    store(sums + kLanes, right_sum);
   }
 }
 
-template <bool kFirst>
+template <bool kFirst, int kLines>
 struct MultiplyBlockBody {
   const std::int16_t* a;
   std::size_t a_stride;
@@ -697,42 +715,67 @@ struct MultiplyBlockBody {
   std::size_t a_scales_stride;
   const std::int16_t* pairs;
   int depth;
-  const char* next;
-  std::ptrdiff_t next_bytes;  // of a block of rows
-  bool alone;
+  const char* fetched;
+  std::ptrdiff_t fetched_bytes;  // by a block of rows
   float* c;
   template <int kRows>
   VITRINE_INLINE void run(std::size_t first, int block) const {
-    const FetchPart<kPairLines> part{next + next_bytes * block, alone};
-    multiply_block<kRows, kFirst>(a + first * a_stride, a_stride,
-                                  a_scales + first * a_scales_stride, a_scales_stride, pairs, depth,
-                                  part, c + first * kPanelColumns);
+    multiply_block<kRows, kFirst, kLines>(
+        a + first * a_stride, a_stride, a_scales + first * a_scales_stride, a_scales_stride, pairs,
+        depth, fetched + fetched_bytes * block, c + first * kPanelColumns);
   }
 };
+
+/// multiply_blocks() with kLines cache lines fetched a step by each block of rows.
+template <int kLines>
+void multiply_blocks_of(const RowBlocks<kMaxBlockRows>& blocks, const std::int16_t* a,
+                        std::size_t a_stride, const float* a_scales, std::size_t a_scales_stride,
+                        const std::int16_t* panel, int k, float* c, const std::int16_t* next) {
+  // A part of all columns stays in the nearest cache while it meets all rows, and the part behind
+  // it is fetched meanwhile: what is fetched earlier does not always stay.
+  for (int part = 0; part < k; part += kBlockDepth) {
+    const int depth = k - part < kBlockDepth ? k - part : kBlockDepth;
+    const std::ptrdiff_t bytes = std::ptrdiff_t{depth} * kColumnBytes;
+    const std::int16_t* const behind = panel + std::ptrdiff_t{depth} * kPanelColumns;
+    const char* fetched = reinterpret_cast<const char*>(part + depth < k ? behind : next);
+    for (int col = 0; col < kPanelColumns; col += kBlockColumns) {
+      const auto multiply = [&]<bool kFirst>(std::bool_constant<kFirst>)
+          __attribute__((always_inline)) {
+        blocks.for_each(MultiplyBlockBody<kFirst, kLines>{
+            a + part, a_stride, a_scales + part / kBlockDepth, a_scales_stride,
+            panel + std::ptrdiff_t{2} * col, depth, fetched, bytes / blocks.count, c + col});
+      };
+      part == 0 ? multiply(std::true_type()) : multiply(std::false_type());
+      fetched += bytes;
+    }
+    panel = behind;
+  }
+}
 
 void multiply_blocks(const std::int16_t* a, std::size_t a_stride, const float* a_scales,
                      std::size_t a_scales_stride, int rows, const std::int16_t* panel,
                      const float* column_scales, int k, float* c, const std::int16_t* next) {
   // Where nothing is named, what is in the cache already is fetched.
-  const char* next_pairs = reinterpret_cast<const char*>(next != nullptr ? next : panel);
-  const RowBlocks blocks(rows);
-  // A block of all columns stays in the nearest cache while it meets all rows.
-  for (int part = 0; part < k; part += kBlockDepth) {
-    const int depth = k - part < kBlockDepth ? k - part : kBlockDepth;
-    const std::ptrdiff_t bytes = std::ptrdiff_t{depth} * kColumnBytes;
-    const std::ptrdiff_t bytes_of_block = bytes / blocks.count;
-    for (int col = 0; col < kPanelColumns; col += 2 * kLanes) {
-      const auto multiply = [&]<bool kFirst>(std::bool_constant<kFirst>)
-          __attribute__((always_inline)) {
-        blocks.for_each(MultiplyBlockBody<kFirst>{a + part, a_stride, a_scales + part / kBlockDepth,
-                                                  a_scales_stride, panel + std::ptrdiff_t{2} * col,
-                                                  depth, next_pairs, bytes_of_block,
-                                                  blocks.count == 1, c + col});
-      };
-      part == 0 ? multiply(std::true_type()) : multiply(std::false_type());
-      next_pairs += bytes;
-    }
-    panel += std::ptrdiff_t{depth} * kPanelColumns;
+  if (next == nullptr) next = panel;
+  const RowBlocks<kMaxBlockRows> blocks(rows);
+  const auto multiply = [&]<int kShares>(std::integral_constant<int, kShares>) {
+    constexpr int kStepLines = kUnrolled * 2 * kColumnBytes / 64;
+    multiply_blocks_of<(kStepLines + kShares - 1) / kShares>(blocks, a, a_stride, a_scales,
+                                                             a_scales_stride, panel, k, c, next);
+  };
+  switch (blocks.count) {
+    case 1:
+      multiply(std::integral_constant<int, 1>());
+      break;
+    case 2:
+      multiply(std::integral_constant<int, 2>());
+      break;
+    case 3:
+      multiply(std::integral_constant<int, 3>());
+      break;
+    default:
+      blocks.count < 8 ? multiply(std::integral_constant<int, 4>())
+                       : multiply(std::integral_constant<int, 8>());
   }
   for (int row = 0; row < rows; ++row) {
     for (int i = 0; i < kPanelColumns; i += kLanes) {
