@@ -78,7 +78,7 @@ class BlockFloatLinear {
         const int block = std::min(kBlockRows, rows - row);
         kernels.multiply_blocks(x.numbers_.row(row), x.numbers_.layout().row_stride, x.scales(row),
                                 x.blocks_, block, this->panel(panel), scales_.data() + column,
-                                depth(), sums, after);
+                                depth(), sums, row + block < rows ? this->panel(panel) : after);
         finish(row, block, column, std::min(kPanelColumns, outputs_ - column), sums,
                bias_.data() + column);
       }

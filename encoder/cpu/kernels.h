@@ -70,15 +70,16 @@ KernelSet find_kernel_set(std::string_view name);
 /// The arithmetic of the transformer for one set of kernels. All functions are pure, safe to call
 /// from many threads, and accept unaligned pointers; strides are in elements.
 struct Kernels {
-  /// c[rows, cols] = a[rows, k] b[k, cols]; cols is a multiple of kPanelColumns. What will be
-  /// needed next may be named: `next_lines` cache lines from `next` on, which need not exist.
+  /// c[rows, cols] = a[rows, k] b[k, cols]; cols is a multiple of kPanelColumns. next: null, or b
+  /// is a panel, [k, kPanelColumns], that is fetched while it is multiplied, and then the beginning
+  /// of the one at `next`.
   void (*multiply)(const float* a, std::size_t a_stride, int rows, const float* b,
                    std::size_t b_stride, int cols, int k, float* c, std::size_t c_stride,
-                   const float* next, int next_lines);
+                   const float* next);
   /// c[p][rows, kPanelColumns] = a[rows, k] panel p, for consecutive panels; k is a multiple of 32.
   /// Element (i, j) of a panel is at (i / 2) * 2 * kPanelColumns + 2 * j + i % 2. Sums are float32.
-  /// next, next_lines: as above. a: in any layout where `tiles` is set, else rows one after the
-  /// other.
+  /// What will be needed next may be named: `next_lines` cache lines from `next` on, which need not
+  /// exist. a: in any layout where `tiles` is set, else rows one after the other.
   void (*multiply_bf16)(const BFloat16* a, const RowLayout& layout, int rows,
                         const BFloat16* panels, int panel_count, int k, float* c,
                         const BFloat16* next, int next_lines);

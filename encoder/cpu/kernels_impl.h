@@ -278,22 +278,26 @@ VITRINE_INLINE Vector gelu(Vector x) { return x * 0.5F * (1.0F + erf(x * 0.70710
 
 // Products.
 
-/// Memory that will be needed next, and is fetched while products are made of other.
-struct Ahead {
-  const char* line;
-  int lines_a_chunk;  // one after another
-};
-/// Of the depth of a product, between two fetches.
+/// Depth of what a block of rows is multiplied with before it fetches again.
 constexpr int kChunk = 8;
-/// A panel that is deeper is multiplied in parts which stay in the nearest cache for all rows.
-constexpr int kDeep = 1024;
-constexpr int kDeepPart = 128;
+/// A panel is multiplied in parts of its depth, and the part behind the one in hand is fetched
+/// meanwhile. Few rows, which wait for memory, have short parts: what is fetched much earlier does
+/// not always stay in the cache. For many rows a part is the whole panel, or as much of a deep one
+/// as stays in the nearest cache until all rows have met it.
+VITRINE_INLINE int part_depth(int row_blocks, int k) {
+  constexpr int kFewBlocks = 2;
+  constexpr int kOfFew = 64;
+  constexpr int kDeep = 1024;
+  constexpr int kOfDeep = 16384 / (2 * kLanes * static_cast<int>(sizeof(float)));
+  return row_blocks <= kFewBlocks ? kOfFew : k > kDeep ? kOfDeep : k;
+}
 
-/// Of kRows rows at 2 * kLanes columns. kFirst: c is set, else added to.
-template <int kRows, bool kFirst>
+/// Of kRows rows at 2 * kLanes columns. kFirst: c is set, else added to. fetched: from where on
+/// kLines cache lines are, a chunk.
+template <int kRows, bool kFirst, int kLines>
 VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const float* b,
                                   std::size_t b_stride, int k, float* c, std::size_t c_stride,
-                                  Ahead& ahead) {
+                                  const char* fetched) {
   Vector left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -314,10 +318,9 @@ VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const fl
     ++a;
   };
   for (int first = 0; first < k; first += kChunk) {
-    for (int line = 0; line < ahead.lines_a_chunk; ++line) {
-      __builtin_prefetch(ahead.line, 0, 2);
-      ahead.line += 64;
-    }
+#pragma GCC unroll 16
+    for (int line = 0; line < kLines; ++line) __builtin_prefetch(fetched + 64 * line, 0, 2);
+    fetched += 64 * kLines;
     if (first + kChunk <= k) {
 #pragma GCC unroll 4
       for (int i = 0; i < kChunk; ++i) multiply_one();
@@ -368,6 +371,27 @@ struct RowBlocks {
     }
   }
 };
+
+/// Calls work(std::integral_constant<int, lines>()) with the cache lines that each block of rows
+/// fetches where all together fetch kLines. Nearly: the fewer cases, the less code.
+template <int kLines, typename Work>
+VITRINE_INLINE void fetch_together(int blocks, const Work& work) {
+  const auto fetch = [&]<int kBlocks>(std::integral_constant<int, kBlocks>)
+      __attribute__((always_inline)) {
+    work(std::integral_constant<int, (kLines + kBlocks - 1) / kBlocks>());
+  };
+  if (blocks == 1) {
+    fetch(std::integral_constant<int, 1>());
+  } else if (blocks == 2) {
+    fetch(std::integral_constant<int, 2>());
+  } else if (blocks == 3) {
+    fetch(std::integral_constant<int, 3>());
+  } else if (blocks < 8) {
+    fetch(std::integral_constant<int, 4>());
+  } else {
+    fetch(std::integral_constant<int, 8>());
+  }
+}
 
 /// Pairs or fours of the depth that a step of a product takes: the fewer steps, the fewer
 /// instructions that only count and fetch.
@@ -539,7 +563,7 @@ VITRINE_INLINE void multiply_wide_rows(const std::int16_t* a, const std::int8_t*
   }
 }
 
-template <bool kFirst>
+template <bool kFirst, int kLines>
 struct MultiplyBody {
   const float* a;
   std::size_t a_stride;
@@ -548,33 +572,52 @@ struct MultiplyBody {
   int k;
   float* c;
   std::size_t c_stride;
-  Ahead& ahead;
+  const char* fetched;
+  std::ptrdiff_t fetched_bytes;  // by a block of rows
   template <int kRows>
-  VITRINE_INLINE void run(std::size_t first, int /*block*/) const {
-    multiply_rows<kRows, kFirst>(a + first * a_stride, a_stride, b, b_stride, k,
-                                 c + first * c_stride, c_stride, ahead);
+  VITRINE_INLINE void run(std::size_t first, int block) const {
+    multiply_rows<kRows, kFirst, kLines>(a + first * a_stride, a_stride, b, b_stride, k,
+                                         c + first * c_stride, c_stride,
+                                         fetched + fetched_bytes * block);
   }
 };
 
-void multiply(const float* a, std::size_t a_stride, int rows, const float* b, std::size_t b_stride,
-              int cols, int k, float* c, std::size_t c_stride, const float* next, int next_lines) {
-  const RowBlocks<kMaxRows> blocks(rows);
-  const int chunks = cols / (2 * kLanes) * blocks.count * ((k + kChunk - 1) / kChunk);
-  Ahead ahead{reinterpret_cast<const char*>(next),
-              chunks > 0 ? (next_lines + chunks - 1) / chunks : 0};
-  const int most = k > kDeep ? kDeepPart : k;
+/// multiply() with kLines cache lines fetched a chunk by each block of rows.
+template <int kLines>
+void multiply_fetching(const RowBlocks<kMaxRows>& blocks, const float* a, std::size_t a_stride,
+                       const float* b, std::size_t b_stride, int cols, int k, float* c,
+                       std::size_t c_stride, const float* next) {
+  const int most = part_depth(blocks.count, k);
   for (int part = 0; part < k; part += most) {
     const int depth = k - part < most ? k - part : most;
+    const float* const behind = b + static_cast<std::size_t>(depth) * b_stride;
+    const char* fetched = reinterpret_cast<const char*>(part + depth < k ? behind : next);
+    const std::ptrdiff_t bytes = std::ptrdiff_t{depth} * 2 * kLanes * sizeof(float);
     for (int col = 0; col < cols; col += 2 * kLanes) {
       const auto multiply_part = [&]<bool kFirst>(std::bool_constant<kFirst>)
           __attribute__((always_inline)) {
-        blocks.for_each(MultiplyBody<kFirst>{a + part, a_stride, b + col, b_stride, depth, c + col,
-                                             c_stride, ahead});
+        blocks.for_each(MultiplyBody<kFirst, kLines>{a + part, a_stride, b + col, b_stride, depth,
+                                                     c + col, c_stride, fetched,
+                                                     bytes / blocks.count});
       };
       part == 0 ? multiply_part(std::true_type()) : multiply_part(std::false_type());
+      fetched += bytes;
     }
-    b += static_cast<std::size_t>(depth) * b_stride;
+    b = behind;
   }
+}
+
+void multiply(const float* a, std::size_t a_stride, int rows, const float* b, std::size_t b_stride,
+              int cols, int k, float* c, std::size_t c_stride, const float* next) {
+  const RowBlocks<kMaxRows> blocks(rows);
+  if (next == nullptr) {
+    multiply_fetching<0>(blocks, a, a_stride, b, b_stride, cols, k, c, c_stride, b);
+    return;
+  }
+  fetch_together<kChunk * 2 * kLanes / kLineValues<float>>(
+      blocks.count, [&]<int kLines>(std::integral_constant<int, kLines>) {
+        multiply_fetching<kLines>(blocks, a, a_stride, b, b_stride, cols, k, c, c_stride, next);
+      });
 }
 
 VITRINE_INLINE void widen(const BFloat16* values, int n, float* out) {
@@ -728,11 +771,11 @@ struct MultiplyBlockBody {
 
 /// multiply_blocks() with kLines cache lines fetched a step by each block of rows.
 template <int kLines>
-void multiply_blocks_of(const RowBlocks<kMaxBlockRows>& blocks, const std::int16_t* a,
-                        std::size_t a_stride, const float* a_scales, std::size_t a_scales_stride,
-                        const std::int16_t* panel, int k, float* c, const std::int16_t* next) {
-  // A part of all columns stays in the nearest cache while it meets all rows, and the part behind
-  // it is fetched meanwhile: what is fetched earlier does not always stay.
+void multiply_blocks_fetching(const RowBlocks<kMaxBlockRows>& blocks, const std::int16_t* a,
+                              std::size_t a_stride, const float* a_scales,
+                              std::size_t a_scales_stride, const std::int16_t* panel, int k,
+                              float* c, const std::int16_t* next) {
+  // As with floats: parts that stay in the nearest cache, and the one behind fetched.
   for (int part = 0; part < k; part += kBlockDepth) {
     const int depth = k - part < kBlockDepth ? k - part : kBlockDepth;
     const std::ptrdiff_t bytes = std::ptrdiff_t{depth} * kColumnBytes;
@@ -758,25 +801,11 @@ void multiply_blocks(const std::int16_t* a, std::size_t a_stride, const float* a
   // Where nothing is named, what is in the cache already is fetched.
   if (next == nullptr) next = panel;
   const RowBlocks<kMaxBlockRows> blocks(rows);
-  const auto multiply = [&]<int kShares>(std::integral_constant<int, kShares>) {
-    constexpr int kStepLines = kUnrolled * 2 * kColumnBytes / 64;
-    multiply_blocks_of<(kStepLines + kShares - 1) / kShares>(blocks, a, a_stride, a_scales,
-                                                             a_scales_stride, panel, k, c, next);
-  };
-  switch (blocks.count) {
-    case 1:
-      multiply(std::integral_constant<int, 1>());
-      break;
-    case 2:
-      multiply(std::integral_constant<int, 2>());
-      break;
-    case 3:
-      multiply(std::integral_constant<int, 3>());
-      break;
-    default:
-      blocks.count < 8 ? multiply(std::integral_constant<int, 4>())
-                       : multiply(std::integral_constant<int, 8>());
-  }
+  fetch_together<kUnrolled * 2 * kColumnBytes / 64>(
+      blocks.count, [&]<int kLines>(std::integral_constant<int, kLines>) {
+        multiply_blocks_fetching<kLines>(blocks, a, a_stride, a_scales, a_scales_stride, panel, k,
+                                         c, next);
+      });
   for (int row = 0; row < rows; ++row) {
     for (int i = 0; i < kPanelColumns; i += kLanes) {
       store(c + i, load(c + i) * load(column_scales + i));

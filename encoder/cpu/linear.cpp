@@ -36,11 +36,11 @@ PackedLinear<T>::PackedLinear(const Kernels& kernels, MatrixView weights,
 template <>
 void PackedLinear<float>::multiply_block(const Kernels& kernels, const float* x,
                                          const RowLayout& layout, int rows, const float* panels,
-                                         int /*panel_count*/, const float* next, int next_lines,
+                                         int /*panel_count*/, const float* next, int /*next_lines*/,
                                          float* sums) const {
   // One panel: see panels_of_few_rows().
   kernels.multiply(x, layout.row_stride, rows, panels, kPanelColumns, kPanelColumns, inputs_, sums,
-                   kPanelColumns, next, next_lines);
+                   kPanelColumns, next == nullptr ? panels : next);
 }
 
 template <>

@@ -79,11 +79,18 @@ class PackedLinear {
       const Weight* after = panel + panels < last_panel ? this->panel(panel + panels) : next;
       for (int row = 0; row < rows; row += block_rows) {
         const int block = std::min(block_rows, rows - row);
-        // Each block of rows fetches its part of what comes next.
-        const int lines = after == nullptr ? 0 : panel_lines();
-        const int first_line = lines * row / rows;
-        multiply_block(kernels, x.row(row), x.layout(), block, this->panel(panel), panels,
-                       after + first_line * kLine, lines * (row + block) / rows - first_line, sums);
+        if constexpr (std::is_same_v<Value, float>) {
+          // The next block of rows reads the same panel again.
+          multiply_block(kernels, x.row(row), x.layout(), block, this->panel(panel), panels,
+                         row + block < rows ? this->panel(panel) : after, 0, sums);
+        } else {
+          // Each block of rows fetches its part of what comes next.
+          const int lines = after == nullptr ? 0 : panel_lines();
+          const int first_line = lines * row / rows;
+          multiply_block(kernels, x.row(row), x.layout(), block, this->panel(panel), panels,
+                         after + first_line * kLine, lines * (row + block) / rows - first_line,
+                         sums);
+        }
         for (int p = 0; p < panels; ++p) {
           const int column = (panel + p) * kPanelColumns;
           finish(row, block, column, std::min(kPanelColumns, outputs_ - column),

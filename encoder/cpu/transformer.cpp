@@ -207,13 +207,13 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
     const float* query =
         workspace.query_key_value_.data() + at(first_query_row + first, stride) + column;
     kernels_.multiply(query, stride, count, keys_transposed, keys, static_cast<int>(keys), depth_,
-                      scores, keys, nullptr, 0);
+                      scores, keys, nullptr);
     for (int i = 0; i < count; ++i) {
       const int seen = causal_ ? length - queries + first + i + 1 : length;
       kernels_.softmax(scores + at(i, keys), seen, scored);
     }
     kernels_.multiply(scores, keys, count, values, columns, static_cast<int>(columns), length,
-                      result, columns, nullptr, 0);
+                      result, columns, nullptr);
     for (int i = 0; i < count; ++i) {
       std::copy_n(result + at(i, columns), depth_,
                   workspace.attended_.at(first_query_row + first + i, static_cast<int>(column)));
