@@ -7,6 +7,8 @@
 #include <memory>
 #include <new>
 
+#include "encoder/cpu/huge_pages.h"
+
 namespace vitrine::encoder::cpu {
 
 /// A fixed number of values, zero at first, at an address that suits vector registers; large ones
@@ -15,17 +17,12 @@ template <typename Value>
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(std::size_t size) : size_(size) {
-    constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  /// pages: where they lie, which must be there as long as the buffer; null for memory of its own.
+  explicit AlignedBuffer(std::size_t size, HugePages* pages = nullptr) : size_(size) {
     const std::size_t bytes = size * sizeof(Value);
     if (bytes == 0) return;
-    void* memory = nullptr;
-    if (posix_memalign(&memory, bytes >= kHugePage ? kHugePage : 64, bytes) != 0) {
-      throw std::bad_alloc();
-    }
-    data_.reset(static_cast<Value*>(memory));
-    // Whole ones only: the rest of a last page would be memory that nobody uses.
-    if (bytes >= kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+    void* const memory = pages == nullptr ? allocate(bytes) : pages->take(bytes);
+    data_ = {static_cast<Value*>(memory), Free{.owns = pages == nullptr}};
     std::uninitialized_value_construct_n(data_.get(), size);
   }
 
@@ -34,8 +31,22 @@ class AlignedBuffer {
   const Value* data() const { return data_.get(); }
 
  private:
+  static void* allocate(std::size_t bytes) {
+    constexpr std::size_t kHugePage = std::size_t{2} << 20;
+    void* memory = nullptr;
+    if (posix_memalign(&memory, bytes >= kHugePage ? kHugePage : 64, bytes) != 0) {
+      throw std::bad_alloc();
+    }
+    // Whole ones only: the rest of a last page would be memory that nobody uses.
+    if (bytes >= kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+    return memory;
+  }
+
   struct Free {
-    void operator()(Value* data) const { std::free(data); }
+    bool owns = true;
+    void operator()(Value* data) const {
+      if (owns) std::free(data);
+    }
   };
   std::unique_ptr<Value, Free> data_;
   std::size_t size_ = 0;

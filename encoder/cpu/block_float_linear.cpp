@@ -64,10 +64,10 @@ void BlockFloatRows::copy_row(int from, int to) {
 }
 
 BlockFloatLinear::BlockFloatLinear(const Kernels& /*kernels*/, MatrixView weights,
-                                   std::span<const float> bias)
+                                   std::span<const float> bias, HugePages* pages)
     : inputs_(static_cast<int>(weights.cols)),
       outputs_(static_cast<int>(weights.rows)),
-      weights_(panel_size() * static_cast<std::size_t>(panels())),
+      weights_(panel_size() * static_cast<std::size_t>(panels()), pages),
       scales_(static_cast<std::size_t>(panels()) * kPanelColumns),
       bias_(scales_.size()) {
   if (!bias.empty() && bias.size() != weights.rows) {

@@ -50,8 +50,10 @@ class BlockFloatLinear {
   using Weight = std::int16_t;
 
   BlockFloatLinear() = default;
-  /// weights: [outputs, inputs]. bias: outputs, or empty for none.
-  BlockFloatLinear(const Kernels& kernels, MatrixView weights, std::span<const float> bias);
+  /// weights: [outputs, inputs]. bias: outputs, or empty for none. pages: for the weights, as
+  /// those of AlignedBuffer.
+  BlockFloatLinear(const Kernels& kernels, MatrixView weights, std::span<const float> bias,
+                   HugePages* pages = nullptr);
 
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }

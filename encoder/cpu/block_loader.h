@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -8,16 +9,11 @@
 #include "base/thread_team.h"
 #include "encoder/clip_config.h"
 #include "encoder/clip_towers.h"
+#include "encoder/cpu/huge_pages.h"
 #include "encoder/cpu/kernels.h"
 #include "encoder/cpu/transformer.h"
 
 namespace vitrine::encoder::cpu {
-
-/// Of a linear layer, as a checkpoint has them.
-struct LayerWeights {
-  Matrix weights;  // [outputs, inputs]
-  std::vector<float> bias;
-};
 
 /// Weights by their Hugging Face names. Every call may throw what the function that reads them
 /// does.
@@ -25,6 +21,7 @@ class WeightReader {
  public:
   explicit WeightReader(const ReadWeight& read) : read_(read) {}
 
+  void read(const std::string& name, std::span<float> values) const { read_(name, values); }
   std::vector<float> vector(const std::string& name, std::int64_t size) const {
     std::vector<float> values(static_cast<std::size_t>(size));
     read_(name, values);
@@ -38,25 +35,22 @@ class WeightReader {
   NormWeights norm(const std::string& name, std::int64_t width) const {
     return {vector(name + ".weight", width), vector(name + ".bias", width)};
   }
-  LayerWeights layer(const std::string& name, std::int64_t outputs, std::int64_t inputs) const {
-    return {matrix(name + ".weight", outputs, inputs), vector(name + ".bias", outputs)};
-  }
 
  private:
   const ReadWeight& read_;
 };
 
-/// The blocks of a tower ("text_model" or "vision_model"), read and packed on all threads of the
-/// team.
+/// The blocks of a tower ("text_model" or "vision_model"), read on all threads of the team and
+/// packed into the pages, which must be there as long as they.
 template <typename Linear>
 std::vector<BlockWeights<Linear>> load_blocks(const Kernels& kernels, const WeightReader& reader,
                                               const std::string& tower, const TowerConfig& config,
-                                              ThreadTeam& team);
+                                              ThreadTeam& team, HugePages& pages);
 
 /// SigLIP's attention pooling, as the last block of its vision tower: one that begins anew. What it
 /// normalises are the rows that the tower ends with.
 template <typename Linear>
 BlockWeights<Linear> load_pooling_block(const Kernels& kernels, const WeightReader& reader,
-                                        const TowerConfig& config);
+                                        const TowerConfig& config, HugePages& pages);
 
 }  // namespace vitrine::encoder::cpu

@@ -200,9 +200,9 @@ class CpuTowers : public ClipTowers {
   /// bias: of the projection, or empty for none.
   Projection load_projection(const WeightReader& reader, const std::string& norm,
                              const std::string& weights, const std::vector<float>& bias,
-                             std::int64_t width) const {
+                             std::int64_t width) {
     return {reader.norm(norm, width),
-            {kernels_, reader.matrix(weights, config_.projection_dim, width), bias}};
+            {kernels_, reader.matrix(weights, config_.projection_dim, width), bias, &pages_}};
   }
 
   Tower<Linear> load_text_tower(const WeightReader& reader) {
@@ -212,9 +212,10 @@ class CpuTowers : public ClipTowers {
         causal() ? std::vector<float>{}
                  : reader.vector(projection + ".bias", config_.projection_dim);
     return {kernels_, tower,
-            Transformer<Linear>(kernels_, tower, causal(),
-                                load_blocks<Linear>(kernels_, reader, "text_model", tower, team_),
-                                LastBlock::kAddsToRow),
+            Transformer<Linear>(
+                kernels_, tower, causal(),
+                load_blocks<Linear>(kernels_, reader, "text_model", tower, team_, pages_),
+                LastBlock::kAddsToRow),
             load_projection(reader, "text_model.final_layer_norm", projection + ".weight", bias,
                             tower.width),
             0};
@@ -222,9 +223,9 @@ class CpuTowers : public ClipTowers {
 
   Tower<Linear> load_vision_tower(const WeightReader& reader) {
     const TowerConfig& tower = config_.vision.tower;
-    auto blocks = load_blocks<Linear>(kernels_, reader, "vision_model", tower, team_);
+    auto blocks = load_blocks<Linear>(kernels_, reader, "vision_model", tower, team_, pages_);
     if (config_.vision.pooling == ImagePooling::kAttention) {
-      blocks.push_back(load_pooling_block<Linear>(kernels_, reader, tower));
+      blocks.push_back(load_pooling_block<Linear>(kernels_, reader, tower, pages_));
       return {
           kernels_, tower,
           Transformer<Linear>(kernels_, tower, false, std::move(blocks), LastBlock::kBeginsAnew),
@@ -265,7 +266,8 @@ class CpuTowers : public ClipTowers {
     patch_embedding_ = {kernels_,
                         reader.matrix(embeddings + "patch_embedding.weight", vision.tower.width,
                                       patch_inputs(vision)),
-                        {}};
+                        {},
+                        &pages_};
     positions_ = reader.matrix(embeddings + "position_embedding.weight", vision.tokens(),
                                vision.tower.width);
     const auto add = [&](const std::vector<float>& values, std::size_t row) {
@@ -322,6 +324,7 @@ class CpuTowers : public ClipTowers {
   const Kernels& kernels_;
   PrefixCache prefixes_{kKnownTokens};
   ThreadTeam team_;
+  HugePages pages_;  // for the weights of all layers
   Tower<Linear> text_;
   Tower<Linear> vision_;
 

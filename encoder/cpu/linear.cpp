@@ -6,10 +6,10 @@ namespace vitrine::encoder::cpu {
 
 template <typename T>
 PackedLinear<T>::PackedLinear(const Kernels& kernels, MatrixView weights,
-                              std::span<const float> bias)
+                              std::span<const float> bias, HugePages* pages)
     : inputs_(static_cast<int>(weights.cols)),
       outputs_(static_cast<int>(weights.rows)),
-      weights_(panel_size() * static_cast<std::size_t>(panels())),
+      weights_(panel_size() * static_cast<std::size_t>(panels()), pages),
       bias_(static_cast<std::size_t>(panels()) * kPanelColumns) {
   if (!bias.empty() && bias.size() != weights.rows) {
     throw internal_error("a linear layer whose bias has another width");

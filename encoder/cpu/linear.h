@@ -45,8 +45,10 @@ class PackedLinear {
   using Weight = T;
 
   PackedLinear() = default;
-  /// weights: [outputs, inputs]. bias: outputs, or empty for none.
-  PackedLinear(const Kernels& kernels, MatrixView weights, std::span<const float> bias);
+  /// weights: [outputs, inputs]. bias: outputs, or empty for none. pages: for the weights, as
+  /// those of AlignedBuffer.
+  PackedLinear(const Kernels& kernels, MatrixView weights, std::span<const float> bias,
+               HugePages* pages = nullptr);
 
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }

@@ -86,10 +86,11 @@ void QuantizedRows::copy_row(int from, int to) {
 }
 
 QuantizedLinear::QuantizedLinear(const Kernels& kernels, MatrixView weights,
-                                 std::span<const float> bias, std::vector<int> outliers)
+                                 std::span<const float> bias, std::vector<int> outliers,
+                                 HugePages* pages)
     : inputs_(static_cast<int>(weights.cols)),
       outputs_(static_cast<int>(weights.rows)),
-      weights_(panel_size() * static_cast<std::size_t>(panels())),
+      weights_(panel_size() * static_cast<std::size_t>(panels()), pages),
       scales_(static_cast<std::size_t>(panels()) * kPanelColumns),
       column_sums_(scales_.size()),
       bias_(scales_.size()),

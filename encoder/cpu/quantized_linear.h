@@ -56,9 +56,10 @@ class QuantizedLinear {
 
   QuantizedLinear() = default;
   /// weights: [outputs, inputs]. bias: outputs. outliers: at most kMaxOutliers columns of the
-  /// inputs, ascending. Throws InvalidArgument for more than kMaxInt8Depth inputs.
+  /// inputs, ascending. pages: for the weights, as those of AlignedBuffer. Throws InvalidArgument
+  /// for more than kMaxInt8Depth inputs.
   QuantizedLinear(const Kernels& kernels, MatrixView weights, std::span<const float> bias,
-                  std::vector<int> outliers);
+                  std::vector<int> outliers, HugePages* pages = nullptr);
 
   int inputs() const { return inputs_; }
   int outputs() const { return outputs_; }

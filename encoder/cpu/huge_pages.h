@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace vitrine::encoder::cpu {
+
+/// Memory for what is read again and again from beginning to end, a model's weights: one thing
+/// behind the other in huge pages where the system has them, so that finding pages takes no time
+/// and hardly any memory is lost at their ends. It is given back all at once. Safe to call from
+/// many threads at once.
+class HugePages {
+ public:
+  HugePages() = default;
+  HugePages(const HugePages&) = delete;
+  HugePages& operator=(const HugePages&) = delete;
+
+  /// So many bytes, of any values, at an address that suits vector registers. They are there as
+  /// long as this object. Throws std::bad_alloc.
+  void* take(std::size_t bytes);
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<std::byte, Free>> chunks_;
+  std::byte* free_ = nullptr;  // in the last chunk, what nobody has taken
+  std::size_t left_ = 0;       // bytes of it
+};
+
+}  // namespace vitrine::encoder::cpu
