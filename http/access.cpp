@@ -8,8 +8,12 @@
 namespace vitrine::http {
 namespace {
 
+/// host: a name or an address, and a port or none.
 bool is_local_host(std::string_view host) {
-  if (host.starts_with("[::1]")) return true;
+  constexpr std::string_view kLocalIpv6 = "[::1]";
+  if (host.starts_with(kLocalIpv6)) {
+    return host.size() == kLocalIpv6.size() || host[kLocalIpv6.size()] == ':';
+  }
   const std::string_view name = host.substr(0, host.find(':'));
   return equal_ignoring_case(name, "localhost") ||
          (name.starts_with("127.") &&

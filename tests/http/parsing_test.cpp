@@ -294,11 +294,12 @@ TEST_F(AdminAccess, RefusesProxiesForeignPagesAndForeignNames) {
     request.headers = {{"host", "localhost:8080"}, {name, value}};
     EXPECT_EQ(refusal(""), ErrorCode::kPermissionDenied) << name;
   }
-  for (const char* host : {"evil.example", "127.evil.example", "localhost.evil.example", ""}) {
+  for (const char* host :
+       {"evil.example", "127.evil.example", "localhost.evil.example", "[::1].evil.example", ""}) {
     request.headers = {{"host", host}};
     EXPECT_EQ(refusal(""), ErrorCode::kPermissionDenied) << host;
   }
-  for (const char* host : {"127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST"}) {
+  for (const char* host : {"127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080", "LOCALHOST"}) {
     request.headers = {{"host", host}, {"origin", std::string("http://") + host}};
     EXPECT_NO_THROW(require_admin(request, "")) << host;
   }
