@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 namespace vitrine::encoder::cpu {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-/// Address space. Pages that nobody has written to are not in memory.
-constexpr std::size_t kChunk = std::size_t{64} << 20;
+/// Pages that nobody has written to are address space only.
+constexpr std::size_t kLargestChunk = std::size_t{64} << 20;
 constexpr std::size_t kAlignment = 64;
 
 constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) {
@@ -23,10 +24,13 @@ void* HugePages::take(std::size_t bytes) {
   const std::size_t size = round_up(bytes, kAlignment);
   const std::lock_guard lock(mutex_);
   if (size > left_) {
-    const std::size_t chunk = std::max(kChunk, round_up(size, kHugePage));
+    // As much again as there is: few chunks, and no more than about twice what is taken.
+    const std::size_t chunk =
+        round_up(std::max({size, kHugePage, std::min(taken_, kLargestChunk)}), kHugePage);
     void* memory = nullptr;
     if (posix_memalign(&memory, kHugePage, chunk) != 0) throw std::bad_alloc();
-    chunks_.emplace_back(static_cast<std::byte*>(memory));
+    Chunk owned(static_cast<std::byte*>(memory));
+    chunks_.push_back(std::move(owned));
     madvise(memory, chunk, MADV_HUGEPAGE);  // only advice: it may be refused
     free_ = chunks_.back().get();
     left_ = chunk;
@@ -34,6 +38,7 @@ void* HugePages::take(std::size_t bytes) {
   std::byte* const taken = free_;
   free_ += size;
   left_ -= size;
+  taken_ += size;
   return taken;
 }
 

@@ -26,11 +26,13 @@ class HugePages {
   struct Free {
     void operator()(std::byte* memory) const { std::free(memory); }
   };
+  using Chunk = std::unique_ptr<std::byte, Free>;
 
   std::mutex mutex_;
-  std::vector<std::unique_ptr<std::byte, Free>> chunks_;
+  std::vector<Chunk> chunks_;
   std::byte* free_ = nullptr;  // in the last chunk, what nobody has taken
   std::size_t left_ = 0;       // bytes of it
+  std::size_t taken_ = 0;      // bytes, of all chunks
 };
 
 }  // namespace vitrine::encoder::cpu

@@ -36,7 +36,6 @@ void expect_no_overlap(const std::vector<Piece>& pieces) {
 TEST(HugePages, GivesEachItsOwnMemoryAtAnAddressForVectors) {
   HugePages pages;
   std::vector<Piece> pieces;
-  // The last ones fit neither what is left nor a chunk.
   for (const std::size_t size : {1UL, 64UL, 65UL, 3UL << 20, 40UL << 20, 40UL << 20, 100UL << 20}) {
     pieces.push_back(take(pages, size));
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(pieces.back().data) % 64, 0U) << size;
