@@ -45,8 +45,10 @@ class LayerReader {
   /// Queries, keys and values one under the other, as BlockWeights has them. probe: what all
   /// queries are made of, where that is known; their weights are zeros then.
   Layer query_key_value(const std::string& attention, std::span<const float> probe) {
-    std::ranges::fill(weights_, 0.0F);
-    std::ranges::fill(bias_, 0.0F);
+    if (padded_width_ > width_) {
+      std::ranges::fill(weights_, 0.0F);
+      std::ranges::fill(bias_, 0.0F);
+    }
     read(attention + "q_proj", 0, width_, width_);
     read(attention + "k_proj", padded_width_, width_, width_);
     read(attention + "v_proj", 2 * padded_width_, width_, width_);
@@ -144,8 +146,9 @@ std::vector<BlockWeights<Linear>> load_blocks(const Kernels& kernels, const Weig
   std::vector<BlockWeights<Linear>> blocks(static_cast<std::size_t>(config.layers));
   std::atomic<std::size_t> next{0};
   run_throwing(team, [&](int) {
-    LayerReader layers(reader, config);
-    for (std::size_t i = next++; i < blocks.size(); i = next++) {
+    std::size_t i = next++;
+    if (i >= blocks.size()) return;  // without memory for a layer
+    for (LayerReader layers(reader, config); i < blocks.size(); i = next++) {
       const std::string name = fmt::format("{}.encoder.layers.{}.", tower, i);
       blocks[i] = load_block<Linear>(kernels, layers, config, pages, name + "layer_norm1",
                                      name + "self_attn.", name + "self_attn.out_proj",
