@@ -292,18 +292,18 @@ VITRINE_INLINE int part_depth(int row_blocks, int k) {
   return row_blocks <= kFewBlocks ? kOfFew : k > kDeep ? kOfDeep : k;
 }
 
-/// Of kRows rows at 2 * kLanes columns. kFirst: c is set, else added to. fetched: from where on
+/// Of kRows rows at 2 * kLanes columns. adds: to what c has, else c is set. fetched: from where on
 /// kLines cache lines are, a chunk.
-template <int kRows, bool kFirst, int kLines>
+template <int kRows, int kLines>
 VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const float* b,
-                                  std::size_t b_stride, int k, float* c, std::size_t c_stride,
-                                  const char* fetched) {
+                                  std::size_t b_stride, int k, bool adds, float* c,
+                                  std::size_t c_stride, const char* fetched) {
   Vector left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     const float* sums = c + static_cast<std::size_t>(r) * c_stride;
-    left[r] = kFirst ? Vector{} : load(sums);
-    right[r] = kFirst ? Vector{} : load(sums + kLanes);
+    left[r] = adds ? load(sums) : Vector{};
+    right[r] = adds ? load(sums + kLanes) : Vector{};
   }
   const auto multiply_one = [&]() __attribute__((always_inline)) {
     const Vector b_left = load(b);
@@ -373,7 +373,8 @@ struct RowBlocks {
 };
 
 /// Calls work(std::integral_constant<int, lines>()) with the cache lines that each block of rows
-/// fetches where all together fetch kLines. Nearly: the fewer cases, the less code.
+/// fetches where all together fetch kLines, or somewhat more: the fewer cases, the less code. Other
+/// registers than AVX2's hold so many rows that few texts take more than two blocks.
 template <int kLines, typename Work>
 VITRINE_INLINE void fetch_together(int blocks, const Work& work) {
   const auto fetch = [&]<int kBlocks>(std::integral_constant<int, kBlocks>)
@@ -382,6 +383,8 @@ VITRINE_INLINE void fetch_together(int blocks, const Work& work) {
   };
   if (blocks == 1) {
     fetch(std::integral_constant<int, 1>());
+  } else if constexpr (kLanes != 8) {
+    fetch(std::integral_constant<int, 2>());
   } else if (blocks == 2) {
     fetch(std::integral_constant<int, 2>());
   } else if (blocks == 3) {
@@ -563,22 +566,22 @@ VITRINE_INLINE void multiply_wide_rows(const std::int16_t* a, const std::int8_t*
   }
 }
 
-template <bool kFirst, int kLines>
+template <int kLines>
 struct MultiplyBody {
   const float* a;
   std::size_t a_stride;
   const float* b;
   std::size_t b_stride;
   int k;
+  bool adds;
   float* c;
   std::size_t c_stride;
   const char* fetched;
   std::ptrdiff_t fetched_bytes;  // by a block of rows
   template <int kRows>
   VITRINE_INLINE void run(std::size_t first, int block) const {
-    multiply_rows<kRows, kFirst, kLines>(a + first * a_stride, a_stride, b, b_stride, k,
-                                         c + first * c_stride, c_stride,
-                                         fetched + fetched_bytes * block);
+    multiply_rows<kRows, kLines>(a + first * a_stride, a_stride, b, b_stride, k, adds,
+                                 c + first * c_stride, c_stride, fetched + fetched_bytes * block);
   }
 };
 
@@ -594,13 +597,8 @@ void multiply_fetching(const RowBlocks<kMaxRows>& blocks, const float* a, std::s
     const char* fetched = reinterpret_cast<const char*>(part + depth < k ? behind : next);
     const std::ptrdiff_t bytes = std::ptrdiff_t{depth} * 2 * kLanes * sizeof(float);
     for (int col = 0; col < cols; col += 2 * kLanes) {
-      const auto multiply_part = [&]<bool kFirst>(std::bool_constant<kFirst>)
-          __attribute__((always_inline)) {
-        blocks.for_each(MultiplyBody<kFirst, kLines>{a + part, a_stride, b + col, b_stride, depth,
-                                                     c + col, c_stride, fetched,
-                                                     bytes / blocks.count});
-      };
-      part == 0 ? multiply_part(std::true_type()) : multiply_part(std::false_type());
+      blocks.for_each(MultiplyBody<kLines>{a + part, a_stride, b + col, b_stride, depth, part > 0,
+                                           c + col, c_stride, fetched, bytes / blocks.count});
       fetched += bytes;
     }
     b = behind;
