@@ -278,6 +278,14 @@ VITRINE_INLINE Vector gelu(Vector x) { return x * 0.5F * (1.0F + erf(x * 0.70710
 
 // Products.
 
+/// Has cache lines from p on fetched, which need not exist; p goes behind them.
+template <int kLines>
+VITRINE_INLINE void fetch_lines(const char*& p) {
+#pragma GCC unroll 16
+  for (int line = 0; line < kLines; ++line) __builtin_prefetch(p + 64 * line, 0, 2);
+  p += 64 * kLines;
+}
+
 /// Depth of what a block of rows is multiplied with before it fetches again.
 constexpr int kChunk = 8;
 /// A panel is multiplied in parts of its depth, and the part behind the one in hand is fetched
@@ -318,9 +326,7 @@ VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const fl
     ++a;
   };
   for (int first = 0; first < k; first += kChunk) {
-#pragma GCC unroll 16
-    for (int line = 0; line < kLines; ++line) __builtin_prefetch(fetched + 64 * line, 0, 2);
-    fetched += 64 * kLines;
+    fetch_lines<kLines>(fetched);
     if (first + kChunk <= k) {
 #pragma GCC unroll 4
       for (int i = 0; i < kChunk; ++i) multiply_one();
@@ -410,16 +416,8 @@ struct FetchPart {
 
   VITRINE_INLINE void fetch() {
     constexpr int kHalf = (kLines + 1) / 2;
-    fetch_lines<kHalf>();
-    if (alone) fetch_lines<kLines - kHalf>();
-  }
-
- private:
-  template <int kCount>
-  VITRINE_INLINE void fetch_lines() {
-#pragma GCC unroll 8
-    for (int line = 0; line < kCount; ++line) __builtin_prefetch(next + 64 * line, 0, 2);
-    next += 64 * kCount;
+    fetch_lines<kHalf>(next);
+    if (alone) fetch_lines<kLines - kHalf>(next);
   }
 };
 /// What a step reads of a panel: of pairs at 2 * kLanes columns, of fours of bytes at kLanes.
@@ -717,8 +715,7 @@ VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
     asm("" : "+r"(rows[r]));  // else each place of each row would have a register
   }
   for (int i = 0; i < depth; i += 2 * kUnrolled) {
-#pragma GCC unroll 8
-    for (int line = 0; line < kLines; ++line) __builtin_prefetch(fetched + 64 * line, 0, 2);
+    fetch_lines<kLines>(fetched);
 #pragma GCC unroll 4
     for (int pair = 0; pair < kUnrolled; ++pair) {
       const std::int16_t* at = pairs + std::ptrdiff_t{2} * pair * kPanelColumns;
@@ -734,7 +731,6 @@ VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
       }
     }
     pairs += std::ptrdiff_t{2} * kUnrolled * kPanelColumns;
-    fetched += 64 * kLines;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
