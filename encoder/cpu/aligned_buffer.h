@@ -32,7 +32,6 @@ class AlignedBuffer {
 
  private:
   static void* allocate(std::size_t bytes) {
-    constexpr std::size_t kHugePage = std::size_t{2} << 20;
     void* memory = nullptr;
     if (posix_memalign(&memory, bytes >= kHugePage ? kHugePage : 64, bytes) != 0) {
       throw std::bad_alloc();

@@ -9,7 +9,6 @@
 namespace vitrine::encoder::cpu {
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 /// Pages that nobody has written to are address space only.
 constexpr std::size_t kLargestChunk = std::size_t{64} << 20;
 constexpr std::size_t kAlignment = 64;

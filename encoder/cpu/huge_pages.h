@@ -8,6 +8,9 @@
 
 namespace vitrine::encoder::cpu {
 
+/// Bytes.
+inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
 /// Memory for what is read again and again from beginning to end, a model's weights: one thing
 /// behind the other in huge pages where the system has them, so that finding pages takes no time
 /// and hardly any memory is lost at their ends. It is given back all at once. Safe to call from
