@@ -148,6 +148,12 @@ struct Kernels {
   /// What was in the row is lost.
   void (*softmax_bf16)(float* row, std::size_t panel_stride, int count, int padded, BFloat16* out);
 
+  /// What one query attends to: out[depth] = the sum of softmax(query . key) * value of `count`
+  /// keys, which lie anywhere, each with its value at value_offset. weights: room for `count`. No
+  /// bit depends on which other queries there are.
+  void (*attend)(const float* query, const float* const* keys, std::size_t value_offset, int count,
+                 int depth, float* weights, float* out);
+
   void (*to_bf16)(const float* values, std::size_t n, BFloat16* out);
   void (*from_bf16)(const BFloat16* values, std::size_t n, float* out);
   /// Two rows of a panel become one of pairs: out[(i * kPanelColumns + j) * 2 + h] =

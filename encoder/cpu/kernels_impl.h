@@ -1148,6 +1148,75 @@ void softmax(float* row, int count, int padded) {
       [&](int at, int rest) { store_some(row + at, load_some(row + at, rest) * factor, rest); });
 }
 
+/// The products of one row with kKeys others. Each is added up in the same order, whatever kKeys
+/// is.
+template <int kKeys>
+VITRINE_INLINE void dot_keys(const float* query, const float* const* keys, int depth, float* out) {
+  Vector sums[kKeys];
+#pragma GCC unroll 4
+  for (int key = 0; key < kKeys; ++key) sums[key] = Vector{};
+  for_each_vector(
+      depth,
+      [&](int i) __attribute__((always_inline)) {
+        const Vector own = load(query + i);
+#pragma GCC unroll 4
+        for (int key = 0; key < kKeys; ++key) sums[key] += own * load(keys[key] + i);
+      },
+      [&](int i, int rest) __attribute__((always_inline)) {
+        const Vector own = load_some(query + i, rest);
+#pragma GCC unroll 4
+        for (int key = 0; key < kKeys; ++key) sums[key] += own * load_some(keys[key] + i, rest);
+      });
+#pragma GCC unroll 4
+  for (int key = 0; key < kKeys; ++key) out[key] = sum_of_lanes(sums[key]);
+}
+
+/// kVectors vectors of the weighted sum of values, which lie `first` behind their keys.
+template <int kVectors>
+VITRINE_INLINE void sum_values(const float* weights, const float* const* keys, std::size_t first,
+                               int count, float* out) {
+  Vector sums[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) sums[v] = Vector{};
+  for (int key = 0; key < count; ++key) {
+    const Vector weight = broadcast(weights[key]);
+    const float* value = keys[key] + first;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sums[v] += weight * load(value + v * kLanes);
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) store(out + v * kLanes, sums[v]);
+}
+
+void attend(const float* query, const float* const* keys, std::size_t value_offset, int count,
+            int depth, float* weights, float* out) {
+  constexpr int kTogether = 4;
+  int key = 0;
+  for (; key + kTogether <= count; key += kTogether) {
+    dot_keys<kTogether>(query, keys + key, depth, weights + key);
+  }
+  for (; key < count; ++key) dot_keys<1>(query, keys + key, depth, weights + key);
+  softmax(weights, count, count);
+  int column = 0;
+  for (; column + kTogether * kLanes <= depth; column += kTogether * kLanes) {
+    sum_values<kTogether>(weights, keys, value_offset + static_cast<std::size_t>(column), count,
+                          out + column);
+  }
+  for_each_vector(
+      depth - column,
+      [&](int i) {
+        sum_values<1>(weights, keys, value_offset + static_cast<std::size_t>(column + i), count,
+                      out + column + i);
+      },
+      [&](int i, int rest) {
+        Vector sum{};
+        for (int k = 0; k < count; ++k) {
+          sum += weights[k] * load_some(keys[k] + value_offset + column + i, rest);
+        }
+        store_some(out + column + i, sum, rest);
+      });
+}
+
 void softmax_bf16(float* row, std::size_t panel_stride, int count, int padded, BFloat16* out) {
   // Calls work(values, columns) for the vectors of the row; columns: how many of them count.
   const auto for_each = [&](const auto& work) __attribute__((always_inline)) {
@@ -1328,6 +1397,7 @@ constexpr Kernels kGenericKernels = {
     .accumulate = accumulate,
     .softmax = softmax,
     .softmax_bf16 = softmax_bf16,
+    .attend = attend,
     .to_bf16 = to_bf16,
     .from_bf16 = from_bf16,
     .interleave_bf16 = interleave_bf16,

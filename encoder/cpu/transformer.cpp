@@ -189,6 +189,17 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
   float* values = keys_transposed + columns * keys;  // [length, columns]
   float* result = values + keys * columns;           // [queries, columns]
   float* scores = result + kQueryRows * columns;     // [queries, keys]
+  if (causal_) {
+    // Each query has keys of its own, and of short texts there are few.
+    find_rows(b, sequence, part + column, workspace, scratch.rows);
+    for (int i = 0; i < queries; ++i) {
+      const int row = first_query_row + i;
+      kernels_.attend(workspace.query_key_value_.data() + at(row, stride) + column,
+                      scratch.rows.data(), part, length - queries + i + 1, depth_, scores,
+                      workspace.attended_.at(row, static_cast<int>(column)));
+    }
+    return;
+  }
   // No product reads scores behind the keys; a softmax takes whole vectors.
   constexpr int kSoftmaxUnit = 16;
   const int scored = round_up(length, kSoftmaxUnit);
@@ -208,10 +219,7 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
         workspace.query_key_value_.data() + at(first_query_row + first, stride) + column;
     kernels_.multiply(query, stride, count, keys_transposed, keys, static_cast<int>(keys), depth_,
                       scores, keys, nullptr);
-    for (int i = 0; i < count; ++i) {
-      const int seen = causal_ ? length - queries + first + i + 1 : length;
-      kernels_.softmax(scores + at(i, keys), seen, scored);
-    }
+    for (int i = 0; i < count; ++i) kernels_.softmax(scores + at(i, keys), length, scored);
     kernels_.multiply(scores, keys, count, values, columns, static_cast<int>(columns), length,
                       result, columns, nullptr);
     for (int i = 0; i < count; ++i) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
+#include <numeric>
 #include <random>
 #include <span>
 #include <tuple>
@@ -510,6 +512,39 @@ TEST_P(Kernel, TakesTheSoftmaxOfColumnsInPanels) {
       EXPECT_NEAR(from_bf16(out[static_cast<std::size_t>(i)]), wanted, wanted * 0x1p-8 + 1e-7)
           << i << " of " << count;
     }
+    EXPECT_EQ(out.back(), 9);
+  }
+}
+
+TEST_P(Kernel, AttendsToKeysThatLieAnywhere) {
+  for (const auto& [count, depth] :
+       {std::pair{1, 64}, {3, 64}, {4, 32}, {6, 64}, {7, 21}, {16, 100}, {77, 64}, {50, 3}}) {
+    const auto columns = static_cast<std::size_t>(depth);
+    const std::size_t value_offset = columns + 5;
+    std::vector<std::vector<float>> rows;
+    std::vector<const float*> keys;
+    for (int i = 0; i < count; ++i) rows.push_back(random_floats(value_offset + columns));
+    for (const std::vector<float>& row : rows) keys.push_back(row.data());
+    const std::vector<float> query = random_floats(columns);
+    std::vector<float> weights(rows.size() + 1, 9);
+    std::vector<float> out(columns + 1, 9);
+    k().attend(query.data(), keys.data(), value_offset, count, depth, weights.data(), out.data());
+
+    std::vector<double> wanted;
+    for (const std::vector<float>& row : rows) {
+      wanted.push_back(
+          std::exp(std::inner_product(query.begin(), query.end(), row.begin(), 0.0, std::plus<>(),
+                                      [](float a, float b) { return double{a} * b; })));
+    }
+    const double sum = std::accumulate(wanted.begin(), wanted.end(), 0.0);
+    for (std::size_t column = 0; column < columns; ++column) {
+      double value = 0;
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        value += wanted[i] / sum * rows[i][value_offset + column];
+      }
+      EXPECT_NEAR(out[column], value, 3e-6) << column << " of " << count << " x " << depth;
+    }
+    EXPECT_EQ(weights.back(), 9);
     EXPECT_EQ(out.back(), 9);
   }
 }
