@@ -18,6 +18,7 @@
 #include "encoder/image_header.h"
 #include "encoder/image_jpeg.h"
 #include "encoder/image_orientation.h"
+#include "encoder/image_tiff.h"
 #include "encoder/image_webp.h"
 
 namespace vitrine::encoder {
@@ -129,9 +130,11 @@ Image decode(std::string_view bytes, const ImageHeader& header,
       return decode_jpeg(bytes, header);
     case ImageFormat::kWebp:
       return decode_webp(bytes, header, background);
+    case ImageFormat::kTiff:
+      check_tiff(bytes, header);
+      break;
     case ImageFormat::kPng:
     case ImageFormat::kBmp:
-    case ImageFormat::kTiff:
       break;
   }
   return decode_other(bytes, header, background);

@@ -27,7 +27,7 @@ ImageHeader read_image_header(std::string_view bytes);
 std::string_view find_exif(std::string_view bytes, const ImageHeader& header);
 
 /// Throws InvalidArgument when the image stops before its end, which decoders tend to overlook.
-/// Of a JPEG, decode_jpeg() finds it.
+/// Of a JPEG, decode_jpeg() finds it, and of a TIFF check_tiff().
 void check_image_is_complete(std::string_view bytes, const ImageHeader& header);
 
 }  // namespace vitrine::encoder

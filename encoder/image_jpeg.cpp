@@ -148,4 +148,15 @@ Image decode_jpeg(std::string_view bytes, const ImageHeader& header) {
   return image;
 }
 
+bool tells_of_jpeg_damage(std::string_view warning) {
+  jpeg_error_mgr errors{};
+  jpeg_std_error(&errors);
+  for (int code = 0; code <= errors.last_jpeg_message; ++code) {
+    if (!is_damage(code)) continue;
+    const std::string_view words = errors.jpeg_message_table[code];
+    if (warning.starts_with(words.substr(0, words.find('%')))) return true;
+  }
+  return false;
+}
+
 }  // namespace vitrine::encoder

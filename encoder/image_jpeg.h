@@ -12,4 +12,7 @@ namespace vitrine::encoder {
 /// or not supported, and ResourceExhausted when there is no memory. Safe to call from many threads.
 Image decode_jpeg(std::string_view bytes, const ImageHeader& header);
 
+/// Whether this warning, in libjpeg's words, is of a picture of which some is made up.
+bool tells_of_jpeg_damage(std::string_view warning);
+
 }  // namespace vitrine::encoder

@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -136,31 +137,54 @@ std::string with_exif(const std::string& image, const std::string& exif) {
 
 enum class TiffPages { kOne, kEndless };
 
-/// Uncompressed RGB.
-std::string tiff_of(std::uint32_t height, std::uint32_t width, const std::vector<std::uint8_t>& rgb,
-                    int orientation, TiffPages pages = TiffPages::kOne) {
+/// entries: values by tag, all of them 16-bit; where the data lies and its size are added. One
+/// strip or, where the entries give the size of one, one tile.
+std::string tiff_file(std::map<std::uint32_t, std::uint32_t> entries, std::string_view data,
+                      TiffPages pages = TiffPages::kOne) {
   constexpr std::uint32_t directory = 8;
-  const std::pair<std::uint32_t, std::uint32_t> entries[] = {
-      {256, width},
-      {257, height},
-      {258, 8},
-      {259, 1},
-      {262, 2},
-      {273, 0},
-      {274, static_cast<std::uint32_t>(orientation)},
-      {277, 3},
-      {278, height},
-      {279, static_cast<std::uint32_t>(rgb.size())}};
-  const auto count = static_cast<std::uint32_t>(std::size(entries));
-  const std::uint32_t data = directory + 2 + 12 * count + 4;
+  const bool tiled = entries.contains(322);
+  const std::uint32_t offset_tag = tiled ? 324 : 273;
+  entries[tiled ? 325 : 279] = static_cast<std::uint32_t>(data.size());
+  entries[offset_tag] = 0;
+  const auto count = static_cast<std::uint32_t>(entries.size());
+  entries[offset_tag] = directory + 2 + 12 * count + 4;
   std::string bytes =
       "II" + little_endian(42, 2) + little_endian(directory, 4) + little_endian(count, 2);
   for (const auto& [tag, value] : entries) {
-    bytes += little_endian(tag, 2) + little_endian(3, 2) + little_endian(1, 4) +
-             little_endian(tag == 273 ? data : value, 4);
+    bytes +=
+        little_endian(tag, 2) + little_endian(3, 2) + little_endian(1, 4) + little_endian(value, 4);
   }
   bytes += little_endian(pages == TiffPages::kEndless ? directory : 0, 4);
-  return bytes.append(rgb.begin(), rgb.end());
+  return bytes.append(data);
+}
+
+/// RGB.
+std::map<std::uint32_t, std::uint32_t> tiff_entries(std::uint32_t height, std::uint32_t width,
+                                                    std::uint32_t compression) {
+  return {{256, width}, {257, height}, {258, 8},     {259, compression},
+          {262, 2},     {277, 3},      {278, height}};
+}
+
+/// Uncompressed RGB.
+std::string tiff_of(std::uint32_t height, std::uint32_t width, const std::vector<std::uint8_t>& rgb,
+                    int orientation, TiffPages pages = TiffPages::kOne) {
+  constexpr std::uint32_t none = 1;
+  auto entries = tiff_entries(height, width, none);
+  entries[274] = static_cast<std::uint32_t>(orientation);
+  return tiff_file(entries, {reinterpret_cast<const char*>(rgb.data()), rgb.size()}, pages);
+}
+
+/// As one block that is not compressed.
+std::string deflated(const std::string& data) {
+  std::uint32_t low = 1;
+  std::uint32_t high = 0;
+  for (const char byte : data) {
+    low = (low + static_cast<unsigned char>(byte)) % 65521;
+    high = (high + low) % 65521;
+  }
+  const auto size = static_cast<std::uint32_t>(data.size());
+  return "\x78\x01\x01" + little_endian(size, 2) + little_endian(~size, 2) + data +
+         big_endian(high << 16 | low, 4);
 }
 
 enum class Expected { kOtherPixels, kRefused };
@@ -295,6 +319,140 @@ TEST(ImageDecoder, TurnsATiffUpright) {
     const Image image = decode_image(tiff_of(2, 3, stored, orientation));
     EXPECT_EQ(image, shown({2, 3, stored}, orientation)) << orientation;
   }
+}
+
+/// libtiff's own functions that make RGB of a TIFF leave black what does not decode.
+TEST(ImageDecoder, RefusesATiffWithADamagedStrip) {
+  VITRINE_NEED_FIXTURES();
+  const std::string sound = read_all(fixtures() / "images/rgb_lzw.tiff");
+  const std::pair<std::size_t, std::size_t> strips[] = {
+      {8, 49897}, {49905, 65498}, {115403, 43960}};
+  std::string black = sound;
+  for (const auto& [at, size] : strips) {
+    SCOPED_TRACE(at);
+    const auto refuses_without = [&](std::size_t from, std::size_t count) {
+      const std::string damaged = std::string(sound).replace(from, count, count, '\0');
+      EXPECT_EQ(refusal_code(damaged), ErrorCode::kInvalidArgument);
+    };
+    refuses_without(at, size);
+    refuses_without(at, size / 2);
+    refuses_without(at + size / 2, size / 2);
+    black.replace(at, size, size, '\0');
+  }
+  EXPECT_EQ(refusal_code(black), ErrorCode::kInvalidArgument);
+  EXPECT_NO_THROW(decode_image(sound));
+}
+
+TEST(ImageDecoder, RefusesATiffWhoseDataIsNotOfItsCompression) {
+  for (const char filler : {'\0', '\x80'}) {
+    const std::string data(48, filler);
+    EXPECT_NO_THROW(decode_image(tiff_file(tiff_entries(4, 4, 1), data)));
+    for (const std::uint32_t compression :
+         {2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34712, 34925, 50000, 50001, 65000}) {
+      SCOPED_TRACE(compression);
+      EXPECT_EQ(refusal_code(tiff_file(tiff_entries(4, 4, compression), data)),
+                ErrorCode::kInvalidArgument);
+    }
+  }
+}
+
+TEST(ImageDecoder, RefusesATiffOfTooLittleData) {
+  const std::string rgb(48, '\x4d');
+  const std::string packed = "\x2f" + rgb;  // 48 bytes as they are
+  const std::string zlib = deflated(rgb);
+  const struct {
+    std::uint32_t compression;
+    std::string data;
+  } kinds[] = {{1, rgb}, {32773, packed}, {8, zlib}, {32946, zlib}};
+  for (const auto& kind : kinds) {
+    SCOPED_TRACE(kind.compression);
+    const auto strip = tiff_entries(4, 4, kind.compression);
+    auto tile = strip;
+    tile.erase(278);
+    tile[322] = tile[323] = 16;
+    EXPECT_EQ(decode_image(tiff_file(strip, kind.data)).rgb, std::vector<std::uint8_t>(48, 0x4d));
+    for (const std::size_t size : {kind.data.size() - 1, kind.data.size() / 2, std::size_t(1)}) {
+      EXPECT_EQ(refusal_code(tiff_file(strip, kind.data.substr(0, size))),
+                ErrorCode::kInvalidArgument);
+    }
+    EXPECT_EQ(refusal_code(tiff_file(tile, kind.data)), ErrorCode::kInvalidArgument) << "a tile";
+  }
+}
+
+TEST(ImageDecoder, DecodesTheTilesOfATiff) {
+  auto entries = tiff_entries(4, 4, 8);
+  entries.erase(278);
+  entries[322] = entries[323] = 16;
+  const std::string data = deflated(std::string(16 * 16 * 3, '\x4d'));
+  EXPECT_EQ(decode_image(tiff_file(entries, data)).rgb, std::vector<std::uint8_t>(48, 0x4d));
+}
+
+/// libtiff does not read the checksum of a strip that became longer.
+TEST(ImageDecoder, ReadsTheChecksumsOfADeflatedTiff) {
+  const auto entries = tiff_entries(4, 4, 8);
+  for (const std::size_t size : {48, 49}) {
+    std::string data = deflated(std::string(size, '\x4d'));
+    data[20] = static_cast<char>(data[20] ^ 1);
+    EXPECT_EQ(refusal_code(tiff_file(entries, data)), ErrorCode::kInvalidArgument) << size;
+  }
+}
+
+/// Some programs fill the last strip up, or the only one.
+TEST(ImageDecoder, PassesOverRowsBelowTheLastOneOfATiff) {
+  auto entries = tiff_entries(4, 4, 8);
+  entries[278] = 16;
+  const std::string four_and_twelve_rows = from_hex("789cf3f5250d300c32000081ff0e71");
+  EXPECT_EQ(decode_image(tiff_file(entries, four_and_twelve_rows)).rgb,
+            std::vector<std::uint8_t>(48, 0x4d));
+}
+
+/// White rows: one bit each.
+TEST(ImageDecoder, RefusesATiffOfTooFewFaxRows) {
+  auto entries = tiff_entries(8, 8, 4);
+  entries[258] = entries[277] = 1;
+  entries[262] = 0;
+  EXPECT_EQ(decode_image(tiff_file(entries, from_hex("ff001001"))).rgb,
+            std::vector<std::uint8_t>(8 * 8 * 3, 255));
+  EXPECT_EQ(refusal_code(tiff_file(entries, from_hex("f0"))), ErrorCode::kInvalidArgument);
+}
+
+/// As of a JPEG itself: the end is there, half of the data is not.
+TEST(ImageDecoder, RefusesATiffWhoseJpegEndsInTheMiddle) {
+  VITRINE_NEED_FIXTURES();
+  const std::string jpeg = read_all(fixtures() / "images/upscale_50x40.jpg");
+  auto entries = tiff_entries(40, 50, 7);
+  entries[262] = 6;
+  EXPECT_EQ(decode_image(tiff_file(entries, jpeg)).rgb, decode_image(jpeg).rgb);
+  for (const char* end : {"", "\xff\xd9"}) {
+    EXPECT_EQ(refusal_code(tiff_file(entries, jpeg.substr(0, jpeg.size() / 2) + end)),
+              ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST(ImageDecoder, SaysWhatIsWrongWithATiff) {
+  try {
+    decode_image(tiff_file(tiff_entries(4, 4, 34712), std::string(48, 'x')));
+    FAIL() << "the image is accepted";
+  } catch (const Error& error) {
+    EXPECT_TRUE(std::string_view(error.what()).starts_with("damaged image: ")) << error.what();
+    EXPECT_NE(std::string_view(error.what()).find("34712"), std::string_view::npos) << error.what();
+  }
+}
+
+/// What libtiff says of one file concerns no other.
+TEST(ImageDecoder, TellsDamagedTiffsApartOnManyThreads) {
+  const std::string sound = tiff_file(tiff_entries(4, 4, 32773), "\x2f" + std::string(48, 'x'));
+  const std::string damaged = tiff_file(tiff_entries(4, 4, 32773), std::string(48, '\x80'));
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int n = 0; n < 200; ++n) {
+        EXPECT_NO_THROW(decode_image(sound));
+        EXPECT_THROW(decode_image(damaged), Error);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 /// libtiff takes the first of two widths, and some programs the last.
