@@ -26,7 +26,8 @@ struct Options {
 std::function<int()> add_classify(CLI::App& subcommand) {
   auto options = std::make_shared<Options>(subcommand);
   subcommand.add_option("--image", options->image, "Image file")->required()->type_name("FILE");
-  subcommand.add_option("--labels", options->labels, "Labels to choose from, comma separated")
+  one_value_each(
+      subcommand.add_option("--labels", options->labels, "Labels to choose from, comma separated"))
       ->required()
       ->delimiter(',')
       ->type_name("A,B,C");
@@ -45,6 +46,10 @@ std::function<int()> add_classify(CLI::App& subcommand) {
     request.image_bytes = read_file(options->image, engine_settings.image_limits.max_bytes);
     request.labels = options->labels;
     request.prompt_template = options->prompt_template;
+    check_usage([&] {
+      engine::validate_labels(request.labels);
+      engine::PromptTemplate{request.prompt_template};
+    });
 
     const engine::Engine engine(engine_settings);
     const engine::Classification answer = engine.classify(request);

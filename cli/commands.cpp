@@ -4,6 +4,12 @@
 
 namespace vitrine::cli {
 
+CLI::Option* one_value_each(CLI::Option* option) {
+  return option->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+}
+
 std::span<const Command> commands() {
   static constexpr std::array kCommands{
       Command{"index", "Encode a catalogue and build its index", add_index},

@@ -5,12 +5,29 @@
 #include <span>
 #include <stdexcept>
 
+#include "base/error.h"
+
 namespace vitrine::cli {
 
 /// A command line that parses but makes no sense: exit code 2.
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// Runs work(), which looks at nothing but options: its InvalidArgument is a UsageError.
+template <class Work>
+auto check_usage(const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    throw UsageError(error.what());
+  }
+}
+
+/// For an option that may be repeated: it takes one value each time. CLI11 would give it every word
+/// up to the next flag, the catalogue's name among them.
+CLI::Option* one_value_each(CLI::Option* option);
 
 /// A subcommand. add() declares its flags and answers what runs it, after parsing; that throws
 /// Error or UsageError, and returns the exit code.

@@ -70,7 +70,9 @@ Matrix encode_files(const engine::Engine& engine, const std::vector<std::string>
 std::function<int()> add_encode(CLI::App& subcommand) {
   auto options = std::make_shared<Options>(subcommand);
   CLI::App* const input = subcommand.add_option_group("input", "Exactly one of");
-  input->add_option("--texts-file", options->texts_file, "UTF-8 file with a text a line")
+  input
+      ->add_option("--texts-file", options->texts_file,
+                   "UTF-8 file with a text a line; a blank line is a text, too")
       ->type_name("FILE");
   input->add_option("--images", options->images, "Image files")->type_name("FILE...");
   input->require_option(1);

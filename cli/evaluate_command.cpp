@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <array>
 #include <memory>
 
 #include "cli/commands.h"
@@ -10,14 +11,16 @@
 namespace vitrine::cli {
 namespace {
 
+/// What the demo catalogue is asked.
+constexpr std::array kDemoAttributes{"garment=a photo of a {}", "colour=a photo of a {} garment",
+                                     "pattern=a photo of a {} garment"};
+constexpr const char* kDemoQuery = "a {colour} {pattern} {garment}";
+
 struct Options {
   explicit Options(CLI::App& subcommand) : settings(subcommand) {}
   Settings settings;
-  std::string catalog;
-  std::vector<std::string> attributes{"garment=a photo of a {}", "colour=a photo of a {} garment",
-                                      "pattern=a photo of a {} garment"};
-  std::string query = "a {colour} {pattern} {garment}";
-  std::vector<std::string> unspoken;
+  std::string catalog, query;
+  std::vector<std::string> attributes, unspoken;
   int k = 10;
   int min_products = 10;
   bool approximate = false;
@@ -41,17 +44,23 @@ engine::AttributeTask parse_task(const std::string& text) {
 std::function<int()> add_evaluate(CLI::App& subcommand) {
   auto options = std::make_shared<Options>(subcommand);
   subcommand.add_option("catalog", options->catalog, "Name of the catalogue")->required();
-  subcommand
-      .add_option("--attribute", options->attributes,
-                  "Attribute to tell by zero-shot classification, and the prompt template; may be\n"
-                  "repeated (default: garment, colour and pattern, as the demo catalogue has them)")
+  one_value_each(
+      subcommand.add_option(
+          "--attribute", options->attributes,
+          "Attribute to tell by zero-shot classification, and the prompt template; may be\n"
+          "repeated (default: garment, colour and pattern, as the demo catalogue has them,\n"
+          "unless --query is given)"))
       ->type_name("NAME=TEMPLATE");
-  subcommand
-      .add_option("--query", options->query,
-                  "Query asked for each combination of values; \"\" for none")
-      ->type_name("\"" + options->query + "\"");
-  subcommand
-      .add_option("--unspoken", options->unspoken, "Values that a query leaves out, such as plain")
+  CLI::Option* const query =
+      subcommand
+          .add_option(
+              "--query", options->query,
+              "Query asked for each combination of values; \"\" for none (default: the demo\n"
+              "catalogue's, unless --attribute is given)")
+          ->type_name(fmt::format("\"{}\"", kDemoQuery));
+  one_value_each(
+      subcommand.add_option("--unspoken", options->unspoken,
+                            "Value that a query leaves out, such as plain; may be repeated"))
       ->type_name("VALUE");
   subcommand.add_option("--k", options->k, "Hits that precision is measured on")
       ->check(CLI::Range(1, engine::kMaxLimit))
@@ -63,12 +72,21 @@ std::function<int()> add_evaluate(CLI::App& subcommand) {
       ->type_name("10");
   subcommand.add_flag("--approximate", options->approximate,
                       "Search as the index's kind does, not exactly");
-  subcommand.footer("Example: vitrine evaluate demo");
-  return [options] {
+  subcommand.footer(
+      "An attribute within another is named by its path, such as maker.name.\n"
+      "Example: vitrine evaluate demo\n"
+      "Example: vitrine evaluate shop --attribute \"category=a photo of a {}\" --query \"a "
+      "{category}\"");
+  return [options, query] {
     const config::Config config = options->settings.load();
     set_up_quiet_log(config.log);
     engine::EvaluationRequest request;
     request.catalog = options->catalog;
+    // The demo's attributes and query are not asked beside what another catalogue is asked.
+    if (options->attributes.empty() && options->query.empty()) {
+      options->attributes.assign(kDemoAttributes.begin(), kDemoAttributes.end());
+      if (query->count() == 0) options->query = kDemoQuery;
+    }
     for (const std::string& text : options->attributes) {
       request.attributes.push_back(parse_task(text));
     }
@@ -77,6 +95,7 @@ std::function<int()> add_evaluate(CLI::App& subcommand) {
     request.min_products = static_cast<std::size_t>(options->min_products);
     request.k = options->k;
     request.exact = !options->approximate;
+    check_usage([&] { request.validate(); });
 
     const engine::Engine engine(engine_options(config));
     const engine::EvaluationReport report = engine::evaluate(engine, request);
@@ -91,6 +110,10 @@ std::function<int()> add_evaluate(CLI::App& subcommand) {
       fmt::print("| precision@{}, mean of {} queries \"{}\" | {} | {:.3f} |\n", request.k,
                  report.queries, request.query_template, engine.catalog(request.catalog)->size(),
                  report.mean_precision);
+    } else if (!request.query_template.empty()) {
+      fmt::print(
+          "no combination of \"{}\" has {} products (--min-products), so none was asked for\n",
+          request.query_template, request.min_products);
     }
     return 0;
   };

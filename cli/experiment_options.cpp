@@ -47,8 +47,8 @@ ExperimentOptions::ExperimentOptions(CLI::App& subcommand) {
       .add_option(
           "--queries", queries_,
           "images, captions or both: embeddings of the catalogue's own products, which are\n"
-          "held out of what is searched; or a UTF-8 file with a text a line, or a .npy file\n"
-          "with an embedding a row")
+          "held out of what is searched; or a UTF-8 file with a text a line, blank lines aside,\n"
+          "or a .npy file with an embedding a row")
       ->type_name("both|FILE");
   subcommand.add_option("--query-count", query_count_, "Products that are drawn for queries")
       ->check(CLI::Range(1, engine::kMaxExperimentQueries))
@@ -56,20 +56,19 @@ ExperimentOptions::ExperimentOptions(CLI::App& subcommand) {
   subcommand.add_option("--k", k_, "Hits of a query that recall is counted on")
       ->check(CLI::Range(1, engine::kMaxExperimentK))
       ->type_name(std::to_string(k_));
-  subcommand
-      .add_option("--kinds", kinds_,
-                  fmt::format("Kinds of index, with commas between (default: {})",
-                              fmt::join(index::index_kinds(), ",")))
+  one_value_each(
+      subcommand.add_option("--kinds", kinds_,
+                            fmt::format("Kinds of index, with commas between (default: {})",
+                                        fmt::join(index::index_kinds(), ","))))
       ->delimiter(',')
       ->type_name("KIND,...");
   for (const engine::GridParameter& parameter : engine::grid_parameters()) {
-    subcommand
-        .add_option_function<std::vector<int>>(
-            flag_of(parameter.name),
-            [this, name = std::string(parameter.name)](const std::vector<int>& values) {
-              values_[name] = values;
-            },
-            std::string(parameter.help) + "; the values to try")
+    one_value_each(subcommand.add_option_function<std::vector<int>>(
+                       flag_of(parameter.name),
+                       [this, name = std::string(parameter.name)](const std::vector<int>& values) {
+                         values_[name] = values;
+                       },
+                       std::string(parameter.help) + "; the values to try, with commas between"))
         ->delimiter(',')
         ->type_name("N,...");
   }
@@ -90,12 +89,12 @@ engine::ExperimentRequest ExperimentOptions::request() const {
   request.k = k_;
   request.max_products = max_products_;
   request.grid = {kinds_, values_};
+  check_usage([&] { request.validate(); });
   using engine::QuerySource;
   for (const QuerySource source :
        {QuerySource::kImages, QuerySource::kCaptions, QuerySource::kBoth}) {
     if (queries_ != engine::to_string(source)) continue;
     request.source = source;
-    request.validate();
     return request;
   }
   if (queries_.ends_with(".npy")) {
@@ -104,6 +103,9 @@ engine::ExperimentRequest ExperimentOptions::request() const {
   } else {
     request.source = QuerySource::kTexts;
     request.texts = read_lines(queries_);
+    std::erase_if(request.texts, [](const std::string& text) {
+      return text.find_first_not_of(" \t\r\n") == std::string::npos;
+    });
   }
   request.validate();
   return request;

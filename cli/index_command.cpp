@@ -9,6 +9,7 @@
 #include "cli/log.h"
 #include "cli/settings.h"
 #include "cli/stage_progress.h"
+#include "storage/database.h"
 
 namespace vitrine::cli {
 namespace {
@@ -105,6 +106,7 @@ std::function<int()> add_index(CLI::App& subcommand) {
       "kept, and the catalogue stays as it was.\n"
       "Example: vitrine index shop --file catalog.jsonl --images photos/ --kind hnsw");
   return [options] {
+    check_usage([&] { storage::check_catalog_name(options->catalog); });
     const config::Config config = options->settings.load();
     set_up_quiet_log(config.log);
     engine::IndexRequest request;

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -88,6 +89,18 @@ void add_terms(std::vector<engine::QueryTerm>& terms, const std::vector<std::str
   }
 }
 
+/// A term alone is as HTTP's "text", "image" or "product_id", whose answers differ from a
+/// "query"'s.
+void set_query(engine::SearchRequest& request, std::vector<engine::QueryTerm> terms) {
+  if (terms.size() != 1 || terms[0].weight < 0) {
+    request.terms = std::move(terms);
+    return;
+  }
+  request.text = std::move(terms[0].text);
+  request.image_bytes = std::move(terms[0].image_bytes);
+  request.product_id = std::move(terms[0].product_id);
+}
+
 }  // namespace
 
 std::function<int()> add_search(CLI::App& subcommand) {
@@ -97,10 +110,7 @@ std::function<int()> add_search(CLI::App& subcommand) {
       subcommand.add_option_group("query", "At least one of; each may be given several times");
   const auto add_term_option = [query](const char* name, std::vector<std::string>& values,
                                        const char* type, const char* help) {
-    query->add_option(name, values, help)
-        ->type_name(type)
-        ->expected(1)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    one_value_each(query->add_option(name, values, help))->type_name(type);
   };
   add_term_option("--text", options->texts, "TEXT", "Products that a text describes");
   add_term_option("--image", options->images, "FILE", "Products that look like an image file");
@@ -127,12 +137,10 @@ std::function<int()> add_search(CLI::App& subcommand) {
       .add_option("--filter", options->filter,
                   "Only products whose attributes pass a filter (docs/filters.md)")
       ->type_name("JSON");
-  subcommand
-      .add_option("--facet", options->facets,
-                  "Count the values of a field among the products that pass; may be repeated")
-      ->type_name("FIELD")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  one_value_each(subcommand.add_option(
+                     "--facet", options->facets,
+                     "Count the values of a field among the products that pass; may be repeated"))
+      ->type_name("FIELD");
   subcommand
       .add_option("--caption-weight", options->caption_weight,
                   "With --target both: part of the score that captions decide")
@@ -155,10 +163,12 @@ std::function<int()> add_search(CLI::App& subcommand) {
     const engine::EngineOptions engine_settings = engine_options(config);
     engine::SearchRequest request;
     request.catalog = options->catalog;
-    add_terms(request.terms, options->texts, options->images, options->products, 1,
+    std::vector<engine::QueryTerm> terms;
+    add_terms(terms, options->texts, options->images, options->products, 1,
               engine_settings.image_limits.max_bytes);
-    add_terms(request.terms, options->unlike_texts, options->unlike_images,
-              options->unlike_products, -1, engine_settings.image_limits.max_bytes);
+    add_terms(terms, options->unlike_texts, options->unlike_images, options->unlike_products, -1,
+              engine_settings.image_limits.max_bytes);
+    set_query(request, std::move(terms));
     request.limit = config.search.limit;
     request.exact = options->exact;
     request.compare = options->compare;
@@ -171,10 +181,11 @@ std::function<int()> add_search(CLI::App& subcommand) {
     if (config.search.ef_search > 0) request.ef_search = config.search.ef_search;
     if (config.search.rescore > 0) request.rescore = config.search.rescore;
     if (!options->filter.empty()) {
-      request.filter = std::make_shared<const engine::Filter>(
-          engine::filter_from_json(parse_json(options->filter, "--filter")));
+      request.filter = std::make_shared<const engine::Filter>(check_usage(
+          [&] { return engine::filter_from_json(parse_json(options->filter, "--filter")); }));
     }
     request.facets = options->facets;
+    check_usage([&] { request.validate(); });
 
     const engine::Engine engine(engine_settings);
     const engine::SearchResponse response = engine.search(request);

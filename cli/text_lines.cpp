@@ -1,11 +1,13 @@
 #include "cli/text_lines.h"
 
-#include <algorithm>
 #include <cstdint>
+#include <sstream>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "storage/byte_reader.h"
 
 namespace vitrine::cli {
 namespace {
@@ -15,20 +17,17 @@ constexpr std::uint64_t kMaxTextsBytes = 1ull << 30;
 }  // namespace
 
 std::vector<std::string> read_lines(const std::string& path) {
-  const std::string bytes = read_file(path, kMaxTextsBytes);
+  std::istringstream bytes(read_file(path, kMaxTextsBytes));
+  storage::ByteReader reader(bytes, path);
+  reader.skip_byte_order_mark();
   std::vector<std::string> lines;
-  for (std::size_t start = 0; start < bytes.size();) {
-    const std::size_t end = std::min(bytes.find('\n', start), bytes.size());
-    std::string line = bytes.substr(start, end - start);
-    if (!line.empty() && line.back() == '\r') {
-      line.pop_back();
-    }
+  for (std::string line;
+       reader.next_line(line, kMaxTextsBytes) != storage::ByteReader::Line::kEnd;) {
     if (find_invalid_utf8(line)) {
       throw invalid_argument(printable(path, 1000) + ":" + std::to_string(lines.size() + 1) +
                              ": not UTF-8");
     }
     lines.push_back(std::move(line));
-    start = end + 1;
   }
   if (lines.empty()) {
     throw invalid_argument(printable(path, 1000) + " is empty; it must hold a text a line");

@@ -51,9 +51,9 @@ std::function<int()> add_tune(CLI::App& subcommand) {
     const config::Config config = options->settings.load();
     set_up_quiet_log(config.log);
     engine::TuningRequest request = options->tuning;
+    check_usage([&] { request.validate(); });
     request.experiment = options->experiment.request();
     request.apply = !options->dry_run;
-    request.validate();
     engine::Engine engine(engine_options(config));
     const std::atomic<bool>& cancel = catch_interruptions();
     const engine::TuningReport report = with_progress(

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/filter/attribute_value.h"
 #include "engine/timestamp.h"
 #include "engine/vectors.h"
 
@@ -20,13 +22,14 @@ namespace {
 /// Products whose records are in memory at once.
 constexpr std::size_t kProductsAtOnce = 1000;
 
-/// An attribute's value as text; nothing when there is none, or it is no single value.
+/// The first scalar of an attribute as text; nothing when there is none.
 std::optional<std::string> value_of(const storage::Product& product, const std::string& attribute) {
-  const auto found = product.attributes.find(attribute);
-  if (found == product.attributes.end()) return std::nullopt;
-  if (found->is_string()) return found->get<std::string>();
-  if (found->is_number() || found->is_boolean()) return found->dump();
-  return std::nullopt;
+  std::optional<std::string> text;
+  for_each_at(product.attributes, attribute, [&](const nlohmann::json& value) {
+    if (text || !scalar_value(value)) return;
+    text = value.is_string() ? value.get<std::string>() : value.dump();
+  });
+  return text;
 }
 
 /// One attribute of all products: for each row of the catalog the number of its value; of dead rows
@@ -126,7 +129,12 @@ std::string fill(const QueryTemplate& query, const std::vector<std::string>& val
 
 AttributeScore score_attribute(const Engine& engine, const Catalog& catalog,
                                const AttributeTask& task, const Column& column) {
-  validate_labels(column.values);
+  try {
+    validate_labels(column.values);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("the values of the attribute \"{}\" cannot be labels: {}",
+                                          printable(task.attribute), error.what()));
+  }
   const PromptTemplate prompt(task.prompt_template);
   std::vector<std::string> prompts;
   for (const std::string& value : column.values) prompts.push_back(prompt.apply(value));
@@ -201,12 +209,17 @@ void measure_retrieval(const Engine& engine, const Catalog& catalog,
 
 }  // namespace
 
+void EvaluationRequest::validate() const {
+  if (k < 1 || k > kMaxLimit) {
+    throw invalid_argument(fmt::format("k {} is out of range; valid: 1 to {}", k, kMaxLimit));
+  }
+  for (const AttributeTask& task : attributes) PromptTemplate{task.prompt_template};
+  if (!query_template.empty()) parse_query_template(query_template);
+}
+
 EvaluationReport evaluate(const Engine& engine, const EvaluationRequest& request) {
   const auto start = std::chrono::steady_clock::now();
-  if (request.k < 1 || request.k > kMaxLimit) {
-    throw invalid_argument(
-        fmt::format("k {} is out of range; valid: 1 to {}", request.k, kMaxLimit));
-  }
+  request.validate();
   const std::shared_ptr<const Catalog> catalog = engine.catalog(request.catalog);
   catalog->require_encoder(engine.encoder().fingerprint());
 

@@ -12,7 +12,7 @@ namespace vitrine::engine {
 /// Zero-shot classification of every product by one attribute. The labels are the attribute's
 /// distinct values in the catalog; a product without the attribute is left out.
 struct AttributeTask {
-  std::string attribute;  ///< key in Product::attributes, such as "garment"
+  std::string attribute;  ///< path in Product::attributes, such as "garment" or "maker.name"
   std::string prompt_template = std::string(kDefaultPromptTemplate);
 };
 
@@ -29,6 +29,9 @@ struct EvaluationRequest {
   std::size_t min_products = 10;
   int k = 10;         ///< precision@k, [1, kMaxLimit]
   bool exact = true;  ///< false: search as the index's kind does
+
+  /// Throws InvalidArgument that names k or the template.
+  void validate() const;
 };
 
 struct AttributeScore {
@@ -41,13 +44,14 @@ struct AttributeScore {
 
 struct EvaluationReport {
   std::vector<AttributeScore> attributes;
-  std::size_t queries = 0;
+  std::size_t queries = 0;    ///< 0, too, when no combination has enough products
   double mean_precision = 0;  ///< mean precision@k of the queries; 0 when there are none
   double seconds = 0;
 };
 
 /// Scores the encoder on a catalog, from the embeddings of the current generation. Throws
-/// InvalidArgument when no product has an attribute that is asked for.
+/// InvalidArgument as validate() does, when no product has an attribute that is asked for, and when
+/// the values of one are no labels (validate_labels()).
 EvaluationReport evaluate(const Engine& engine, const EvaluationRequest& request);
 
 /// Share of positions where predicted and expected agree. Equal lengths, at least 1.

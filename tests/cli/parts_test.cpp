@@ -9,6 +9,7 @@
 #include "cli/progress_bar.h"
 #include "cli/settings.h"
 #include "cli/shipped_files.h"
+#include "cli/text_lines.h"
 
 namespace vitrine::cli {
 namespace {
@@ -66,6 +67,14 @@ TEST(ShippedFiles, AreFoundAboveABuildAndInTheShareFolder) {
             root / "prefix/share/vitrine/models/m");
   std::filesystem::create_directories(root / "models/m");
   EXPECT_EQ(find_shipped("models/m", root / "build/release/vitrine"), root / "models/m");
+}
+
+TEST(TextLines, PassOverAByteOrderMarkAndKeepBlankLines) {
+  const TemporaryDirectory folder;
+  const std::string file = folder.path() / "texts.txt";
+  const std::string mark = "\xef\xbb\xbf";
+  std::ofstream(file, std::ios::binary) << mark << "a dress\r\n\n \n" << mark << "b";
+  EXPECT_EQ(read_lines(file), (std::vector<std::string>{"a dress", "", " ", mark + "b"}));
 }
 
 TEST(ConfigurationDefaults, AreThoseOfTheFoldersTheyConfigure) {
