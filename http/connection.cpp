@@ -42,6 +42,10 @@ using std::chrono::steady_clock;
 constexpr std::size_t kReadAheadBytes = std::size_t{64} << 10;
 constexpr seconds kLingerTime{2};
 constexpr std::size_t kMaxRequestIdBytes = 64;
+/// Passed over before a request (RFC 9112, section 2.2); one more is part of a malformed request.
+constexpr int kMaxEmptyLines = 4;
+/// In the log of a request that got no answer, as nginx has it. Nobody is sent it.
+constexpr int kUnansweredStatus = 499;
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -98,6 +102,11 @@ std::exception_ptr read_failure(const error_code& error, const ServerOptions& op
   }
   return std::make_exception_ptr(
       invalid_argument("the request is not well-formed HTTP: " + error.message()));
+}
+
+/// The Expect header, which is to be ignored before HTTP/1.1 (RFC 9110, section 10.1.1).
+std::string_view expectation(const wire::request_header<>& header) {
+  return header.version() < 11 ? std::string_view{} : view(header[wire::field::expect]);
 }
 
 /// Refuses what two implementations could read differently: request smuggling lives there.
@@ -217,20 +226,35 @@ net::awaitable<void> Connection::run() {
 }
 
 net::awaitable<bool> Connection::wait_for_request() {
-  if (buffer_.size() > 0) co_return true;  // pipelined
+  int empty_lines = 0;
+  if (request_began(empty_lines)) co_return true;  // pipelined
   // A connection that has not sent anything yet gets no more than a slow header would.
   const int timeout_sec =
       first_request_ ? context_.options.header_timeout_sec : context_.options.idle_timeout_sec;
   arm(seconds(timeout_sec));
   waiting_ = true;
   error_code error;
-  const std::size_t received = co_await socket_.async_read_some(
-      buffer_.prepare(4096), net::redirect_error(net::use_awaitable, error));
+  bool began = false;
+  while (!began && !error && !context_.draining) {
+    const std::size_t received = co_await socket_.async_read_some(
+        buffer_.prepare(4096), net::redirect_error(net::use_awaitable, error));
+    buffer_.commit(received);
+    began = request_began(empty_lines);
+  }
   waiting_ = false;
   disarm();
-  if (error) co_return false;
-  buffer_.commit(received);
-  co_return true;
+  co_return began;
+}
+
+bool Connection::request_began(int& empty_lines) {
+  constexpr std::string_view kEmptyLine = "\r\n";
+  const auto sent = [this] {
+    return std::string_view(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+  };
+  for (; empty_lines < kMaxEmptyLines && sent().starts_with(kEmptyLine); ++empty_lines) {
+    buffer_.consume(kEmptyLine.size());
+  }
+  return !kEmptyLine.starts_with(sent());
 }
 
 net::awaitable<void> Connection::serve_request() {
@@ -277,15 +301,20 @@ net::awaitable<void> Connection::serve_request() {
   } else {
     co_await answer(parser, request, outcome);
   }
+  const bool head_only = parser.is_header_done() && parser.get().method() == wire::verb::head;
+  const std::string method = head_only ? "HEAD" : request.method;
   if (outcome.silent || context_.closing) {
     keep_open_ = false;
+    outcome.response.status = kUnansweredStatus;
+    outcome.response.log_detail = fmt::format("the {} closed the connection before the answer",
+                                              context_.closing ? "server" : "client");
+    log(method, request, outcome.response, began);
     co_return;
   }
 
   if (outcome.access == Access::kPublic) context_.cors.open(request, outcome.response);
   keep_open_ = outcome.keep_alive && !outcome.unread_body && !context_.draining;
-  const bool head_only = parser.is_header_done() && parser.get().method() == wire::verb::head;
-  log(head_only ? "HEAD" : request.method, request, outcome.response, began);
+  log(method, request, outcome.response, began);
   co_await write(request, outcome, head_only,
                  parser.is_header_done() ? parser.get().version() : 11);
   if (!keep_open_ && outcome.unread_body) co_await linger();
@@ -311,7 +340,7 @@ net::awaitable<void> Connection::answer(HeaderParser& parser, Request& request, 
     route = &find_route(routes(), request);
     outcome.access = route->access;
     if (route->access == Access::kAdmin) require_admin(request, context_.options.admin_token);
-    const std::string_view expect = request.header("expect");
+    const std::string_view expect = expectation(header);
     if (!expect.empty() && !equal_ignoring_case(expect, "100-continue")) {
       throw HttpError(417, "expectation_failed", "the only Expect understood is 100-continue");
     }
@@ -347,7 +376,7 @@ net::awaitable<void> Connection::read_body(HeaderParser& parser, Request& reques
   const ServerOptions& options = context_.options;
   error_code error;
   arm(seconds(options.transfer_timeout_sec));
-  if (!request.header("expect").empty() && buffer_.size() == 0) {
+  if (!expectation(parser.get()).empty() && buffer_.size() == 0) {
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     co_await net::async_write(socket_, net::buffer(kContinue.data(), kContinue.size()),
                               net::redirect_error(net::use_awaitable, error));

@@ -68,6 +68,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   /// False when there will be no further request.
   boost::asio::awaitable<bool> wait_for_request();
+  /// Whether the buffer holds the beginning of a request. Drops the empty lines before it;
+  /// empty_lines: how many were dropped so far.
+  bool request_began(int& empty_lines);
   boost::asio::awaitable<void> serve_request();
   boost::asio::awaitable<void> answer(HeaderParser& parser, Request& request, Outcome& outcome);
   boost::asio::awaitable<void> read_body(HeaderParser& parser, Request& request, Outcome& outcome,

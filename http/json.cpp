@@ -45,6 +45,20 @@ double shortest(float value) {
   return result;
 }
 
+std::optional<std::int64_t> integer_of(const json& value) {
+  if (value.is_number_float()) {
+    constexpr double kMaxExact = std::int64_t{1} << 53;
+    const auto number = value.get<double>();
+    if (std::abs(number) > kMaxExact || std::trunc(number) != number) return std::nullopt;
+    return static_cast<std::int64_t>(number);
+  }
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(INT64_MAX)
+                        : value.is_number_integer();
+  if (!fits) return std::nullopt;
+  return value.get<std::int64_t>();
+}
+
 Response json_response(const json& body, int status) {
   Response response;
   response.status = status;
@@ -99,14 +113,12 @@ std::optional<int> FieldReader::integer(const std::string& name, int low, int hi
   if (!found->is_number()) {
     wrong_type(name, *found, fmt::format("an integer from {} to {}", low, high));
   }
-  const bool fits = found->is_number_unsigned()
-                        ? found->get<std::uint64_t>() <= static_cast<std::uint64_t>(INT64_MAX)
-                        : found->is_number_integer();
-  if (!fits || found->get<std::int64_t>() < low || found->get<std::int64_t>() > high) {
+  const std::optional<std::int64_t> number = integer_of(*found);
+  if (!number || *number < low || *number > high) {
     throw invalid_argument(fmt::format("\"{}\" of {} is {}; it must be an integer from {} to {}",
                                        name, where_, dump(*found), low, high));
   }
-  return found->get<int>();
+  return static_cast<int>(*number);
 }
 
 std::optional<float> FieldReader::number(const std::string& name) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -29,6 +30,10 @@ std::string dump(const nlohmann::json& value);
 
 /// The double that prints as the float does: 0.1f as 0.1, not as 0.10000000149011612.
 double shortest(float value);
+
+/// The integer that a JSON value is; as in JSON Schema, 10.0 is one. Nothing for other values, for
+/// those beyond int64 and, of those written with a fraction or an exponent, beyond 2^53.
+std::optional<std::int64_t> integer_of(const nlohmann::json& value);
 
 Response json_response(const nlohmann::json& body, int status = 200);
 

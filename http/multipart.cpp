@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/text.h"
 
 namespace vitrine::http {
@@ -15,6 +16,16 @@ constexpr std::size_t kMaxBoundaryBytes = 70;  // RFC 2046, section 5.1.1
 
 Error malformed(const std::string& reason) {
   return invalid_argument("the multipart/form-data body is malformed: " + reason);
+}
+
+std::string field_of(const FormPart& part) {
+  return fmt::format("the form field \"{}\"", printable(part.name));
+}
+
+Error misplaced_file(const FormPart& part) {
+  return invalid_argument(field_of(part) +
+                          " is a file; a file is taken in \"image\", and of type application/json "
+                          "in fields that hold JSON");
 }
 
 void read_part_header(std::string_view line, FormPart& part, bool& has_disposition) {
@@ -116,10 +127,20 @@ std::string image_file(const FormPart& part) {
   return std::string(part.content);
 }
 
-Error misplaced_file(const FormPart& part) {
-  return invalid_argument(
-      fmt::format("the form has a file in the field \"{}\"; a file is taken in \"image\" only",
-                  printable(part.name)));
+std::string form_text(const FormPart& part) {
+  if (part.file_name) throw misplaced_file(part);
+  if (const auto offset = find_invalid_utf8(part.content)) {
+    throw invalid_argument(
+        fmt::format("{} is not valid UTF-8 at byte {}", field_of(part), *offset));
+  }
+  return std::string(part.content);
+}
+
+nlohmann::json form_json(const FormPart& part) {
+  if (part.file_name && media_type(part.content_type) != "application/json") {
+    throw misplaced_file(part);
+  }
+  return vitrine::parse_json(part.content, field_of(part));
 }
 
 }  // namespace vitrine::http

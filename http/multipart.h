@@ -1,11 +1,11 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/error.h"
 #include "http/message.h"
 
 namespace vitrine::http {
@@ -27,7 +27,11 @@ std::vector<FormPart> parse_multipart(std::string_view content_type, std::string
 
 /// The image file that a form's part brings. Throws InvalidArgument when it is empty.
 std::string image_file(const FormPart& part);
-/// The InvalidArgument for a file in another field than "image".
-Error misplaced_file(const FormPart& part);
+/// The text of a form's field. Throws InvalidArgument that names the field when it is a file, or
+/// not UTF-8.
+std::string form_text(const FormPart& part);
+/// The JSON of a form's field: as text, or as a file of type application/json, which is how
+/// browsers send a part that has a type. Throws InvalidArgument that names the field.
+nlohmann::json form_json(const FormPart& part);
 
 }  // namespace vitrine::http

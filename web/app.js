@@ -163,11 +163,12 @@ function describe(answer) {
 async function search({ pushState = true } = {}) {
   if (!catalogPicker.value) return;
   showError('');
+  if (pushState) remember();
   if (!query.file && !query.productId && !textBox.value.trim()) {
+    showNothing();
     textBox.focus();
     return;
   }
-  if (pushState) remember();
   running?.abort();
   const mine = new AbortController();
   running = mine;
@@ -180,7 +181,7 @@ async function search({ pushState = true } = {}) {
     grid.replaceChildren(...answer.hits.map(card));
     statusLine.textContent = describe(answer);
   } catch (error) {
-    if (error.name === 'AbortError') return;
+    if (running !== mine) return;
     grid.replaceChildren();
     statusLine.textContent = '';
     showError(error.message);
@@ -189,10 +190,13 @@ async function search({ pushState = true } = {}) {
   }
 }
 
+/** Ends on the welcome line, without the search under way. */
 function showNothing() {
   running?.abort();
+  running = null;
   grid.replaceChildren();
   grid.removeAttribute('aria-busy');
+  welcome();
 }
 
 /** Puts the page into the state that the address describes. */
@@ -222,7 +226,6 @@ function restore() {
     search({ pushState: false });
   } else {
     showNothing();
-    welcome();
   }
 }
 
@@ -269,8 +272,7 @@ textBox.addEventListener('input', () => {
 });
 catalogPicker.addEventListener('change', () => {
   if (query.productId) clearQueryImage();
-  grid.replaceChildren();
-  welcome();
+  showNothing();
   search();
 });
 element('pick-image').addEventListener('click', () => fileBox.click());

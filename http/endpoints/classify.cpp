@@ -1,6 +1,5 @@
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "base/error.h"
@@ -14,9 +13,9 @@
 namespace vitrine::http {
 namespace {
 
-nlohmann::json form_value(const std::string& name, std::string_view text) {
-  if (name == "labels") return parse_form_json(name, text);
-  return text;
+nlohmann::json form_value(const FormPart& part) {
+  if (part.name == "labels") return form_json(part);
+  return form_text(part);
 }
 
 }  // namespace

@@ -43,11 +43,11 @@ std::map<std::string, std::vector<int>, std::less<>> read_values(const json& obj
       throw invalid_argument(where + " must be a list of integers");
     }
     for (const json& number : list) {
-      if (!number.is_number_integer() || number < json(-kMaxProducts) ||
-          number > json(kMaxProducts)) {
+      const std::optional<std::int64_t> value = integer_of(number);
+      if (!value || *value < -kMaxProducts || *value > kMaxProducts) {
         throw invalid_argument(where + " must hold nothing but integers");
       }
-      numbers.push_back(number.get<int>());
+      numbers.push_back(static_cast<int>(*value));
     }
   }
   return values;
@@ -61,9 +61,9 @@ engine::ExperimentRequest read_experiment(FieldReader& fields, const std::string
   const auto queries = fields.string("queries");
   if (auto texts = fields.strings("texts")) {
     if (queries) throw invalid_argument("\"queries\" and \"texts\" exclude each other");
-    if (texts->size() > kMaxTexts) {
+    if (texts->empty() || texts->size() > kMaxTexts) {
       throw invalid_argument(
-          fmt::format("\"texts\" holds {} texts; at most {} are taken", texts->size(), kMaxTexts));
+          fmt::format("\"texts\" holds {} texts; it must hold 1 to {}", texts->size(), kMaxTexts));
     }
     request.source = QuerySource::kTexts;
     request.texts = std::move(*texts);

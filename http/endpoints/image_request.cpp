@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/text.h"
 #include "http/json.h"
-#include "http/multipart.h"
 #include "http/problem.h"
 
 namespace vitrine::http {
@@ -16,13 +14,8 @@ ImageRequest read_form(const Request& request, FormValue value_of) {
   for (const FormPart& part : parse_multipart(request.header("content-type"), request.body)) {
     if (part.name == "image") {
       result.image_bytes = image_file(part);
-    } else if (part.file_name) {
-      throw misplaced_file(part);
-    } else if (const auto offset = find_invalid_utf8(part.content)) {
-      throw invalid_argument(fmt::format("the form field \"{}\" is not valid UTF-8 at byte {}",
-                                         printable(part.name), *offset));
     } else {
-      result.fields[part.name] = value_of(part.name, part.content);
+      result.fields[part.name] = value_of(part);
     }
   }
   return result;
@@ -39,10 +32,6 @@ ImageRequest read_image_request(const Request& request, FormValue value_of) {
                               "'Content-Type: application/json') or multipart/form-data (curl "
                               "-F image=@file)",
                               printable(type)));
-}
-
-nlohmann::json parse_form_json(const std::string& name, std::string_view text) {
-  return vitrine::parse_json(text, fmt::format("the form field \"{}\"", name));
 }
 
 }  // namespace vitrine::http

@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/engine.h"
@@ -20,17 +18,10 @@ engine::ProductUpdate read_form(const std::string& id, const Request& request) {
   for (const FormPart& part : parse_multipart(request.header("content-type"), request.body)) {
     if (part.name == "image" && part.file_name) {
       image_bytes = image_file(part);
-    } else if (part.file_name) {
-      throw misplaced_file(part);
     } else if (part.name == "caption" || part.name == "image" || part.name == "image_base64") {
-      if (const auto offset = find_invalid_utf8(part.content)) {
-        throw invalid_argument(
-            fmt::format("the form field \"{}\" is not valid UTF-8 at byte {}", part.name, *offset));
-      }
-      fields[part.name] = part.content;
+      fields[part.name] = form_text(part);
     } else {
-      fields[printable(part.name)] = vitrine::parse_json(
-          part.content, fmt::format("the form field \"{}\"", printable(part.name)));
+      fields[printable(part.name)] = form_json(part);
     }
   }
   engine::ProductUpdate update = read_product_update(id, std::move(fields), "the form");

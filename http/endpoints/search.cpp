@@ -13,7 +13,10 @@ namespace {
 
 using nlohmann::json;
 
-json form_value(const std::string& name, std::string_view text) {
+json form_value(const FormPart& part) {
+  const std::string& name = part.name;
+  if (name == "filter" || name == "facets") return form_json(part);
+  const std::string text = form_text(part);
   if (name == "exact" || name == "calibrate" || name == "compare") {
     if (text == "true") return true;
     if (text == "false") return false;
@@ -23,7 +26,6 @@ json form_value(const std::string& name, std::string_view text) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error == std::errc() && end == text.data() + text.size()) return number;
   }
-  if (name == "filter" || name == "facets") return parse_form_json(name, text);
   if (name == "min_score" || name == "caption_weight") {
     double number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

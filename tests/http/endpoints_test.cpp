@@ -221,6 +221,27 @@ TEST_F(Endpoints, SearchFiltersAndCountsAttributes) {
   EXPECT_EQ(form.json()["facets"], body["facets"]);
 }
 
+TEST_F(Endpoints, FormsTakeTheirJsonAsFilesOfItsType) {
+  const std::string image = engine::colour_png("green", 5);
+  const auto search = [&](const std::string& part) {
+    return server.request("POST", "/v1/catalogs/shop/search", part + multipart_body({}, image),
+                          kForm);
+  };
+  const std::string filter = R"({"must": [{"has_id": ["p1"]}]})";
+  const Answer found = search(blob_part("filter", "application/json", filter));
+  ASSERT_EQ(found.status, 200) << found.body;
+  EXPECT_EQ(found.json()["matching"], 1);
+  for (const std::string& part :
+       {blob_part("filter", "text/plain", filter), blob_part("limit", "application/json", "3")}) {
+    EXPECT_THAT(problem_detail(search(part), 400), HasSubstr("is a file")) << part;
+  }
+  const Answer labels = server.request(
+      "POST", "/v1/classify",
+      blob_part("labels", "application/json", R"(["red", "green"])") + multipart_body({}, image),
+      kForm);
+  EXPECT_EQ(labels.status, 200) << labels.body;
+}
+
 TEST_F(Endpoints, SearchNamesThePlaceOfABadFilter) {
   const auto detail = [&](const json& extra) {
     json request = {{"text", "red"}};
@@ -254,6 +275,13 @@ TEST_F(Endpoints, SearchTakesDataUrlsAndCaptionTargets) {
   const Answer captions = server.post_json(
       "/v1/catalogs/shop/search", {{"text", "green"}, {"target", "caption"}, {"limit", 1}});
   EXPECT_EQ(captions.json()["hits"][0]["attributes"]["colour"], "green");
+}
+
+TEST_F(Endpoints, SearchTakesALimitThatIsWrittenWithAFraction) {
+  const Answer answer =
+      server.post_json("/v1/catalogs/shop/search", {{"text", "red"}, {"limit", 2.0}});
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.json()["hits"].size(), 2U);
 }
 
 TEST_F(Endpoints, SearchSaysWhatIsWrongAndWhatWouldBeRight) {
@@ -817,12 +845,20 @@ TEST_F(Endpoints, ExperimentsSayWhatIsWrong) {
   EXPECT_THAT(detail({{"queries", "dreams"}}), HasSubstr("\"dreams\""));
   EXPECT_THAT(detail({{"texts", {"red"}}}), HasSubstr("exclude each other"));
   EXPECT_THAT(detail({{"parameters", {{"nprobe", {0}}}}}), HasSubstr("nprobe is 0"));
+  EXPECT_THAT(detail({{"parameters", {{"nprobe", {0.0}}}}}), HasSubstr("nprobe is 0"));
+  EXPECT_THAT(detail({{"parameters", {{"nprobe", {1.5}}}}}), HasSubstr("integers"));
   EXPECT_THAT(detail({{"parameters", {{"nprobe", {1e18}}}}}), HasSubstr("integers"));
   EXPECT_THAT(detail({{"parameters", {{"nprobe", 7}}}}), HasSubstr("list of integers"));
   EXPECT_THAT(detail({{"parameters", {{"speed", {7}}}}}), HasSubstr("\"speed\""));
   EXPECT_THAT(detail({{"recall", 0.9}}), HasSubstr("\"recall\""));
   EXPECT_THAT(detail({{"recall", 1.5}}, "tune"), HasSubstr("recall is 1.5"));
   EXPECT_THAT(detail({{"memory_mb", -1}}, "tune"), HasSubstr("memory_mb is -1"));
+  json without_texts = small_experiment();
+  without_texts.erase("queries");
+  without_texts["texts"] = json::array();
+  EXPECT_THAT(
+      problem_detail(server.post_json("/v1/admin/catalogs/shop/experiment", without_texts), 400),
+      HasSubstr("it must hold 1 to 1000"));
   problem_detail(server.post_json("/v1/admin/catalogs/none/experiment", small_experiment()), 404);
   problem_detail(server.post_json("/v1/admin/catalogs/none/tune", small_experiment()), 404);
 }
@@ -912,6 +948,20 @@ TEST(Routes, AreDescribedWithTheirProblemsAndTheirToken) {
         << route.pattern;
     EXPECT_EQ(text.find("adminToken") != std::string::npos, route.access == Access::kAdmin)
         << route.pattern;
+  }
+}
+
+TEST(Problem, IsDescribedWithEveryStatus) {
+  std::ifstream file(VITRINE_SOURCE_DIR "/docs/openapi.yaml");
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  const std::size_t begin = text.find("\n    Problem:\n      description: |\n");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string described = text.substr(begin, text.find("headers:", begin) - begin);
+  for (int status = 400; status < 600; ++status) {
+    const int general = status < 500 ? 400 : 500;
+    if (status != general && reason_phrase(status) == reason_phrase(general)) continue;
+    EXPECT_THAT(described,
+                testing::ContainsRegex("- [0-9, ]*" + std::to_string(status) + "[0-9, ]*: "));
   }
 }
 

@@ -93,6 +93,20 @@ TEST_F(LiveUpdates, TakeImagesByNameAsDataUrlsAndAsFiles) {
   EXPECT_EQ(server.get(kProduct + "form/image").body, image);
 }
 
+TEST_F(LiveUpdates, TakeTheJsonOfAFormAsAFileOfItsType) {
+  const auto change = [&](const std::string& part) {
+    return server.request("PUT", kProduct + "p3", part + multipart_body({}),
+                          {{"Content-Type", "multipart/form-data; boundary=XX"}});
+  };
+  const Answer changed = change(blob_part("attributes", "application/json", R"({"size": 7})"));
+  ASSERT_EQ(changed.status, 200) << changed.body;
+  EXPECT_EQ(server.get(kProduct + "p3").json()["attributes"]["size"], 7);
+  for (const std::string& part : {blob_part("attributes", "text/plain", "{}"),
+                                  blob_part("caption", "application/json", "\"a hat\"")}) {
+    EXPECT_THAT(detail(change(part), 400), HasSubstr("is a file")) << part;
+  }
+}
+
 TEST_F(LiveUpdates, TakeEmbeddingsAsNumbersAndAsBase64) {
   const json first = {1, 0, 0, 0, 0, 0, 0, 0};
   EXPECT_EQ(

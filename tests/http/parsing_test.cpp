@@ -85,6 +85,19 @@ TEST(Json, TakesAMillionObjects) {
   EXPECT_EQ(parse_json(text)["searches"].size(), kObjects);
 }
 
+TEST(Json, TakesAWholeNumberForAnIntegerHoweverItIsWritten) {
+  EXPECT_EQ(integer_of(parse_json("10.0")), 10);
+  EXPECT_EQ(integer_of(parse_json("-1e3")), -1000);
+  EXPECT_EQ(integer_of(parse_json("-0.0")), 0);
+  EXPECT_EQ(integer_of(parse_json("9007199254740992.0")), std::int64_t{1} << 53);
+  EXPECT_EQ(integer_of(parse_json("9223372036854775807")), INT64_MAX);
+  EXPECT_EQ(integer_of(parse_json("-9223372036854775808")), INT64_MIN);
+  for (const char* text : {"1.5", "9007199254740994.0", "-1e300", "9223372036854775808", "\"1\"",
+                           "true", "null", "[1]"}) {
+    EXPECT_FALSE(integer_of(parse_json(text))) << text;
+  }
+}
+
 TEST(Json, PrintsMalformedUtf8WithoutThrowing) {
   EXPECT_EQ(dump(std::string("a\xff")), "\"a\xEF\xBF\xBD\"");
 }
@@ -144,6 +157,24 @@ TEST(Multipart, ReadsAPartWithoutContentAndWithoutLineBreak) {
                       "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n--b--\r\n");
   ASSERT_EQ(parts.size(), 1U);
   EXPECT_EQ(parts[0].content, "");
+}
+
+TEST(Multipart, TakesAFileForJsonButOnlyOfItsType) {
+  FormPart part{"filter", "blob", "Application/JSON; charset=utf-8", R"({"must":[]})"};
+  EXPECT_EQ(form_json(part), parse_json(part.content));
+  EXPECT_THAT(message_of([&] { form_text(part); }), HasSubstr("\"filter\" is a file"));
+  for (const char* type : {"", "text/plain", "application/json-seq"}) {
+    part.content_type = type;
+    EXPECT_THAT(message_of([&] { form_json(part); }), HasSubstr("\"filter\" is a file")) << type;
+  }
+  part.file_name.reset();
+  EXPECT_EQ(form_json(part), parse_json(part.content));
+  EXPECT_EQ(form_text(part), part.content);
+  part.content = "{\xff";
+  for (const auto& read : {std::function<void()>([&] { form_json(part); }),
+                           std::function<void()>([&] { form_text(part); })}) {
+    EXPECT_THAT(message_of(read), HasSubstr("\"filter\" is not valid UTF-8 at byte 1"));
+  }
 }
 
 TEST(Multipart, RefusesMalformedBodies) {

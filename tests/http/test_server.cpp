@@ -166,4 +166,12 @@ std::string multipart_body(const std::vector<std::pair<std::string, std::string>
   return body + "--XX--\r\n";
 }
 
+std::string blob_part(const std::string& name, const std::string& type,
+                      const std::string& content) {
+  return fmt::format(
+      "--XX\r\nContent-Disposition: form-data; name=\"{}\"; filename=\"blob\"\r\n"
+      "Content-Type: {}\r\n\r\n{}\r\n",
+      name, type, content);
+}
+
 }  // namespace vitrine::http

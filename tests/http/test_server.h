@@ -98,4 +98,7 @@ std::string request_text(const std::string& method, const std::string& target,
 std::string multipart_body(const std::vector<std::pair<std::string, std::string>>& fields,
                            const std::string& image = "");
 
+/// A part to put before a multipart_body(), as browsers send a Blob.
+std::string blob_part(const std::string& name, const std::string& type, const std::string& content);
+
 }  // namespace vitrine::http
