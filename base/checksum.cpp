@@ -3,8 +3,12 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
 
 namespace vitrine {
 namespace {
@@ -48,13 +52,17 @@ std::uint64_t checksum_of_piece(std::string_view bytes) {
 Sha256Digest digest_of(std::string_view bytes) {
   const std::size_t pieces = (bytes.size() + kPieceBytes - 1) / kPieceBytes;
   std::vector<std::uint64_t> checksums(pieces);
+  std::atomic<bool> readable = true;
   // A thread for fewer pieces costs more than it saves.
   const auto most = static_cast<std::size_t>(std::max(1, omp_get_max_threads()));
   const int threads = static_cast<int>(std::clamp<std::size_t>(pieces / 2, 1, most));
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
   for (std::size_t piece = 0; piece < pieces; ++piece) {
-    checksums[piece] = checksum_of_piece(bytes.substr(piece * kPieceBytes, kPieceBytes));
+    const std::string_view own = bytes.substr(piece * kPieceBytes, kPieceBytes);
+    if (!can_be_read(own)) readable = false;
+    if (readable) checksums[piece] = checksum_of_piece(own);
   }
+  if (!readable) throw unavailable("the disk does not give all of its bytes");
   Sha256 sha256;
   for (const std::uint64_t checksum : checksums) add(sha256, checksum);
   return sha256.finish();

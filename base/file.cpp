@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <utility>
 
@@ -119,6 +120,19 @@ void MappedFile::expect_few_reads(std::string_view part) const {
   char* address = const_cast<char*>(data_) + first;
   ::madvise(address, last - first, MADV_DONTNEED);  // only advice: it may be refused
   ::madvise(address, last - first, MADV_RANDOM);
+}
+
+bool can_be_read([[maybe_unused]] std::string_view bytes) {
+#ifdef MADV_POPULATE_READ
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t first = begin / page * page;
+  const int result =
+      ::madvise(reinterpret_cast<void*>(first), begin + bytes.size() - first, MADV_POPULATE_READ);
+  return result == 0 || (errno != EFAULT && errno != EHWPOISON);
+#else
+  return true;
+#endif
 }
 
 FileLock::FileLock(const std::filesystem::path& path)

@@ -63,6 +63,10 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+/// Whether all of these bytes, of a mapped file or not, can be looked at. To look at what the disk
+/// does not give ends the process (SIGBUS). Kernels before Linux 5.14 do not tell; true, then.
+bool can_be_read(std::string_view bytes);
+
 /// An advisory lock on a file, created if missing, held until destruction or the process's death.
 /// Throws Unavailable when another process holds it.
 class FileLock {

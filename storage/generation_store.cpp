@@ -87,10 +87,11 @@ std::string digest_of_file(const fs::path& file, DigestKind kind) {
       const MappedFile map(file);
       Sha256Digest digest;
       if (map.bytes().size() < digest.size()) {
-        throw corruption(file.string() + " is too short to end with a digest");
+        throw corruption("it is too short to end with a digest");
       }
-      std::memcpy(digest.data(), map.bytes().data() + map.bytes().size() - digest.size(),
-                  digest.size());
+      const std::string_view end = map.bytes().substr(map.bytes().size() - digest.size());
+      if (!can_be_read(end)) throw unavailable("the disk does not give its end");
+      std::memcpy(digest.data(), end.data(), digest.size());
       return to_hex(digest);
     }
   }
@@ -110,7 +111,13 @@ void verify(const fs::path& folder, const GenerationFile& listed) {
         fmt::format("{} is damaged: {} bytes; the manifest says {}; reindex the catalog",
                     file.string(), size, listed.size));
   }
-  if (digest_of_file(file, listed.kind) != listed.digest) {
+  std::string digest;
+  try {
+    digest = digest_of_file(file, listed.kind);
+  } catch (const Error& error) {
+    throw Error(error.code(), "cannot verify " + file.string() + ": " + error.what());
+  }
+  if (digest != listed.digest) {
     throw corruption(file.string() +
                      " is damaged: its digest is not the manifest's; reindex the catalog");
   }

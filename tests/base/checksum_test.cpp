@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <random>
+
+#include "base/error.h"
+#include "base/file.h"
 
 namespace vitrine {
 namespace {
@@ -54,6 +58,25 @@ TEST(Digest, IsTheSamePieceByPieceAndKnowsTheirOrder) {
   std::string swapped = bytes;
   std::swap_ranges(swapped.begin(), swapped.begin() + kPieceBytes, swapped.begin() + kPieceBytes);
   EXPECT_NE(digest_of(swapped), whole);
+}
+
+TEST(Digest, TellsWhatAMappedFileDoesNotGive) {
+  const TemporaryDirectory folder;
+  const std::filesystem::path path = folder.path() / "f";
+  write_file_atomically(path, random_bytes(3 * kPieceBytes));
+  const MappedFile file(path);
+  EXPECT_TRUE(can_be_read(file.bytes()));
+  const Sha256Digest whole = digest_of(file.bytes());
+  std::filesystem::resize_file(path, kPieceBytes);  // as a disk that has lost the rest
+  if (can_be_read(file.bytes())) GTEST_SKIP() << "the kernel does not tell (Linux 5.14 does)";
+  EXPECT_TRUE(can_be_read(file.bytes().substr(0, kPieceBytes)));
+  try {
+    digest_of(file.bytes());
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable) << error.what();
+  }
+  EXPECT_NE(digest_of(file.bytes().substr(0, kPieceBytes)), whole);
 }
 
 }  // namespace
