@@ -41,6 +41,12 @@ class Descriptor {
   int value_ = -1;
 };
 
+/// How many descriptors the process may have open.
+std::uint64_t descriptor_limit();
+/// Raises it as far as the process may, which many systems leave to programs: the usual 1024 is for
+/// those that use select(). Where it may not, nothing changes.
+void raise_descriptor_limit();
+
 /// In bytes. Throws InvalidArgument when it is no regular file.
 std::uint64_t regular_file_size(const Descriptor& file, const std::filesystem::path& path);
 

@@ -1,5 +1,8 @@
 #include "base/thread_pool.h"
 
+#include <fmt/format.h>
+
+#include <system_error>
 #include <utility>
 
 #include "base/compute_threads.h"
@@ -12,12 +15,20 @@ ThreadPool::ThreadPool(int threads, std::size_t max_queued, int omp_threads)
   if (threads < 1 || max_queued < 1) {
     throw invalid_argument("a thread pool needs at least one thread and room for one task");
   }
-  for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back([this, omp_threads] { work(omp_threads); });
+  try {
+    for (int i = 0; i < threads; ++i) {
+      threads_.emplace_back([this, omp_threads] { work(omp_threads); });
+    }
+  } catch (const std::system_error& error) {
+    stop();
+    throw unavailable(
+        fmt::format("no more than {} of {} threads: {}", threads_.size(), threads, error.what()));
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

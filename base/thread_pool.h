@@ -18,6 +18,7 @@ class ThreadPool {
 
   /// threads: at least 1. max_queued: tasks that may wait for a thread, at least 1.
   /// omp_threads: OpenMP threads each worker may use inside a task (0: every core).
+  /// Throws Unavailable when the system has no more threads.
   ThreadPool(int threads, std::size_t max_queued, int omp_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -28,6 +29,7 @@ class ThreadPool {
   bool try_submit(Task task);
 
  private:
+  void stop();
   void work(int omp_threads);
 
   const std::size_t max_queued_;

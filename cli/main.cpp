@@ -11,6 +11,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "cli/commands.h"
 
@@ -60,6 +61,7 @@ void unmark_literals(CLI::App& app) {
 int run(int argc, char** argv) {
   // A reader that goes away (a pipe, a client) is an error of one write, not of the program.
   std::signal(SIGPIPE, SIG_IGN);
+  vitrine::raise_descriptor_limit();
 
   CLI::App app(
       "Vitrine turns a product catalogue into a visual search service.\n"

@@ -23,10 +23,12 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "http/connection.h"
@@ -62,8 +64,23 @@ net::ip::address parse_address(const std::string& text) {
   return address;
 }
 
+/// As many connections as leave descriptors for what the database and images need.
+int possible_connections(int wanted) {
+  constexpr std::uint64_t kOtherDescriptors = 768;  // RocksDB alone may keep 512 files open
+  const std::uint64_t limit = descriptor_limit();
+  const std::uint64_t possible =
+      std::max<std::uint64_t>(16, limit - std::min(limit, kOtherDescriptors));
+  if (possible >= static_cast<std::uint64_t>(wanted)) return wanted;
+  spdlog::warn(
+      "server.max_connections is {}, but only {} are served at once: the process may open {} files "
+      "(ulimit -n), and {} are for the database and images",
+      wanted, possible, limit, kOtherDescriptors);
+  return static_cast<int>(possible);
+}
+
 ServerOptions validated(ServerOptions options) {
   options.validate();
+  options.max_connections = possible_connections(options.max_connections);
   return options;
 }
 
@@ -119,10 +136,15 @@ class Server::Impl {
                   port());
     net::co_spawn(strand_, accept(), [](std::exception_ptr failure) { rethrow(failure); });
     wait_for_signal();
-    std::vector<std::thread> threads;
-    for (int i = 1; i < options_.io_threads; ++i) threads.emplace_back([this] { io_.run(); });
+    std::vector<std::jthread> threads;  // joined however this ends
+    try {
+      for (int i = 1; i < options_.io_threads; ++i) threads.emplace_back([this] { io_.run(); });
+    } catch (const std::system_error& error) {
+      io_.stop();
+      throw unavailable(fmt::format("no more than {} of {} I/O threads: {}", threads.size() + 1,
+                                    options_.io_threads, error.what()));
+    }
     io_.run();
-    for (std::thread& thread : threads) thread.join();
   }
 
   void stop() {

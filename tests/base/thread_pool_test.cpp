@@ -1,8 +1,10 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
+#include <cstddef>
 #include <future>
 
 #include "base/error.h"
@@ -31,6 +33,22 @@ TEST(ThreadPool, RefusesWhenItsQueueIsFull) {
   EXPECT_TRUE(pool.try_submit([] {}));
   EXPECT_FALSE(pool.try_submit([] {}));
   release.set_value();
+}
+
+TEST(ThreadPool, SaysWhenTheSystemHasNoMoreThreads) {
+  pthread_attr_t usual;
+  ASSERT_EQ(::pthread_getattr_default_np(&usual), 0);
+  pthread_attr_t large = usual;  // a stack for which no address space has room
+  ASSERT_EQ(::pthread_attr_setstacksize(&large, std::size_t{1} << 47), 0);
+  ASSERT_EQ(::pthread_setattr_default_np(&large), 0);
+  ErrorCode code = ErrorCode::kInternal;
+  try {
+    ThreadPool(2, 1, 1);
+  } catch (const Error& error) {
+    code = error.code();
+  }
+  ASSERT_EQ(::pthread_setattr_default_np(&usual), 0);
+  EXPECT_EQ(code, ErrorCode::kUnavailable);
 }
 
 TEST(ThreadPool, RefusesToHaveNoThreads) { EXPECT_THROW(ThreadPool(0, 1, 1), Error); }

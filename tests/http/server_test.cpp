@@ -6,10 +6,12 @@
 #include <gtest/gtest.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <condition_variable>
 #include <csignal>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <sstream>
@@ -138,6 +140,21 @@ TEST(Server, AnswersPipelinedRequestsInOrder) {
   EXPECT_TRUE(client.receive()->json().contains("hits"));
   EXPECT_EQ(client.receive(true)->status, 200);
   EXPECT_EQ(client.receive()->json()["id"], "p2");
+}
+
+TEST(Server, PassesOverEmptyLinesBeforeARequest) {
+  TestServer server;
+  const std::string get = request_text("GET", "/healthz");
+  RawClient client(server.port());
+  client.send("\r\n" + image_search() + "\r\n" + get + "\r\n\r\n" + get);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.receive()->status, 200);
+  client.send("\r");
+  client.send("\n" + get);
+  EXPECT_EQ(client.receive()->status, 200);
+  RawClient endless(server.port());
+  while (endless.send("\r\n") && !endless.has_received()) {
+  }
+  EXPECT_EQ(endless.receive()->status, 400);
 }
 
 TEST(Server, ClosesWhenAskedTo) {
@@ -407,11 +424,26 @@ TEST(Server, TellsTheClientToContinue) {
   EXPECT_EQ(client.receive()->status, 404);
 }
 
+TEST(Server, IgnoresWhatAnOldClientExpects) {
+  TestServer server([](ServerOptions& options) { options.transfer_timeout_sec = 1; });
+  const auto ask = [&](const std::string& expect, const std::string& body) {
+    RawClient client(server.port());
+    client.send("POST /v1/embeddings HTTP/1.0\r\nContent-Type: application/json\r\nExpect: " +
+                expect + "\r\nContent-Length: 15\r\n\r\n" + body);
+    return client.receive_all();
+  };
+  EXPECT_THAT(ask("magic", R"({"input":"red"})"), StartsWith("HTTP/1.0 200 "));
+  // Without a body, the first thing that comes is the answer to its absence.
+  EXPECT_THAT(ask("100-continue", ""), StartsWith("HTTP/1.0 408 "));
+}
+
 TEST(Server, EndsSlowHeadersAndSlowBodies) {
   TestServer server([](ServerOptions& options) {
     options.header_timeout_sec = options.transfer_timeout_sec = options.idle_timeout_sec = 1;
   });
   RawClient silent(server.port());
+  RawClient blank(server.port());
+  blank.send("\r\n");
   RawClient slow(server.port());
   slow.send("GET /healthz HTTP/1.1\r\nHo");
   RawClient slow_body(server.port());
@@ -423,6 +455,7 @@ TEST(Server, EndsSlowHeadersAndSlowBodies) {
   EXPECT_THAT(slow.receive_all(), HasSubstr(" 408 "));
   EXPECT_THAT(slow_body.receive_all(), HasSubstr(" 408 "));
   EXPECT_EQ(silent.receive_all(), "");
+  EXPECT_EQ(blank.receive_all(), "");
   EXPECT_EQ(idle.receive()->status, 200);
   EXPECT_EQ(idle.receive_all(), "");
   EXPECT_EQ(server.get("/healthz").status, 200);
@@ -446,6 +479,32 @@ TEST(Server, BoundsTheConnections) {
   EXPECT_FALSE(third.has_received());
   first.reset();
   EXPECT_EQ(third.receive()->status, 200);
+}
+
+TEST(Server, LeavesDescriptorsForTheDatabase) {
+  struct rlimit usual {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &usual), 0);
+  struct rlimit few = usual;
+  few.rlim_cur = 770;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  TestServer server;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &usual), 0);
+  std::vector<std::unique_ptr<RawClient>> clients;
+  const auto ask_all = [&] {
+    for (const auto& client : clients) {
+      client->send(request_text("GET", "/healthz"));
+      EXPECT_EQ(client->receive()->status, 200);
+    }
+  };
+  for (int i = 0; i < 16; ++i) clients.push_back(std::make_unique<RawClient>(server.port()));
+  ask_all();
+  RawClient one_more(server.port());
+  one_more.send(request_text("GET", "/readyz"));
+  ask_all();
+  ask_all();
+  EXPECT_FALSE(one_more.has_received());
+  clients.pop_back();
+  EXPECT_EQ(one_more.receive()->status, 200);
 }
 
 TEST(Server, AnswersFullQueuesAtOnceAndStaysHealthy) {
@@ -643,6 +702,47 @@ TEST(Server, SurvivesClientsThatLeave) {
   }
   gate.open();
   EXPECT_EQ(server.get("/healthz").status, 200);
+}
+
+TEST(Server, LogsRequestsThatBreakOff) {
+  CapturedLog log;
+  {
+    TestServer server([](ServerOptions& options) {
+      options.access_log = true;
+      options.max_connections = 1;
+      options.drain_timeout_sec = 0;
+    });
+    for (const std::string& sent :
+         {std::string(), std::string("\r\n"), std::string("\r\nGET /heal"),
+          std::string("GET /readyz HTTP/1.1\r\nHo"), begun_body(10, 1), begun_chunk(10, 1)}) {
+      RawClient(server.port()).send(sent);
+      // Answered once the one connection has ended.
+      EXPECT_EQ(server.get("/healthz").status, 200);
+    }
+    RawClient slow(server.port());
+    slow.send(
+        "PUT /v1/catalogs/shop/products/p1 HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: r1\r\n"
+        "Expect: 100-continue\r\nContent-Length: 10\r\n\r\n");
+    EXPECT_EQ(slow.receive()->status, 100);
+    server.stop();
+    server.join();
+  }
+  std::vector<std::string> broken_off;
+  for (const std::string& line : log.lines()) {
+    if (line.find("/healthz 200") == std::string::npos && line.starts_with("info 127.0.0.1")) {
+      broken_off.push_back(line);
+    }
+  }
+  using ::testing::MatchesRegex;
+  const std::string client = " 499 [0-9.]+ ms request=.+ the client closed the connection .*";
+  EXPECT_THAT(
+      broken_off,
+      testing::ElementsAre(MatchesRegex("info 127.0.0.1 - -" + client),
+                           MatchesRegex("info 127.0.0.1 GET /readyz" + client),
+                           MatchesRegex("info 127.0.0.1 POST /v1/classify" + client),
+                           MatchesRegex("info 127.0.0.1 POST /v1/classify" + client),
+                           MatchesRegex("info 127.0.0.1 PUT /v1/catalogs/shop/products/p1 499 .+ "
+                                        "request=r1 the server closed the connection .*")));
 }
 
 }  // namespace
