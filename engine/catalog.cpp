@@ -300,7 +300,8 @@ void Catalog::require_encoder(const std::string& fingerprint) const {
   if (fingerprint == encoder_fingerprint()) return;
   throw failed_precondition(fmt::format(
       "catalog {} was indexed with another encoder (fingerprint {:.12}..., loaded is {:.12}...); "
-      "reindex it, or load the checkpoint it was indexed with",
+      "reindex it, or load the checkpoint it was indexed with, in the same precision (int8 or not) "
+      "and with the same image options",
       name(), encoder_fingerprint(), fingerprint));
 }
 

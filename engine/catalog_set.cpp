@@ -39,6 +39,16 @@ Error no_sound_generation(const std::string& catalog, const std::string& which,
                   kept.empty() ? "none" : fmt::to_string(fmt::join(kept, ", "))));
 }
 
+/// Older generations stand in for the current one before newer ones, which were rolled back from,
+/// and of either those before others that are closer to it.
+void sort_as_stand_ins(std::vector<std::uint64_t>& generations, std::uint64_t current) {
+  std::ranges::sort(generations, [current](std::uint64_t a, std::uint64_t b) {
+    const bool a_is_older = a < current;
+    if (a_is_older != (b < current)) return a_is_older;
+    return a_is_older ? a > b : a < b;
+  });
+}
+
 /// Where a product is while an edit is made of a catalog's delta: in one of the two, or nowhere.
 struct Place {
   std::optional<std::size_t> delta_row;
@@ -112,6 +122,7 @@ CatalogSet::CatalogSet(storage::Database& database, storage::GenerationStore& ge
   for (const auto& [name, pointer] : database_.list_pointers()) {
     const auto start = std::chrono::steady_clock::now();
     Entry entry = open_newest_intact(name, pointer);
+    entry.loss = database_.loss();
     if (!entry.problem.empty()) spdlog::error("catalog {}: {}", name, entry.problem);
     if (entry.catalog) {
       spdlog::info(
@@ -222,7 +233,7 @@ std::shared_ptr<const Catalog> CatalogSet::publish(const Draft& draft, int keep)
                       Catalog::open(generations_, database_, name, pointer.generation, options_));
 }
 
-std::shared_ptr<const Catalog> CatalogSet::make_current(const storage::CatalogPointer& pointer,
+std::shared_ptr<const Catalog> CatalogSet::make_current(storage::CatalogPointer pointer,
                                                         std::shared_ptr<const Catalog> opened) {
   const std::string& name = opened->name();
   const std::shared_ptr<UpdateQueue> queue = queue_of(name);
@@ -232,6 +243,7 @@ std::shared_ptr<const Catalog> CatalogSet::make_current(const storage::CatalogPo
     // Writers wait here; most of what was written since the build began is read already.
     const UpdateQueue::Turn turn(*queue);
     next = with_stored_updates(next);
+    pointer.last_sequence = std::max(database_.last_update(name), next->sequence());
     database_.publish_generation(name, pointer);
     entry.catalog = next;
     const std::lock_guard lock(mutex_);
@@ -298,6 +310,7 @@ std::shared_ptr<const Catalog> CatalogSet::roll_back(const std::string& name,
   opened->require_encoder(fingerprint);
   std::vector<std::uint64_t> others = kept_and_sound(name, *pointer);
   std::erase(others, opened->generation());
+  sort_as_stand_ins(others, opened->generation());
   std::shared_ptr<const Catalog> current = make_current({opened->generation(), others}, opened);
   spdlog::warn("catalog {}: rolled back from generation {} to {}, of {}, with the updates since",
                name, pointer->generation, current->generation(), current->created_at());

@@ -41,6 +41,7 @@ class CatalogSet {
     /// pass, as that there are too many open files.
     ErrorCode code = ErrorCode::kCorruption;
     std::set<std::uint64_t> damaged;  ///< generations that can never be served
+    std::string loss;                 ///< empty, or why updates may be missing from what is served
   };
 
   /// Throws NotFound, or what the entry's problem is when no generation could be opened.
@@ -129,7 +130,7 @@ class CatalogSet {
                                              const storage::CatalogPointer& pointer);
   /// Puts the updates on top that the opened generation does not cover, and makes it current, on
   /// disk and then in memory.
-  std::shared_ptr<const Catalog> make_current(const storage::CatalogPointer& pointer,
+  std::shared_ptr<const Catalog> make_current(storage::CatalogPointer pointer,
                                               std::shared_ptr<const Catalog> opened);
   void commit(const std::string& name, const std::string& fingerprint, std::size_t max_rows,
               UpdateQueue& queue, std::span<UpdateQueue::Request* const> requests);

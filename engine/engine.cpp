@@ -70,7 +70,7 @@ CatalogSummary summary_of(const std::string& name, const CatalogSet::Entry& entr
                           const std::string& fingerprint) {
   CatalogSummary summary;
   summary.name = name;
-  summary.problem = entry.problem;
+  summary.problem = entry.problem.empty() ? entry.loss : entry.problem;
   if (entry.catalog) {
     const Catalog& catalog = *entry.catalog;
     summary.generation = catalog.generation();

@@ -306,7 +306,8 @@ class Run {
       item.image = tools_.encoder.prepare(
           encoder::decode_image(bytes, tools_.image_limits, tools_.image_options));
     } catch (const Error& error) {
-      if (error.code() == ErrorCode::kInternal) throw;
+      // Neither says anything about this product: others would fail like it.
+      if (error.code() == ErrorCode::kInternal || error.code() == ErrorCode::kUnavailable) throw;
       item.failure = error.what();
     } catch (const std::bad_alloc&) {
       item.failure = "not enough memory to read and decode the image";

@@ -52,7 +52,7 @@ JobRunner::JobRunner(storage::Database& database) : database_(database) {
       job->status.state = JobState::kInterrupted;
       job->status.error = kInterruptedMessage;
       job->status.finished_at = utc_now();
-      store(job->status);
+      store_end(job->status);
     }
     jobs_.emplace(id, std::move(job));
   }
@@ -87,7 +87,7 @@ std::string JobRunner::start(const std::string& catalog, JobKind kind, Work work
   job->status.catalog = catalog;
   job->status.kind = kind;
   job->status.created_at = utc_now();
-  store(job->status);
+  database_.put_job(id, to_json(job->status));
   Job& started = *jobs_.emplace(id, std::move(job)).first->second;
   try {
     // The thread is to keep no copy of the work, whose claims run() gives up.
@@ -138,16 +138,18 @@ void JobRunner::run(Job& job, Work work) {
     ended.finished_at = utc_now();
   }
   // On disk first: what was once seen as ended is ended after a crash, too.
-  try {
-    store(ended);
-  } catch (const Error& error) {
-    spdlog::error("cannot store how job {} ended: {}", ended.id, error.what());
-  }
+  store_end(ended);
   const std::lock_guard lock(mutex_);
   job.status = std::move(ended);
 }
 
-void JobRunner::store(const JobStatus& status) { database_.put_job(status.id, to_json(status)); }
+void JobRunner::store_end(const JobStatus& status) {
+  try {
+    database_.finish_job(status.id, to_json(status));
+  } catch (const Error& error) {
+    spdlog::error("{}", error.what());
+  }
+}
 
 const JobRunner::Job& JobRunner::find(std::string_view id) const {
   const auto found = jobs_.find(id);

@@ -49,7 +49,8 @@ class JobRunner {
   };
 
   void run(Job& job, Work work);
-  void store(const JobStatus& status);
+  /// Trouble is logged.
+  void store_end(const JobStatus& status);
   const Job& find(std::string_view id) const;
   /// Makes room for another job of the kind.
   void forget_oldest(JobKind kind);

@@ -127,12 +127,13 @@ RankRows ranking(const Catalog& catalog, const Matrix& query, const SearchReques
   };
 }
 
-/// The first scalar of a field, as text.
+/// The first scalar of a field, or of its list, as text.
 std::optional<std::string> group_at(const nlohmann::json& attributes, const std::string& path) {
   std::optional<std::string> group;
   for_each_at(attributes, path, [&](const nlohmann::json& value) {
-    const std::optional<AttributeValue> scalar = scalar_value(value);
-    if (scalar && !group) group = value_json(*scalar).dump();
+    for_each_scalar(value, [&](const AttributeValue& scalar) {
+      if (!group) group = value_json(scalar).dump();
+    });
   });
   return group;
 }

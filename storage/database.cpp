@@ -6,6 +6,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
@@ -32,14 +33,13 @@ constexpr std::size_t kMaxJobIdBytes = 128;
 /// put_embeddings fsyncs at most this often.
 constexpr std::chrono::milliseconds kEmbeddingSyncInterval{1000};
 
-rocksdb::DBOptions database_options() {
+rocksdb::DBOptions database_options(rocksdb::WALRecoveryMode recovery) {
   rocksdb::DBOptions options;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   options.paranoid_checks = true;
   options.track_and_verify_wals_in_manifest = true;
-  // After a power cut the log ends in a torn record: recover up to it. What was synced lies before.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.wal_recovery_mode = recovery;
   options.db_write_buffer_size = 64u << 20;
   options.max_total_wal_size = 128u << 20;
   options.max_open_files = 512;
@@ -80,7 +80,8 @@ CatalogPointer decode_pointer(const std::string& catalog, std::string_view value
   try {
     const json record = json::parse(value);
     return {record.at("generation").get<std::uint64_t>(),
-            record.at("previous").get<std::vector<std::uint64_t>>()};
+            record.at("previous").get<std::vector<std::uint64_t>>(),
+            record.value("last_sequence", std::uint64_t{0})};  // older programs wrote none
   } catch (const json::exception& error) {
     throw corruption(
         fmt::format("the stored pointer of catalog {} is malformed: {}", catalog, error.what()));
@@ -104,6 +105,16 @@ void check_job_id(const std::string& id) {
                     "characters without blanks",
                     printable(id), kMaxJobIdBytes));
   }
+}
+
+std::string encode_job(const std::string& id, const json& job) {
+  check_job_id(id);
+  if (!job.is_object()) {
+    throw invalid_argument(
+        fmt::format("job {} is a JSON {}; it must be an object", id, job.type_name()));
+  }
+  // A job may quote foreign bytes (a file name in an error): keep the job, replace the bytes.
+  return job.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -163,8 +174,23 @@ Database::Database(const std::filesystem::path& path, const DatabaseOptions& opt
   }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status status =
-      rocksdb::DB::Open(database_options(), path.string(), descriptors, &handles, &db);
+  const auto open = [&](rocksdb::WALRecoveryMode recovery) {
+    return rocksdb::DB::Open(database_options(recovery), path.string(), descriptors, &handles, &db);
+  };
+  // The log of a process that died ends in the middle of a record that nobody was told of. If it is
+  // damaged before its end, what lies before that is kept, and somebody must know.
+  rocksdb::Status status = open(rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords);
+  if (status.IsCorruption()) {
+    const std::string damage = status.ToString();
+    status = open(rocksdb::WALRecoveryMode::kPointInTimeRecovery);
+    if (status.ok()) {
+      loss_ = fmt::format(
+          "the database's log was damaged, and what was stored last may be lost, updates and whole "
+          "generations among it ({}); repeat those updates, or reindex",
+          damage);
+      spdlog::error("{}: {}", path.string(), loss_);
+    }
+  }
   if (status.IsInvalidArgument()) {
     throw failed_precondition(fmt::format("{} was written by another version of this program: {}",
                                           path.string(), status.ToString()));
@@ -317,7 +343,10 @@ void Database::publish_generation(const std::string& catalog, const CatalogPoint
     throw invalid_argument("generation 0 of catalog " + catalog + "; generations count from 1");
   }
   state_->put(kCatalogs, catalog,
-              json{{"generation", pointer.generation}, {"previous", pointer.previous}}.dump(),
+              json{{"generation", pointer.generation},
+                   {"previous", pointer.previous},
+                   {"last_sequence", pointer.last_sequence}}
+                  .dump(),
               "cannot publish a generation of " + catalog);
 }
 
@@ -334,14 +363,11 @@ void Database::delete_pointer(const std::string& catalog) {
 }
 
 void Database::put_job(const std::string& id, const json& job) {
-  check_job_id(id);
-  if (!job.is_object()) {
-    throw invalid_argument(
-        fmt::format("job {} is a JSON {}; it must be an object", id, job.type_name()));
-  }
-  // A job may quote foreign bytes (a file name in an error): keep the job, replace the bytes.
-  state_->put(kJobs, id, job.dump(-1, ' ', false, json::error_handler_t::replace),
-              "cannot store job " + id);
+  state_->put(kJobs, id, encode_job(id, job), "cannot store job " + id);
+}
+
+void Database::finish_job(const std::string& id, const json& job) {
+  state_->put_anyway(kJobs, id, encode_job(id, job), "cannot store how job " + id + " ended");
 }
 
 std::optional<json> Database::get_job(const std::string& id) const {

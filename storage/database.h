@@ -26,7 +26,10 @@ enum class EmbeddingKind : std::uint8_t { kImage = 'i', kText = 't' };
 /// Which generation of a catalog is current.
 struct CatalogPointer {
   std::uint64_t generation = 0;         ///< the current one; 0 is never published
-  std::vector<std::uint64_t> previous;  ///< kept to stand in for a damaged one, newest first
+  std::vector<std::uint64_t> previous;  ///< kept to stand in for a damaged one, best first
+  /// The highest number that an update had when this was published. Later ones have higher numbers,
+  /// also when its record is gone: what a kept generation covers is told by them.
+  std::uint64_t last_sequence = 0;
 
   /// The current one and the previous ones.
   std::vector<std::uint64_t> kept() const;
@@ -62,6 +65,9 @@ class Database {
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
+
+  /// Empty, or what the last process may have stored and this one did not find, and why.
+  const std::string& loss() const { return loss_; }
 
   // Embedding cache, keyed by encoder fingerprint, kind, and SHA-256 of the image bytes or text.
 
@@ -110,7 +116,8 @@ class Database {
   /// one moment; what is put meanwhile is not among them.
   void read_updates(const std::string& catalog, std::uint64_t after,
                     const std::function<void(Update&&)>& use) const;
-  /// The highest sequence number that is stored; 0 when there is none.
+  /// The highest sequence number that was given, of an update that is stored or covered by what was
+  /// published; 0 when there is none.
   std::uint64_t last_update(const std::string& catalog) const;
   /// Forgets the updates up to and including that sequence number. Not fsynced.
   void delete_updates(const std::string& catalog, std::uint64_t through);
@@ -126,6 +133,8 @@ class Database {
   // Jobs: any JSON object under an id of printable ASCII without blanks, at most 128 bytes.
 
   void put_job(const std::string& id, const nlohmann::json& job);
+  /// Stores how a job ended, however full the disk is: put_job() had room for it.
+  void finish_job(const std::string& id, const nlohmann::json& job);
   std::optional<nlohmann::json> get_job(const std::string& id) const;
   /// Sorted by id.
   std::vector<std::pair<std::string, nlohmann::json>> list_jobs() const;
@@ -134,6 +143,7 @@ class Database {
  private:
   struct State;
   std::unique_ptr<State> state_;
+  std::string loss_;  // constant after construction
 };
 
 /// Throws InvalidArgument unless the name matches [A-Za-z0-9_-]{1,64}.

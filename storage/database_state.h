@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
@@ -115,7 +116,13 @@ struct Database::State {
   void write_anyway(rocksdb::WriteBatch& batch, const rocksdb::WriteOptions& options,
                     const std::string& context) {
     const rocksdb::Status status = commit(batch, options);
-    if (!status.ok()) failed = true;
+    // Where the disk was full RocksDB goes on once it is not.
+    if (!status.ok() && !failed.exchange(true) && !status.IsNoSpace()) {
+      spdlog::error(
+          "no update and no job can be stored from now on, searches go on; mend what is in the "
+          "way, and restart: {}",
+          status.ToString());
+    }
     throw_if_error(status, context);
     if (options.sync) last_sync_ms = steady_ms();
   }
@@ -125,6 +132,13 @@ struct Database::State {
     rocksdb::WriteBatch batch;
     throw_if_error(batch.Put(families[family], key, value), context);
     write(batch, synced(), context);
+  }
+
+  void put_anyway(Family family, const std::string& key, const std::string& value,
+                  const std::string& context) {
+    rocksdb::WriteBatch batch;
+    throw_if_error(batch.Put(families[family], key, value), context);
+    write_anyway(batch, synced(), context);
   }
 
   void remove(Family family, const std::string& key, const std::string& context) {

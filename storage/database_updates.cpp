@@ -66,8 +66,10 @@ std::uint64_t Database::last_update(const std::string& catalog) const {
       state_->db->NewIterator(rocksdb::ReadOptions(), state_->families[kUpdates]));
   entry->SeekForPrev(slice(update_key(catalog, UINT64_MAX)));
   throw_if_error(entry->status(), "cannot read updates of catalog " + catalog);
-  if (!entry->Valid() || !entry->key().starts_with(slice(prefix))) return 0;
-  return sequence_of(catalog, view(entry->key()));
+  const bool is_stored = entry->Valid() && entry->key().starts_with(slice(prefix));
+  const std::optional<CatalogPointer> pointer = get_pointer(catalog);
+  return std::max(is_stored ? sequence_of(catalog, view(entry->key())) : 0,
+                  pointer ? pointer->last_sequence : 0);
 }
 
 void Database::delete_updates(const std::string& catalog, std::uint64_t through) {

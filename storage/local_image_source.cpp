@@ -55,6 +55,8 @@ Error open_error(const std::string& image, int number) {
     case ELOOP:
     case ENAMETOOLONG:
       return invalid_argument(message);
+    case EIO:  // where its bytes are, the disk is broken
+      return corruption(message);
     default:
       return unavailable(message);
   }

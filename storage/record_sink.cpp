@@ -85,7 +85,7 @@ void RecordSink::accept(std::uint64_t record, const std::string& place, json&& v
   Product product;
   std::string fault = take_product(value, product, required_);
   if (fault.empty() && !ids_.insert(product.id).second) {
-    fault = "its id was used by an earlier record, which is kept; give every product its own";
+    fault = "its id was used by an earlier record; give every product its own";
   }
   if (!fault.empty()) return reject(record, place, product.id, fault);
   ++count_;

@@ -147,6 +147,19 @@ TEST(Filters, HavePagesOfTheirOwn) {
   }
 }
 
+TEST_P(FilteredSearch, GroupsByTheFirstElementOfAList) {
+  const TemporaryDirectory data;
+  const PricedCatalog catalog(30);
+  TestEngine engine(data.path());
+  engine->index_catalog(catalog.request("shop", GetParam()));
+  SearchRequest request = text_search("red", 30);
+  request.exact = true;
+  request.filter = filter_of({{"must", match("tags", "new")}});
+  EXPECT_EQ(engine->search(request).hits.size(), 10U);
+  request.group_by = "tags";
+  EXPECT_EQ(engine->search(request).hits.size(), 1U);
+}
+
 TEST_P(FilteredSearch, TellsWhatItMissedOfTheExactHits) {
   const TemporaryDirectory data;
   const PricedCatalog catalog(300);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <random>
 #include <set>
 #include <thread>
 
@@ -172,6 +173,31 @@ TEST_F(Generations, OneThatCannotBeOpenedNowIsKeptForWhenItCan) {
   EXPECT_EQ(engine->search(text_search("red")).generation, 2U);
 }
 
+TEST_F(Generations, SayThatUpdatesMayBeMissingWhereTheLogWasDamaged) {
+  std::mt19937 random(7);
+  {
+    const TestEngine engine(data_.path());
+    engine->index_catalog(catalog_.request());
+    for (int i = 0; i < 9; ++i) {
+      const ProductUpdate update = precomputed_update(fmt::format("new{}", i), i, random);
+      engine->upsert_products("shop", {&update, 1});
+    }
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(data_.path() / "meta")) {
+    if (entry.path().extension() != ".log") continue;
+    std::string log = read_file(entry.path(), 1 << 24);
+    log[log.size() - 500] ^= 1;
+    write_file_atomically(entry.path(), log);
+  }
+  const TestEngine engine(data_.path());
+  EXPECT_THAT(engine->catalogs()[0].problem, HasSubstr("log was damaged"));
+  EXPECT_TRUE(engine->catalogs()[0].searchable);
+  EXPECT_TRUE(engine->catalog("shop")->product("new0"));
+  EXPECT_FALSE(engine->catalog("shop")->product("new8"));
+  engine->index_catalog(catalog_.request());
+  EXPECT_EQ(engine->catalogs()[0].problem, "");
+}
+
 TEST_F(Generations, ACatalogThatCannotBeOpenedNowIsUnavailable) {
   {
     const TestEngine engine(data_.path());
@@ -200,6 +226,24 @@ TEST_F(Generations, AReindexThatLosesMostProductsChangesNothing) {
   for (int i = 0; i < 5; ++i) catalog_.remove("p" + std::to_string(i));
   catalog_.write();
   EXPECT_EQ(engine->index_catalog(catalog_.request()).indexed, 3U);
+}
+
+TEST_F(Generations, AReindexWhoseImageFolderGoesAwayMeanwhileChangesNothing) {
+  TestCatalog larger(400);
+  std::function<void()> before_images;
+  const TestEngine engine(data_.path(), 'a', [&] {
+    if (before_images) before_images();
+  });
+  engine->index_catalog(catalog_.request());
+  before_images = [&] {
+    before_images = {};
+    std::filesystem::remove_all(larger.images());
+    std::filesystem::create_directory(larger.images());
+  };
+  const Thrown thrown = thrown_by([&] { engine->index_catalog(larger.request()); });
+  EXPECT_EQ(thrown.code, ErrorCode::kUnavailable);
+  EXPECT_THAT(thrown.message, HasSubstr("image folder"));
+  EXPECT_EQ(engine->search(text_search("red")).generation, 1U);
 }
 
 TEST_F(Generations, WithoutAnIntactOneTheCatalogIsReindexedFromWhatItWas) {

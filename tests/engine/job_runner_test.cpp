@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <limits>
 #include <memory>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -46,6 +48,35 @@ TEST(JobRunner, RemembersTheLastJobsOfEachKind) {
   EXPECT_EQ(runner.status(reindex).state, JobState::kSucceeded);
   EXPECT_THROW(runner.status(first_merge), Error);
   EXPECT_EQ(database.list_jobs().size(), 1 + JobRunner::kMaxEndedJobs);
+}
+
+TEST(JobRunner, TellsHowJobsEndedWithoutRoomOnTheDisk) {
+  const TemporaryDirectory folder;
+  std::string id;
+  {
+    storage::Database database(folder.path());
+    JobRunner runner(database);
+    std::promise<void> killed;
+    id = runner.start("shop", JobKind::kReindex,
+                      [&](const ProgressCallback&, const std::atomic<bool>&) {
+                        killed.get_future().wait();
+                        return IndexReport{};
+                      });
+    const nlohmann::json running = *database.get_job(id);
+    killed.set_value();
+    while (runner.status(id).state == JobState::kRunning) std::this_thread::yield();
+    database.put_job(id, running);
+  }
+  storage::DatabaseOptions no_room;
+  no_room.reserve_mb = std::numeric_limits<int>::max();
+  storage::Database database(folder.path(), no_room);
+  JobRunner runner(database);
+  EXPECT_EQ(runner.status(id).state, JobState::kInterrupted);
+  EXPECT_EQ(database.get_job(id)->at("state"), "interrupted");
+  EXPECT_THROW(
+      runner.start("shop", JobKind::kMerge,
+                   [](const ProgressCallback&, const std::atomic<bool>&) { return IndexReport{}; }),
+      Error);
 }
 
 }  // namespace

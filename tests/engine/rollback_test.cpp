@@ -81,12 +81,22 @@ TEST_F(Rollback, DoesNotBringBackWhatWasUndone) {
   engine->index_catalog(file.request());
   reindex_by_mistake();
   EXPECT_EQ(engine->roll_back("shop").generation, 2U);
-  EXPECT_THAT(kept(), ElementsAre(2, 3, 1));
+  EXPECT_THAT(kept(), ElementsAre(2, 1, 3)) << "what was undone stands in last";
   erase("p0");
   EXPECT_EQ(await_job(*engine.engine, engine->start_merge("shop")).state, JobState::kSucceeded);
   EXPECT_THAT(kept(), ElementsAre(4, 2, 1));
   EXPECT_EQ(engine->roll_back("shop").generation, 2U);
   EXPECT_EQ(size(), 11U);
+}
+
+TEST_F(Rollback, KeepsOlderGenerationsInOrder) {
+  keep_three();
+  engine->index_catalog(file.request());
+  engine->index_catalog(file.request());
+  EXPECT_EQ(engine->roll_back("shop", 1).generation, 1U);
+  EXPECT_THAT(kept(), ElementsAre(1, 2, 3));
+  EXPECT_EQ(engine->roll_back("shop", 3).generation, 3U);
+  EXPECT_THAT(kept(), ElementsAre(3, 2, 1));
 }
 
 TEST_F(Rollback, PassesOverAGenerationThatIsDamaged) {
@@ -123,6 +133,32 @@ TEST_F(Rollback, KeepsEveryUpdateThatWasAcknowledged) {
   expect_all();
   upsert(precomputed_update("last", 1, random));
   EXPECT_EQ(size(), 13U) << "numbers of updates go on";
+}
+
+TEST_F(Rollback, KeepsUpdatesThatFollowAReindexFromNothingThatCouldBeOpened) {
+  for (const char* id : {"p1", "p2", "p3"}) upsert(precomputed_update(id, 1, random));
+  engine->index_catalog(file.request());
+  engine->index_catalog(file.request());
+  engine.engine.reset();
+  const auto manifest_of = [&](int generation) {
+    return data.path() / "generations" / "shop" / std::to_string(generation) /
+           storage::kManifestFile;
+  };
+  const std::string sound = read_file(manifest_of(3), 1 << 20);
+  for (const int generation : {2, 3}) {
+    std::filesystem::remove(manifest_of(generation));
+    std::filesystem::create_symlink(storage::kManifestFile, manifest_of(generation));  // ELOOP
+  }
+  reopen();
+  EXPECT_EQ(engine->index_catalog(file.request()).generation, 4U);
+  upsert(precomputed_update("after", 1, random));
+  engine.engine.reset();
+  std::filesystem::remove(manifest_of(3));
+  write_file_atomically(manifest_of(3), sound);
+  reopen();
+  EXPECT_EQ(engine->roll_back("shop", 3).generation, 3U);
+  EXPECT_EQ(size(), 13U);
+  EXPECT_TRUE(engine->catalog("shop")->product("after"));
 }
 
 TEST_F(Rollback, RefusesWhatIsNotThereAndChangesNothing) {

@@ -1,5 +1,8 @@
 #include "storage/database.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <fstream>
@@ -73,6 +76,46 @@ TEST_F(DatabaseTest, LeavesRoomOnTheDisk) {
   EXPECT_EQ(database_->get_product("shop", 1, "a"), product("a"));
   database_->delete_products("shop", 1);
   EXPECT_EQ(database_->get_product("shop", 1, "a"), std::nullopt);
+  EXPECT_THAT(error_of([&] { database_->put_job("job", json::object()); }),
+              StartsWith("unavailable: "));
+  database_->finish_job("job", {{"state", "failed"}});
+  EXPECT_TRUE(database_->get_job("job"));
+}
+
+TEST_F(DatabaseTest, TellsWhatADamagedLogHasLost) {
+  for (int i = 0; i < 10; ++i) database_->put_job(fmt::format("job-{}", i), {{"number", i}});
+  EXPECT_EQ(database_->loss(), "");
+  database_.reset();
+  const auto log =
+      std::find_if(fs::directory_iterator(path_), fs::directory_iterator(),
+                   [](const auto& entry) { return entry.path().extension() == ".log"; });
+  ASSERT_NE(log, fs::directory_iterator());
+  const fs::path file = log->path();
+  const std::string sound = read_file(file, 1 << 20);
+  const auto open_with = [&](const std::string& bytes) {
+    std::ofstream(file, std::ios::binary) << bytes;
+    database_ = std::make_unique<Database>(path_);
+  };
+
+  // As a process leaves it that is killed in the middle of a write.
+  const fs::path copy = folder_.path() / "copy";
+  fs::copy(path_, copy);
+  open_with(sound.substr(0, sound.size() - 5));
+  EXPECT_EQ(database_->loss(), "");
+  EXPECT_TRUE(database_->get_job("job-8"));
+  EXPECT_FALSE(database_->get_job("job-9"));
+
+  database_.reset();
+  fs::remove_all(path_);
+  fs::rename(copy, path_);
+  std::string damaged = sound;
+  damaged[damaged.size() / 2] ^= 1;
+  open_with(damaged);
+  EXPECT_THAT(database_->loss(), HasSubstr("log was damaged"));
+  EXPECT_TRUE(database_->get_job("job-0"));
+  EXPECT_FALSE(database_->get_job("job-9"));
+  reopen();
+  EXPECT_EQ(database_->loss(), "");
 }
 
 TEST_F(DatabaseTest, HasNoLogBesideTheData) {
