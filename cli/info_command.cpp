@@ -44,6 +44,7 @@ std::function<int()> add_info(CLI::App& subcommand) {
   return [settings, json] {
     const config::Config config = settings->load();
     set_up_quiet_log(config.log);
+    server_options(config).validate();  // a configuration that does not serve is none
     engine::EngineOptions options = engine_options(config);
     if (!std::filesystem::exists(options.data_dir)) {
       options.data_dir.clear();  // looking must not create it

@@ -140,6 +140,7 @@ TEST_F(TheProgram, BadConfigurationNamesItself) {
                   "site.toml:2: index.kind is \"tree\"");
   expect_one_line(run({"info"}, {{"VITRINE_SERVER_PROT", "1"}}).err, "VITRINE_SERVER_PROT");
   expect_one_line(run({"info"}, {{"VITRINE_SERVER_PORT", "x"}}).err, "VITRINE_SERVER_PORT");
+  expect_one_line(run({"info"}, {{"VITRINE_SERVER_ADDRESS", "localhost"}}).err, "server.address");
   expect_one_line(run({"info", "--config", "none.toml"}).err, "none.toml");
 }
 
