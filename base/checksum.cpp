@@ -62,7 +62,7 @@ Sha256Digest digest_of(std::string_view bytes) {
     if (!can_be_read(own)) readable = false;
     if (readable) checksums[piece] = checksum_of_piece(own);
   }
-  if (!readable) throw unavailable("the disk does not give all of its bytes");
+  if (!readable) throw corruption("the disk does not give all of its bytes");
   Sha256 sha256;
   for (const std::uint64_t checksum : checksums) add(sha256, checksum);
   return sha256.finish();

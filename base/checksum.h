@@ -12,7 +12,7 @@ namespace vitrine {
 /// which are taken on the OpenMP threads of the calling thread. It tells every change within one
 /// aligned word of eight bytes for certain, any other accident with odds of 2^64 to 1. It is no
 /// protection against someone who means to deceive: nor is a SHA-256 that lies beside the data.
-/// Throws Unavailable where the bytes are those of a mapped file and the disk does not give them,
+/// Throws Corruption where the bytes are those of a mapped file and the disk does not give them,
 /// which ends a process that looks at them.
 Sha256Digest digest_of(std::string_view bytes);
 

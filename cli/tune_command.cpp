@@ -51,8 +51,8 @@ std::function<int()> add_tune(CLI::App& subcommand) {
     const config::Config config = options->settings.load();
     set_up_quiet_log(config.log);
     engine::TuningRequest request = options->tuning;
-    check_usage([&] { request.validate(); });
     request.experiment = options->experiment.request();
+    check_usage([&] { request.validate(); });
     request.apply = !options->dry_run;
     engine::Engine engine(engine_options(config));
     const std::atomic<bool>& cancel = catch_interruptions();

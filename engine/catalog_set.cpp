@@ -39,16 +39,6 @@ Error no_sound_generation(const std::string& catalog, const std::string& which,
                   kept.empty() ? "none" : fmt::to_string(fmt::join(kept, ", "))));
 }
 
-/// Older generations stand in for the current one before newer ones, which were rolled back from,
-/// and of either those before others that are closer to it.
-void sort_as_stand_ins(std::vector<std::uint64_t>& generations, std::uint64_t current) {
-  std::ranges::sort(generations, [current](std::uint64_t a, std::uint64_t b) {
-    const bool a_is_older = a < current;
-    if (a_is_older != (b < current)) return a_is_older;
-    return a_is_older ? a > b : a < b;
-  });
-}
-
 /// Where a product is while an edit is made of a catalog's delta: in one of the two, or nowhere.
 struct Place {
   std::optional<std::size_t> delta_row;
@@ -247,6 +237,7 @@ std::shared_ptr<const Catalog> CatalogSet::make_current(storage::CatalogPointer 
     database_.publish_generation(name, pointer);
     entry.catalog = next;
     const std::lock_guard lock(mutex_);
+    entry.loss = entries_[name].loss;
     std::swap(entries_[name], entry);
     snapshots_.push_back({name, pointer.generation, next->generation_lifetime()});
   }
@@ -310,7 +301,6 @@ std::shared_ptr<const Catalog> CatalogSet::roll_back(const std::string& name,
   opened->require_encoder(fingerprint);
   std::vector<std::uint64_t> others = kept_and_sound(name, *pointer);
   std::erase(others, opened->generation());
-  sort_as_stand_ins(others, opened->generation());
   std::shared_ptr<const Catalog> current = make_current({opened->generation(), others}, opened);
   spdlog::warn("catalog {}: rolled back from generation {} to {}, of {}, with the updates since",
                name, pointer->generation, current->generation(), current->created_at());
@@ -452,6 +442,11 @@ void CatalogSet::commit(const std::string& name, const std::string& fingerprint,
       if (!request->error) request->error = std::current_exception();
     }
   }
+}
+
+void CatalogSet::forget_loss(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  entries_[name].loss.clear();
 }
 
 void CatalogSet::tidy(const std::string& name) {

@@ -102,6 +102,9 @@ class CatalogSet {
   std::vector<UpdateResult> update(const std::string& name, const std::string& fingerprint,
                                    std::span<const PreparedUpdate> updates, std::size_t max_rows);
 
+  /// The catalog was read from its file since what was lost: no update is missing from it.
+  void forget_loss(const std::string& name);
+
   /// Forgets the updates that every kept generation covers, and the uploads that nothing names.
   /// Not beside a build or publish() of the same catalog. Trouble is logged.
   void tidy(const std::string& name);

@@ -70,7 +70,10 @@ CatalogSummary summary_of(const std::string& name, const CatalogSet::Entry& entr
                           const std::string& fingerprint) {
   CatalogSummary summary;
   summary.name = name;
-  summary.problem = entry.problem.empty() ? entry.loss : entry.problem;
+  summary.problem = entry.problem;
+  if (!entry.loss.empty()) {
+    summary.problem += (entry.problem.empty() ? "" : "; ") + entry.loss;
+  }
   if (entry.catalog) {
     const Catalog& catalog = *entry.catalog;
     summary.generation = catalog.generation();
@@ -266,6 +269,7 @@ class Engine::Impl {
                                           covered, progress, cancel);
     require_no_great_loss(request.name, report);
     catalogs().publish(*draft, options_.keep_generations);
+    catalogs().forget_loss(request.name);
     draft.reset();  // sweeps generations, and with them what names updates and uploads
     catalogs().tidy(request.name);
     spdlog::info(

@@ -118,7 +118,8 @@ struct CatalogSummary {
   std::string image_source_location;
   std::string encoder_fingerprint;
   bool searchable = false;  ///< false: `problem` says why
-  std::string problem;      ///< also set, with searchable, when an older generation is served
+  /// Also set, with searchable, when an older generation is served or updates may be missing.
+  std::string problem;
 };
 
 /// How the encoder is used. Counts are since the engine was opened.

@@ -136,15 +136,18 @@ class Server::Impl {
                   port());
     net::co_spawn(strand_, accept(), [](std::exception_ptr failure) { rethrow(failure); });
     wait_for_signal();
-    std::vector<std::jthread> threads;  // joined however this ends
+    std::vector<std::jthread> threads;
     try {
       for (int i = 1; i < options_.io_threads; ++i) threads.emplace_back([this] { io_.run(); });
+      io_.run();
     } catch (const std::system_error& error) {
+      io_.stop();  // or the others would never end
+      throw unavailable(fmt::format("serving ended with {} of {} I/O threads: {}",
+                                    threads.size() + 1, options_.io_threads, error.what()));
+    } catch (...) {
       io_.stop();
-      throw unavailable(fmt::format("no more than {} of {} I/O threads: {}", threads.size() + 1,
-                                    options_.io_threads, error.what()));
+      throw;
     }
-    io_.run();
   }
 
   void stop() {

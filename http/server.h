@@ -68,7 +68,8 @@ struct ServerOptions {
 /// time. The engine must outlive the server.
 class Server {
  public:
-  /// Throws InvalidArgument (options) or Unavailable (the address cannot be listened on).
+  /// Throws InvalidArgument (options) or Unavailable (the address cannot be listened on, or there
+  /// are no threads).
   Server(engine::Engine& engine, ServerOptions options);
   /// run() must have returned, or never have been called.
   ~Server();
@@ -77,6 +78,7 @@ class Server {
 
   /// Serves until stop() is called and the requests in flight are answered, or the drain timeout
   /// is over. Requests that are being computed then are computed to their end first: on_overrun().
+  /// Throws Unavailable when there are no threads.
   void run();
 
   /// Begins to drain and returns at once: no new connections, idle ones are closed, requests in

@@ -171,7 +171,7 @@ Parts verified_parts(std::string_view file) {
   }
   const std::size_t body = file.size() - kTrailerBytes;
   const std::string_view trailer = file.substr(body);
-  if (!can_be_read(trailer)) throw unavailable("the disk does not give its end");
+  if (!can_be_read(trailer)) throw corruption("the disk does not give its end");
   if (!trailer.starts_with(kMagic)) {
     throw corruption(
         "it does not end with an index checksum, because it is truncated, damaged, or was not "
@@ -442,13 +442,7 @@ CodeTable IndexFile::code_table() const { return CodeTable(codes, rows, dimensio
 IndexFile read_index_file(const std::filesystem::path& path) {
   IndexFile result;
   result.file = std::make_shared<const MappedFile>(path);
-  Parts parts;
-  try {
-    parts = verified_parts(result.file->bytes());
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kUnavailable) throw;
-    throw unavailable("cannot read " + path.string() + ": " + error.what());
-  }
+  const Parts parts = verified_parts(result.file->bytes());
   result.codes = parts.codes;
   read_faiss_part(parts.faiss, result);
   return result;

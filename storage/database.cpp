@@ -145,6 +145,11 @@ void validate(const DatabaseOptions& options) {
 std::vector<std::uint64_t> CatalogPointer::kept() const {
   std::vector<std::uint64_t> generations = {generation};
   generations.insert(generations.end(), previous.begin(), previous.end());
+  std::sort(generations.begin() + 1, generations.end(), [this](std::uint64_t a, std::uint64_t b) {
+    const bool a_is_older = a < generation;
+    if (a_is_older != (b < generation)) return a_is_older;
+    return a_is_older ? a > b : a < b;
+  });
   return generations;
 }
 

@@ -26,12 +26,14 @@ enum class EmbeddingKind : std::uint8_t { kImage = 'i', kText = 't' };
 /// Which generation of a catalog is current.
 struct CatalogPointer {
   std::uint64_t generation = 0;         ///< the current one; 0 is never published
-  std::vector<std::uint64_t> previous;  ///< kept to stand in for a damaged one, best first
+  std::vector<std::uint64_t> previous;  ///< kept to stand in for a damaged one
   /// The highest number that an update had when this was published. Later ones have higher numbers,
   /// also when its record is gone: what a kept generation covers is told by them.
   std::uint64_t last_sequence = 0;
 
-  /// The current one and the previous ones.
+  /// The current one, and then the others in the order in which they stand in for it: older ones
+  /// before newer ones, which were rolled back from, and of either those before others that are
+  /// closer to it.
   std::vector<std::uint64_t> kept() const;
 
   bool operator==(const CatalogPointer&) const = default;
@@ -54,7 +56,7 @@ void validate(const DatabaseOptions& options);
 /// Durability: what a method has written survives the process's death (kill -9) once the method
 /// returned. What survives a power cut: everything before the last put_updates, publish_generation,
 /// put_job, delete_products, or put_embeddings a second or more after the last fsync (of embeddings
-/// all but the last batches before a pause); always a prefix of the writes, never a mixture.
+/// all but the last batches before a pause). Of what is fsynced it is always a prefix.
 ///
 /// Every method throws Corruption when stored bytes fail their checksum or their format,
 /// ResourceExhausted when the disk is full, Unavailable when reading or writing fails.

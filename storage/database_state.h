@@ -70,6 +70,7 @@ struct Database::State {
   std::uint64_t reserve = 0;  // bytes
   std::atomic<std::int64_t> last_sync_ms{0};
   std::atomic<bool> failed{false};  // a write did
+  std::atomic<bool> ended{false};   // no write will succeed any more
 
   State() = default;
   State(const State&) = delete;
@@ -116,8 +117,9 @@ struct Database::State {
   void write_anyway(rocksdb::WriteBatch& batch, const rocksdb::WriteOptions& options,
                     const std::string& context) {
     const rocksdb::Status status = commit(batch, options);
+    if (!status.ok()) failed = true;
     // Where the disk was full RocksDB goes on once it is not.
-    if (!status.ok() && !failed.exchange(true) && !status.IsNoSpace()) {
+    if (!status.ok() && !status.IsNoSpace() && !ended.exchange(true)) {
       spdlog::error(
           "no update and no job can be stored from now on, searches go on; mend what is in the "
           "way, and restart: {}",

@@ -90,7 +90,7 @@ std::string digest_of_file(const fs::path& file, DigestKind kind) {
         throw corruption("it is too short to end with a digest");
       }
       const std::string_view end = map.bytes().substr(map.bytes().size() - digest.size());
-      if (!can_be_read(end)) throw unavailable("the disk does not give its end");
+      if (!can_be_read(end)) throw corruption("the disk does not give its end");
       std::memcpy(digest.data(), end.data(), digest.size());
       return to_hex(digest);
     }

@@ -27,7 +27,8 @@ class ImageSource {
 
   /// The undecoded bytes. Throws NotFound, InvalidArgument (malformed name, not a regular file,
   /// empty file), PermissionDenied (unreadable, or outside the source), ResourceExhausted (more
-  /// than max_bytes), Unavailable (the source cannot be reached now; open it again).
+  /// than max_bytes), Corruption (the disk does not give it), Unavailable (nothing can be read from
+  /// the source now, or it is another one; open it again).
   virtual std::string read(const std::string& image) const = 0;
   virtual const std::string& type() const = 0;
   /// Independent of the working folder, so that it can be stored.

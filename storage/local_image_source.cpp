@@ -55,10 +55,14 @@ Error open_error(const std::string& image, int number) {
     case ELOOP:
     case ENAMETOOLONG:
       return invalid_argument(message);
-    case EIO:  // where its bytes are, the disk is broken
-      return corruption(message);
-    default:
+    case EAGAIN:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ETIMEDOUT:
       return unavailable(message);
+    default:  // where it lies, the disk or its file system is broken
+      return corruption(message);
   }
 }
 

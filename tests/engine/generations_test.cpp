@@ -194,6 +194,8 @@ TEST_F(Generations, SayThatUpdatesMayBeMissingWhereTheLogWasDamaged) {
   EXPECT_TRUE(engine->catalogs()[0].searchable);
   EXPECT_TRUE(engine->catalog("shop")->product("new0"));
   EXPECT_FALSE(engine->catalog("shop")->product("new8"));
+  EXPECT_EQ(await_job(*engine.engine, engine->start_merge("shop")).state, JobState::kSucceeded);
+  EXPECT_THAT(engine->catalogs()[0].problem, HasSubstr("log was damaged"));
   engine->index_catalog(catalog_.request());
   EXPECT_EQ(engine->catalogs()[0].problem, "");
 }
