@@ -131,9 +131,8 @@ struct Database::State {
 
   void put(Family family, const std::string& key, const std::string& value,
            const std::string& context) {
-    rocksdb::WriteBatch batch;
-    throw_if_error(batch.Put(families[family], key, value), context);
-    write(batch, synced(), context);
+    require_room(context);
+    put_anyway(family, key, value, context);
   }
 
   void put_anyway(Family family, const std::string& key, const std::string& value,
