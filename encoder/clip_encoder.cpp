@@ -35,7 +35,7 @@ Place choose_place(const EncoderOptions& options) {
                   (options.device == Device::kAuto && options.precision == Precision::kAuto &&
                    cuda_available());
   place.kernels = cpu::find_kernel_set(options.kernels);
-  const bool fast_bfloat16 = cpu::kernels(place.kernels).bf16_products;
+  const bool fast_bfloat16 = place.kernels >= cpu::KernelSet::kAvx512Bf16;
   place.precision = options.precision != Precision::kAuto ? options.precision
                     : fast_bfloat16                       ? Precision::kBFloat16
                                                           : Precision::kFloat32;

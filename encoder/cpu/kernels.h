@@ -57,7 +57,7 @@ enum class KernelSet {
   kPortable,
   kAvx2,
   kAvx512,
-  kAvx512Vnni,  ///< 8-bit products in vector registers
+  kAvx512Vnni,  ///< products of integers, 8-bit and of pairs, in one instruction
   kAvx512Bf16,  ///< bfloat16 products in vector registers
   kAmx,         ///< bfloat16 and 8-bit products in tile registers
 };

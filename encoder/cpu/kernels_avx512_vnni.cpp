@@ -1,13 +1,9 @@
-#include <immintrin.h>
-
-#include <cstring>
-
-#include "encoder/cpu/kernel_tables.h"
+#define VITRINE_LANES 16
+#define VITRINE_ROWS 12
+#include "encoder/cpu/kernels_impl.h"
 
 namespace vitrine::encoder::cpu {
 namespace {
-
-constexpr int kMaxRows = 12;
 
 /// Memory that will be needed next: so many lines, one after the other.
 struct Ahead {
@@ -16,17 +12,17 @@ struct Ahead {
 };
 
 /// Of the depth of a product, between two fetches of what is needed next.
-constexpr int kChunk = 32;
+constexpr int kFetchDepth = 32;
 
 template <int kRows>
-void multiply_rows(const std::uint8_t* a, std::size_t a_stride, const std::int8_t* panel, int k,
-                   std::int32_t* c, Ahead next) {
+void multiply_fours_of_rows(const std::uint8_t* a, std::size_t a_stride, const std::int8_t* panel,
+                            int k, std::int32_t* c, Ahead next) {
   __m512i left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) left[r] = right[r] = _mm512_setzero_si512();
-  const int lines_a_chunk = (next.lines * kChunk + k - 1) / k;
+  const int lines_a_chunk = (next.lines * kFetchDepth + k - 1) / k;
   for (int i = 0; i < k; i += 4) {
-    if (i % kChunk == 0) {
+    if (i % kFetchDepth == 0) {
       for (int line = 0; line < lines_a_chunk; ++line, next.line += 64) {
         _mm_prefetch(next.line, _MM_HINT_T1);
       }
@@ -52,16 +48,17 @@ void multiply_rows(const std::uint8_t* a, std::size_t a_stride, const std::int8_
   }
 }
 
-using MultiplyRows = void (*)(const std::uint8_t*, std::size_t, const std::int8_t*, int,
-                              std::int32_t*, Ahead);
-constexpr MultiplyRows kMultiplyRows[kMaxRows] = {
-    multiply_rows<1>, multiply_rows<2>,  multiply_rows<3>,  multiply_rows<4>,
-    multiply_rows<5>, multiply_rows<6>,  multiply_rows<7>,  multiply_rows<8>,
-    multiply_rows<9>, multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
+using MultiplyFours = void (*)(const std::uint8_t*, std::size_t, const std::int8_t*, int,
+                               std::int32_t*, Ahead);
+constexpr MultiplyFours kMultiplyFours[kMaxRows] = {
+    multiply_fours_of_rows<1>,  multiply_fours_of_rows<2>,  multiply_fours_of_rows<3>,
+    multiply_fours_of_rows<4>,  multiply_fours_of_rows<5>,  multiply_fours_of_rows<6>,
+    multiply_fours_of_rows<7>,  multiply_fours_of_rows<8>,  multiply_fours_of_rows<9>,
+    multiply_fours_of_rows<10>, multiply_fours_of_rows<11>, multiply_fours_of_rows<12>};
 
-void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
-                   const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
-                   const std::int8_t* next, int next_lines) {
+void multiply_int8_natively(const std::uint8_t* a, const RowLayout& layout, int rows,
+                            const std::int8_t* panels, int panel_count, int k, std::int32_t* c,
+                            const std::int8_t* next, int next_lines) {
   const int blocks = (rows + kMaxRows - 1) / kMaxRows;
   const int calls = panel_count * blocks;
   for (int p = 0; p < panel_count; ++p) {
@@ -70,7 +67,7 @@ void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
       const int count = rows * (block + 1) / blocks - first;
       const int call = p * blocks + block;
       const int first_line = next_lines * call / calls;
-      kMultiplyRows[count - 1](
+      kMultiplyFours[count - 1](
           a + static_cast<std::size_t>(first) * layout.row_stride, layout.row_stride, panels, k,
           c + static_cast<std::size_t>(first) * kPanelColumns,
           {reinterpret_cast<const char*>(next) + std::ptrdiff_t{64} * first_line,
@@ -85,8 +82,8 @@ void multiply_int8(const std::uint8_t* a, const RowLayout& layout, int rows,
 
 const Kernels& avx512_vnni_kernels() {
   static const Kernels table = [] {
-    Kernels kernels = avx512_kernels();
-    kernels.multiply_int8 = multiply_int8;
+    Kernels kernels = kGenericKernels;  // which multiply pairs and add them in one instruction here
+    kernels.multiply_int8 = multiply_int8_natively;
     return kernels;
   }();
   return table;

@@ -491,6 +491,10 @@ VITRINE_INLINE Integers multiply_pairs(Integers a, Integers b) {
 /// integers may be added in any order: of an unrolled loop they make all products first, and for
 /// want of registers keep them in memory.
 VITRINE_INLINE void add_pairs(Integers& sum, Integers a, Integers b) {
+#if defined(__AVX512VNNI__)
+  sum = reinterpret_cast<Integers>(_mm512_dpwssd_epi32(
+      reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#else
   const Integers products = multiply_pairs(a, b);
 #if defined(__AVX2__)
   asm("vpaddd %1, %0, %0" : "+v"(sum) : "v"(products));
@@ -498,6 +502,7 @@ VITRINE_INLINE void add_pairs(Integers& sum, Integers a, Integers b) {
   asm("paddd %1, %0" : "+x"(sum) : "x"(products));
 #else
   sum += products;
+#endif
 #endif
 }
 
@@ -705,14 +710,15 @@ VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
                                    const float* a_scales, std::size_t a_scales_stride,
                                    const std::int16_t* pairs, int depth, const char* fetched,
                                    float* c) {
+  // An address reaches three rows by a register and the stride; twelve would take all registers.
+  constexpr int kReach = 3;
   Integers sums[kRows][kBlockVectors];
-  const std::int16_t* rows[kRows];
+  const std::int16_t* rows[(kRows + kReach - 1) / kReach];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < kBlockVectors; ++v) sums[r][v] = Integers{};
-    rows[r] = a + static_cast<std::size_t>(r) * a_stride;
-    asm("" : "+r"(rows[r]));  // else each place of each row would have a register
+    if (r % kReach == 0) rows[r / kReach] = a + static_cast<std::size_t>(r) * a_stride;
   }
   for (int i = 0; i < depth; i += 2 * kUnrolled) {
     fetch_lines<kLines>(fetched);
@@ -722,7 +728,9 @@ VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         std::int32_t value;
-        std::memcpy(&value, rows[r] + i + 2 * pair, sizeof(value));
+        std::memcpy(&value,
+                    rows[r / kReach] + static_cast<std::size_t>(r % kReach) * a_stride + 2 * pair,
+                    sizeof(value));
         const Integers values = broadcast(value);
 #pragma GCC unroll 4
         for (int v = 0; v < kBlockVectors; ++v) {
@@ -731,6 +739,11 @@ VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
       }
     }
     pairs += std::ptrdiff_t{2} * kUnrolled * kPanelColumns;
+#pragma GCC unroll 4
+    for (const std::int16_t*& group : rows) {
+      group += 2 * kUnrolled;
+      asm("" : "+r"(group));  // else each row would have a register after all
+    }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
