@@ -51,6 +51,15 @@ void BlockFloatRows::write(const Kernels& kernels, int row, std::span<const floa
                     scales(row));
 }
 
+void BlockFloatRows::write_activated(const Kernels& kernels, Activation activation, int row,
+                                     int count, int column, int columns, const float* sums,
+                                     const float* bias) {
+  kernels.activate_blocks(sums, static_cast<std::size_t>(count) * kPanelColumns, bias, activation,
+                          count, round_up(columns, kPanelColumns) / kPanelColumns,
+                          numbers_.at(row, column), numbers_.layout().row_stride,
+                          scales(row) + column / kBlockDepth, blocks_);
+}
+
 void BlockFloatRows::read(int row, std::span<float> values) const {
   const std::int16_t* numbers = numbers_.row(row);
   for (std::size_t i = 0; i < values.size(); ++i) {

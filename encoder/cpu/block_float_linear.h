@@ -24,6 +24,11 @@ class BlockFloatRows {
 
   /// values: of the first columns of the row.
   void write(const Kernels& kernels, int row, std::span<const float> values);
+  /// Writes what the activation makes of sums + bias to `count` rows from `row` on, in columns
+  /// [column, column + columns) rounded up to whole panels; column begins a block, columns end one
+  /// or the row. sums: [panels][count, kPanelColumns]. Safe for threads with different blocks.
+  void write_activated(const Kernels& kernels, Activation activation, int row, int count,
+                       int column, int columns, const float* sums, const float* bias);
   void read(int row, std::span<float> values) const;
   void copy_row(int from, int to);
 
@@ -72,16 +77,32 @@ class BlockFloatLinear {
   template <typename Finish>
   void multiply(const Kernels& kernels, const Rows& x, int rows, int first_panel, int last_panel,
                 const Weight* next, const Finish& finish) const {
-    alignas(64) float sums[kBlockRows * kPanelColumns];
-    for (int panel = first_panel; panel < last_panel; ++panel) {
-      const int column = panel * kPanelColumns;
-      const Weight* after = panel + 1 < last_panel ? this->panel(panel + 1) : next;
-      for (int row = 0; row < rows; row += kBlockRows) {
-        const int block = std::min(kBlockRows, rows - row);
-        kernels.multiply_blocks(x.numbers_.row(row), x.numbers_.layout().row_stride, x.scales(row),
-                                x.blocks_, block, this->panel(panel), scales_.data() + column,
-                                depth(), sums, row + block < rows ? this->panel(panel) : after);
-        finish(row, block, column, std::min(kPanelColumns, outputs_ - column), sums,
+    multiply_groups<1>(kernels, x, rows, first_panel, last_panel, next, finish);
+  }
+
+  /// The same by kGroup panels, fewer of the last: finish() takes the outputs of all panels of a
+  /// group at once. sums: [panels][count, kPanelColumns].
+  template <int kGroup, typename Finish>
+  void multiply_groups(const Kernels& kernels, const Rows& x, int rows, int first_panel,
+                       int last_panel, const Weight* next, const Finish& finish) const {
+    alignas(64) float sums[kGroup * kBlockRows * kPanelColumns];
+    const int block_rows = even_block_rows(rows);
+    for (int first = first_panel; first < last_panel; first += kGroup) {
+      const int last = std::min(first + kGroup, last_panel);
+      const Weight* after = last < last_panel ? this->panel(last) : next;
+      for (int row = 0; row < rows; row += block_rows) {
+        const int block = std::min(block_rows, rows - row);
+        // The next block of rows reads the same panels again.
+        const Weight* then = row + block < rows ? this->panel(first) : after;
+        for (int panel = first; panel < last; ++panel) {
+          kernels.multiply_blocks(x.numbers_.row(row), x.numbers_.layout().row_stride,
+                                  x.scales(row), x.blocks_, block, this->panel(panel),
+                                  scales_.data() + panel * kPanelColumns, depth(),
+                                  sums + (panel - first) * block * kPanelColumns,
+                                  panel + 1 < last ? this->panel(panel + 1) : then);
+        }
+        const int column = first * kPanelColumns;
+        finish(row, block, column, std::min(last * kPanelColumns, outputs_) - column, sums,
                bias_.data() + column);
       }
     }

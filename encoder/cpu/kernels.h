@@ -29,6 +29,7 @@ inline constexpr int kMaxInt8Depth = 66304;
 /// have one scale. Numbers of inputs lie within kBlockInputLimit, and the absolute values of an
 /// output's weights add up to kBlockWeightSum in no block, so that sums of 32 bits are exact.
 inline constexpr int kBlockDepth = 128;
+inline constexpr int kBlockPanels = kBlockDepth / kPanelColumns;
 inline constexpr int kBlockInputLimit = 8191;
 inline constexpr int kBlockWeightSum = 262144;
 
@@ -116,8 +117,8 @@ struct Kernels {
                      const RowQuantization* quantization, int rows, const float* offsets,
                      float* values);
 
-  /// Rounds n values to block floating point. scales: of the blocks; NaN where a value of the row
-  /// is not finite.
+  /// Rounds n values to block floating point. scales: of the blocks; NaN where a value of one is
+  /// not finite.
   void (*to_blocks)(const float* values, int n, std::int16_t* out, float* scales);
 
   /// out = (x - mean) / sqrt(variance + eps) * scale + shift over n values; out may be x.
@@ -137,6 +138,12 @@ struct Kernels {
                    float* out, std::size_t out_stride);
   void (*activate_bf16)(const float* sums, const float* bias, Activation activation, int rows,
                         int n, BFloat16* out, std::size_t out_stride);
+  /// activate() and to_blocks() of the panels of up to kBlockDepth columns, panel_stride apart,
+  /// with what block floating point can tell of the result. out: room for whole panels. scales: of
+  /// the rows, at scales_stride; NaN where a value of the block is not finite.
+  void (*activate_blocks)(const float* sums, std::size_t panel_stride, const float* bias,
+                          Activation activation, int rows, int panels, std::int16_t* out,
+                          std::size_t out_stride, float* scales, std::size_t scales_stride);
   /// out += sums + bias: a residual.
   void (*accumulate)(const float* sums, const float* bias, int rows, int n, float* out,
                      std::size_t out_stride);
@@ -164,7 +171,8 @@ struct Kernels {
   /// up with zeros to multiples of kPanelColumns, the depth of a product too.
   void (*pack_transposed_bf16)(const BFloat16* const* rows, int count, int depth, BFloat16* panels);
   void (*pack_bf16)(const BFloat16* const* rows, int count, int depth, BFloat16* panels);
-  /// out[j * out_stride + i] = values[i * stride + j] for i < rows, j < cols.
+  /// out[j * out_stride + i] = values[i * stride + j] for i < rows, j < cols. There is room for
+  /// rows up to the next multiple of 16; what is written there is unspecified.
   void (*transpose)(const float* values, std::size_t stride, int rows, int cols, float* out,
                     std::size_t out_stride);
 };

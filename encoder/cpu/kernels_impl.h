@@ -30,6 +30,7 @@ using Longs = std::uint64_t __attribute__((vector_size(kLanes * sizeof(std::int3
 using Halves = std::uint16_t __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
 
 using Four = float __attribute__((vector_size(4 * sizeof(float))));
+using FourIntegers = std::int32_t __attribute__((vector_size(4 * sizeof(std::int32_t))));
 using Bytes = std::uint8_t __attribute__((vector_size(kLanes)));
 using ShortBytes = std::uint8_t __attribute__((vector_size(kShorts)));
 
@@ -137,36 +138,61 @@ VITRINE_INLINE Vector min(Vector a, Vector b) {
 #endif
 }
 
+/// a * b + c, rounded once where there is an instruction for it. Left to compilers, whether a
+/// product and a sum become one would depend on what is around them.
+VITRINE_INLINE Vector multiply_add(Vector a, Vector b, Vector c) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vector>(_mm512_fmadd_ps(
+      reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
+#elif defined(__FMA__)
+  return reinterpret_cast<Vector>(_mm256_fmadd_ps(
+      reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(c)));
+#else
+  return a * b + c;
+#endif
+}
+
 /// What `both` makes of all lanes: of the lower half with the upper one, until one is left.
-template <typename Both>
-VITRINE_INLINE float fold_lanes(Vector v, const Both& both) {
-  Four fours[kLanes / 4];
+template <typename Fourth, typename Lanes, typename Both>
+VITRINE_INLINE auto fold_lanes(Lanes v, const Both& both) {
+  Fourth fours[kLanes / 4];
   std::memcpy(fours, &v, sizeof(v));
 #pragma GCC unroll 2
   for (int width = kLanes / 8; width > 0; width /= 2) {
 #pragma GCC unroll 2
     for (int i = 0; i < width; ++i) fours[i] = both(fours[i], fours[i + width]);
   }
-  const Four pairs = both(fours[0], __builtin_shufflevector(fours[0], fours[0], 2, 3, 2, 3));
+  const Fourth pairs = both(fours[0], __builtin_shufflevector(fours[0], fours[0], 2, 3, 2, 3));
   return both(pairs, __builtin_shufflevector(pairs, pairs, 1, 1, 1, 1))[0];
 }
 VITRINE_INLINE float sum_of_lanes(Vector v) {
-  return fold_lanes(
+  return fold_lanes<Four>(
       v, [](Four a, Four b) __attribute__((always_inline)) { return a + b; });
 }
 VITRINE_INLINE float max_of_lanes(Vector v) {
-  return fold_lanes(
+  return fold_lanes<Four>(
       v, [](Four a, Four b) __attribute__((always_inline)) { return a > b ? a : b; });
+}
+VITRINE_INLINE std::int32_t max_of_lanes(Integers v) {
+  return fold_lanes<FourIntegers>(
+      v,
+      [](FourIntegers a, FourIntegers b) __attribute__((always_inline)) { return a > b ? a : b; });
 }
 
 /// e^x to about one unit in the last place, for x of at most 88; 0 below -87.3. Cody and Waite's
 /// reduction and the minimax polynomial of Cephes' expf.
 VITRINE_INLINE Vector exp(Vector x) {
   const auto representable = x > -87.3F;
+#if defined(__AVX512F__)
+  x = min(x, broadcast(88.0F));
+  const Vector n = reinterpret_cast<Vector>(
+      _mm512_maskz_roundscale_ps(0xffff, reinterpret_cast<__m512>(x * 1.44269504088896341F), 0));
+#else
   x = max(min(x, broadcast(88.0F)), broadcast(-87.3F));
   const Vector shifter = broadcast(12582912.0F);  // 1.5 * 2^23: adding it rounds to an integer
   const Vector shifted = x * 1.44269504088896341F + shifter;
   const Vector n = shifted - shifter;
+#endif
   Vector r = x - n * 0.693359375F;
   r = r - n * -2.12194440e-4F;
   Vector p = broadcast(1.9875691500e-4F);
@@ -176,9 +202,15 @@ VITRINE_INLINE Vector exp(Vector x) {
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
   p = p * r * r + r + 1.0F;
+#if defined(__AVX512F__)
+  const Vector power = reinterpret_cast<Vector>(
+      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+  return representable ? power : Vector{};
+#else
   // The shifted number's low bits hold n; they become the exponent.
   const Vector power = as_float((bits(shifted) + 127) << 23);
   return representable ? p * power : Vector{};
+#endif
 }
 
 /// 1 / x to two units in the last place, for normal numbers whose reciprocal is one: a division
@@ -256,11 +288,16 @@ VITRINE_INLINE Vector rough_reciprocal(Vector x) {
 #endif
 }
 
-/// x * sigmoid(factor * t). Out: what the result will be rounded to.
+/// x * sigmoid(factor * t). Out: what the result will be rounded to; of 16-bit integers, those of
+/// block floating point.
 template <typename Out>
 VITRINE_INLINE Vector gate(Vector x, Vector t, float factor) {
   if constexpr (sizeof(Out) == sizeof(float)) {
     return x * reciprocal(1.0F + exp(t * -factor));
+  } else if constexpr (std::is_same_v<Out, std::int16_t>) {
+    // Beyond 2^126 there is no normal reciprocal, and what a step of a block cannot tell from 0.
+    const Vector power = min(t * (-factor * kLog2OfE), broadcast(126.0F));
+    return x * reciprocal(1.0F + rough_exp2(power));
   } else {
     return x * rough_reciprocal(1.0F + rough_exp2(t * (-factor * kLog2OfE)));
   }
@@ -300,6 +337,48 @@ VITRINE_INLINE int part_depth(int row_blocks, int k) {
   return row_blocks <= kFewBlocks ? kOfFew : k > kDeep ? kOfDeep : k;
 }
 
+/// Where kRows rows of a product's left-hand side are read. An address reaches three rows from one
+/// register by their stride; a register each would leave none.
+template <int kRows, typename Value>
+class RowPointers {
+ public:
+  VITRINE_INLINE RowPointers(const Value* a, std::size_t stride) : stride_(stride) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kGroups; ++i)
+      groups_[i] = a + static_cast<std::size_t>(i * kReach) * stride;
+  }
+  VITRINE_INLINE const Value* at(int row, int i) const {
+    return groups_[row / kReach] + static_cast<std::size_t>(row % kReach) * stride_ + i;
+  }
+  VITRINE_INLINE void advance(int by) {
+#pragma GCC unroll 4
+    for (const Value*& group : groups_) {
+      group += by;
+      asm("" : "+r"(group));  // else compilers keep a pointer to each row
+    }
+  }
+
+ private:
+  static constexpr int kReach = 3;
+  static constexpr int kGroups = (kRows + kReach - 1) / kReach;
+  const Value* groups_[kGroups];
+  std::size_t stride_;
+};
+
+/// Of so many rows a product multiplies by values in memory, which takes fewer instructions and
+/// more loads than to broadcast them to a register first. Both are scarce where another thread has
+/// half of the core.
+constexpr int kRowsFromMemory = kLanes == 16 ? 6 : 0;
+
+/// sum += *value * b
+VITRINE_INLINE void add_product_from_memory(Vector& sum, const float* value, Vector b) {
+#if defined(__AVX512F__)
+  asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*value));
+#else
+  sum += broadcast(*value) * b;
+#endif
+}
+
 /// Of kRows rows at 2 * kLanes columns. adds: to what c has, else c is set. fetched: from where on
 /// kLines cache lines are, a chunk.
 template <int kRows, int kLines>
@@ -313,25 +392,35 @@ VITRINE_INLINE void multiply_rows(const float* a, std::size_t a_stride, const fl
     left[r] = adds ? load(sums) : Vector{};
     right[r] = adds ? load(sums + kLanes) : Vector{};
   }
-  const auto multiply_one = [&]() __attribute__((always_inline)) {
+  RowPointers<kRows, float> rows(a, a_stride);
+  const auto multiply_one = [&](int i) __attribute__((always_inline)) {
     const Vector b_left = load(b);
     const Vector b_right = load(b + kLanes);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const Vector value = broadcast(a[static_cast<std::size_t>(r) * a_stride]);
-      left[r] += value * b_left;
-      right[r] += value * b_right;
+      const float* value = rows.at(r, i);
+      if (kRows > kRowsFromMemory && r < kRowsFromMemory) {
+        add_product_from_memory(left[r], value, b_left);
+        add_product_from_memory(right[r], value, b_right);
+      } else {
+        const Vector values = broadcast(*value);
+        left[r] += values * b_left;
+        right[r] += values * b_right;
+      }
     }
     b += b_stride;
-    ++a;
   };
   for (int first = 0; first < k; first += kChunk) {
     fetch_lines<kLines>(fetched);
     if (first + kChunk <= k) {
-#pragma GCC unroll 4
-      for (int i = 0; i < kChunk; ++i) multiply_one();
+#pragma GCC unroll 8
+      for (int i = 0; i < kChunk; ++i) multiply_one(i);
+      rows.advance(kChunk);
     } else {
-      for (int i = first; i < k; ++i) multiply_one();
+      for (int i = first; i < k; ++i) {
+        multiply_one(0);
+        rows.advance(1);
+      }
     }
   }
 #pragma GCC unroll 16
@@ -695,6 +784,26 @@ VITRINE_INLINE void add_pairs(Integers& sum, Integers a, const std::int16_t* b) 
 #endif
 }
 
+/// As kRowsFromMemory.
+#if defined(__AVX512VNNI__)
+constexpr int kPairRowsFromMemory = 8;
+#else
+constexpr int kPairRowsFromMemory = 0;
+#endif
+
+/// sum += multiply_pairs(the pair at a everywhere, the pairs at b)
+VITRINE_INLINE void add_pairs_from_memory(Integers& sum, const std::int16_t* a,
+                                          const std::int16_t* b) {
+#if defined(__AVX512VNNI__)
+  using Pair = std::int32_t __attribute__((aligned(2), may_alias));
+  asm("vpdpwssd %2%{1to16%}, %1, %0"
+      : "+v"(sum)
+      : "v"(load_integers(b)), "m"(*reinterpret_cast<const Pair*>(a)));
+#else
+  (void)sum, (void)a, (void)b;
+#endif
+}
+
 /// Vectors of columns that rows meet together in block floating point.
 constexpr int kBlockVectors = kLanes == 8 ? 4 : 2;
 constexpr int kBlockColumns = kBlockVectors * kLanes;
@@ -703,23 +812,20 @@ constexpr int kMaxBlockRows = 2 * kMaxRows / kBlockVectors;
 constexpr int kColumnBytes = 2 * kBlockColumns;
 
 /// A part of the depth, of kRows rows at kBlockColumns of a panel of pairs. a_scales: of the part
-/// in each row. kFirst: c is set, else added to. fetched: from where on kLines cache lines are, a
-/// step.
-template <int kRows, bool kFirst, int kLines>
+/// in each row. first: c is set, else added to. column_scales: of the last part, which c is a
+/// multiple of afterwards; else null. fetched: from where on kLines cache lines are, a step.
+template <int kRows, int kLines>
 VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
                                    const float* a_scales, std::size_t a_scales_stride,
                                    const std::int16_t* pairs, int depth, const char* fetched,
-                                   float* c) {
-  // An address reaches three rows by a register and the stride; twelve would take all registers.
-  constexpr int kReach = 3;
+                                   bool first, const float* column_scales, float* c) {
   Integers sums[kRows][kBlockVectors];
-  const std::int16_t* rows[(kRows + kReach - 1) / kReach];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < kBlockVectors; ++v) sums[r][v] = Integers{};
-    if (r % kReach == 0) rows[r / kReach] = a + static_cast<std::size_t>(r) * a_stride;
   }
+  RowPointers<kRows, std::int16_t> rows(a, a_stride);
   for (int i = 0; i < depth; i += 2 * kUnrolled) {
     fetch_lines<kLines>(fetched);
 #pragma GCC unroll 4
@@ -727,37 +833,57 @@ VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
       const std::int16_t* at = pairs + std::ptrdiff_t{2} * pair * kPanelColumns;
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
+        const std::int16_t* a_pair = rows.at(r, 2 * pair);
         std::int32_t value;
-        std::memcpy(&value,
-                    rows[r / kReach] + static_cast<std::size_t>(r % kReach) * a_stride + 2 * pair,
-                    sizeof(value));
+        std::memcpy(&value, a_pair, sizeof(value));
         const Integers values = broadcast(value);
 #pragma GCC unroll 4
         for (int v = 0; v < kBlockVectors; ++v) {
-          add_pairs(sums[r][v], values, at + std::ptrdiff_t{2} * v * kLanes);
+          const std::int16_t* b_pairs = at + std::ptrdiff_t{2} * v * kLanes;
+          if (r < kPairRowsFromMemory) {
+            add_pairs_from_memory(sums[r][v], a_pair, b_pairs);
+          } else {
+            add_pairs(sums[r][v], values, b_pairs);
+          }
         }
       }
     }
     pairs += std::ptrdiff_t{2} * kUnrolled * kPanelColumns;
-#pragma GCC unroll 4
-    for (const std::int16_t*& group : rows) {
-      group += 2 * kUnrolled;
-      asm("" : "+r"(group));  // else each row would have a register after all
-    }
+    rows.advance(2 * kUnrolled);
   }
+  // total(sum, exact, scale, column): what the sum becomes.
+  const auto finish = [&](const auto& total) __attribute__((always_inline)) {
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    const Vector scale = broadcast(a_scales[static_cast<std::size_t>(r) * a_scales_stride]);
+    for (int r = 0; r < kRows; ++r) {
+      const Vector scale = broadcast(a_scales[static_cast<std::size_t>(r) * a_scales_stride]);
 #pragma GCC unroll 4
-    for (int v = 0; v < kBlockVectors; ++v) {
-      float* sum = c + r * kPanelColumns + v * kLanes;
-      const Vector scaled = __builtin_convertvector(sums[r][v], Vector) * scale;
-      store(sum, kFirst ? scaled : load(sum) + scaled);
+      for (int v = 0; v < kBlockVectors; ++v) {
+        float* sum = c + r * kPanelColumns + v * kLanes;
+        const Vector exact = __builtin_convertvector(sums[r][v], Vector);
+        store(sum, total(load(sum), exact, scale, v * kLanes));
+      }
     }
+  };
+  if (column_scales == nullptr) {
+    if (first) {
+      finish([](Vector, Vector exact, Vector scale, int)
+                 __attribute__((always_inline)) { return exact * scale; });
+    } else {
+      finish([](Vector sum, Vector exact, Vector scale, int)
+                 __attribute__((always_inline)) { return multiply_add(exact, scale, sum); });
+    }
+  } else if (first) {
+    finish([&](Vector, Vector exact, Vector scale, int column) __attribute__((always_inline)) {
+      return exact * scale * load(column_scales + column);
+    });
+  } else {
+    finish([&](Vector sum, Vector exact, Vector scale, int column) __attribute__((always_inline)) {
+      return multiply_add(exact, scale, sum) * load(column_scales + column);
+    });
   }
 }
 
-template <bool kFirst, int kLines>
+template <int kLines>
 struct MultiplyBlockBody {
   const std::int16_t* a;
   std::size_t a_stride;
@@ -767,12 +893,15 @@ struct MultiplyBlockBody {
   int depth;
   const char* fetched;
   std::ptrdiff_t fetched_bytes;  // by a block of rows
+  bool first_part;
+  const float* column_scales;
   float* c;
   template <int kRows>
   VITRINE_INLINE void run(std::size_t first, int block) const {
-    multiply_block<kRows, kFirst, kLines>(
-        a + first * a_stride, a_stride, a_scales + first * a_scales_stride, a_scales_stride, pairs,
-        depth, fetched + fetched_bytes * block, c + first * kPanelColumns);
+    multiply_block<kRows, kLines>(a + first * a_stride, a_stride,
+                                  a_scales + first * a_scales_stride, a_scales_stride, pairs, depth,
+                                  fetched + fetched_bytes * block, first_part, column_scales,
+                                  c + first * kPanelColumns);
   }
 };
 
@@ -780,22 +909,21 @@ struct MultiplyBlockBody {
 template <int kLines>
 void multiply_blocks_fetching(const RowBlocks<kMaxBlockRows>& blocks, const std::int16_t* a,
                               std::size_t a_stride, const float* a_scales,
-                              std::size_t a_scales_stride, const std::int16_t* panel, int k,
-                              float* c, const std::int16_t* next) {
+                              std::size_t a_scales_stride, const std::int16_t* panel,
+                              const float* column_scales, int k, float* c,
+                              const std::int16_t* next) {
   // As with floats: parts that stay in the nearest cache, and the one behind fetched.
   for (int part = 0; part < k; part += kBlockDepth) {
-    const int depth = k - part < kBlockDepth ? k - part : kBlockDepth;
+    const bool last = k - part <= kBlockDepth;
+    const int depth = last ? k - part : kBlockDepth;
     const std::ptrdiff_t bytes = std::ptrdiff_t{depth} * kColumnBytes;
     const std::int16_t* const behind = panel + std::ptrdiff_t{depth} * kPanelColumns;
-    const char* fetched = reinterpret_cast<const char*>(part + depth < k ? behind : next);
+    const char* fetched = reinterpret_cast<const char*>(last ? next : behind);
     for (int col = 0; col < kPanelColumns; col += kBlockColumns) {
-      const auto multiply = [&]<bool kFirst>(std::bool_constant<kFirst>)
-          __attribute__((always_inline)) {
-        blocks.for_each(MultiplyBlockBody<kFirst, kLines>{
-            a + part, a_stride, a_scales + part / kBlockDepth, a_scales_stride,
-            panel + std::ptrdiff_t{2} * col, depth, fetched, bytes / blocks.count, c + col});
-      };
-      part == 0 ? multiply(std::true_type()) : multiply(std::false_type());
+      blocks.for_each(MultiplyBlockBody<kLines>{a + part, a_stride, a_scales + part / kBlockDepth,
+                                                a_scales_stride, panel + std::ptrdiff_t{2} * col,
+                                                depth, fetched, bytes / blocks.count, part == 0,
+                                                last ? column_scales + col : nullptr, c + col});
       fetched += bytes;
     }
     panel = behind;
@@ -810,15 +938,9 @@ void multiply_blocks(const std::int16_t* a, std::size_t a_stride, const float* a
   const RowBlocks<kMaxBlockRows> blocks(rows);
   fetch_together<kUnrolled * 2 * kColumnBytes / 64>(
       blocks.count, [&]<int kLines>(std::integral_constant<int, kLines>) {
-        multiply_blocks_fetching<kLines>(blocks, a, a_stride, a_scales, a_scales_stride, panel, k,
-                                         c, next);
+        multiply_blocks_fetching<kLines>(blocks, a, a_stride, a_scales, a_scales_stride, panel,
+                                         column_scales, k, c, next);
       });
-  for (int row = 0; row < rows; ++row) {
-    for (int i = 0; i < kPanelColumns; i += kLanes) {
-      store(c + i, load(c + i) * load(column_scales + i));
-    }
-    c += kPanelColumns;
-  }
 }
 
 // Rows of values.
@@ -838,30 +960,39 @@ VITRINE_INLINE void for_each_vector(int n, const Full& full, const Rest& rest) {
   if (i < n) rest(i, n - i);
 }
 
+/// The sum of term(vector) over n values; what fills up the last vector is `filling`. Four sums
+/// side by side, for an addition takes as long as several can begin.
+template <typename Term>
+VITRINE_INLINE float sum_of_terms(const float* x, int n, float filling, const Term& term) {
+  constexpr int kSums = 4;
+  Vector sums[kSums] = {};
+  int i = 0;
+  for (; i + kSums * kLanes <= n; i += kSums * kLanes) {
+#pragma GCC unroll 4
+    for (int s = 0; s < kSums; ++s) sums[s] += term(load(x + i + s * kLanes));
+  }
+  for (; i + kLanes <= n; i += kLanes) sums[0] += term(load(x + i));
+  if (i < n) {
+    float filled[kLanes];
+    store(filled, broadcast(filling));
+    std::memcpy(filled, x + i, static_cast<std::size_t>(n - i) * sizeof(float));
+    sums[1] += term(load(filled));
+  }
+  return sum_of_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
 /// out(i): where value i belongs, and those behind it that a vector holds.
 template <typename Out>
 VITRINE_INLINE void normalise_row(const float* x, const float* scale, const float* shift, float eps,
                                   int n, const Out& out) {
-  Vector sum{};
-  for_each_vector(
-      n, [&](int i) { sum += load(x + i); },
-      [&](int i, int count) { sum += load_some(x + i, count); });
-  const float mean = sum_of_lanes(sum) / static_cast<float>(n);
-  Vector squares{};
-  for_each_vector(
-      n,
-      [&](int i) {
-        const Vector d = load(x + i) - mean;
-        squares += d * d;
-      },
-      [&](int i, int count) {
-        float filled[kLanes];  // with the mean, which has no deviation
-        store(filled, broadcast(mean));
-        std::memcpy(filled, x + i, static_cast<std::size_t>(count) * sizeof(float));
-        const Vector d = load(filled) - mean;
-        squares += d * d;
-      });
-  const float variance = sum_of_lanes(squares) / static_cast<float>(n);
+  const float mean = sum_of_terms(
+                         x, n, 0.0F, [](Vector v) __attribute__((always_inline)) { return v; }) /
+                     static_cast<float>(n);
+  const auto square = [mean](Vector v) __attribute__((always_inline)) {
+    const Vector d = v - mean;
+    return d * d;
+  };
+  const float variance = sum_of_terms(x, n, mean, square) / static_cast<float>(n);
   const float factor = 1.0F / __builtin_sqrtf(variance + eps);
   for_each_vector(
       n,
@@ -925,25 +1056,30 @@ void add_bias(const float* sums, const float* bias, int rows, int n, Out* out,
       [](Vector x, const Out*, int) __attribute__((always_inline)) { return x; });
 }
 
+/// Calls work(function) with the activation of a vector, for results that become Out.
+template <typename Out, typename Work>
+VITRINE_INLINE void with_activation(Activation activation, const Work& work) {
+  switch (activation) {
+    case Activation::kQuickGelu:
+      return work([](Vector x) __attribute__((always_inline)) { return quick_gelu<Out>(x); });
+    case Activation::kGelu:
+      return work([](Vector x) __attribute__((always_inline)) { return gelu(x); });
+    case Activation::kGeluTanh:
+      return work([](Vector x) __attribute__((always_inline)) { return gelu_tanh<Out>(x); });
+  }
+}
+
 template <typename Out>
 void activate(const float* sums, const float* bias, Activation activation, int rows, int n,
               Out* out, std::size_t out_stride) {
-  switch (activation) {
-    case Activation::kQuickGelu:
-      return epilogue(
-          sums, bias, rows, n, out, out_stride,
-          [](Vector x, const Out*, int)
-              __attribute__((always_inline)) { return quick_gelu<Out>(x); });
-    case Activation::kGelu:
-      return epilogue(
-          sums, bias, rows, n, out, out_stride,
-          [](Vector x, const Out*, int) __attribute__((always_inline)) { return gelu(x); });
-    case Activation::kGeluTanh:
-      return epilogue(
-          sums, bias, rows, n, out, out_stride,
-          [](Vector x, const Out*, int)
-              __attribute__((always_inline)) { return gelu_tanh<Out>(x); });
-  }
+  with_activation<Out>(
+      activation, [&](const auto& function) __attribute__((always_inline)) {
+        epilogue(
+            sums, bias, rows, n, out,
+            out_stride, [&](Vector x, const Out*, int) __attribute__((always_inline)) {
+              return function(x);
+            });
+      });
 }
 
 void accumulate(const float* sums, const float* bias, int rows, int n, float* out,
@@ -1066,40 +1202,113 @@ RowQuantization quantize(const Value* values, int n, std::uint8_t* out, std::siz
   return {range / kLargest + sum_of_lanes(extent.unfit), zero};
 }
 
+/// The largest of some absolute values, lane by lane, as integers: numbers without a sign are in
+/// their order, infinity and then NaN beyond them.
+struct Magnitude {
+  Integers largest{};
+
+  VITRINE_INLINE void include(Vector v) {
+    const Integers size = bits(v) & 0x7fffffff;
+    largest = size > largest ? size : largest;
+  }
+  VITRINE_INLINE float of_all() const {
+    const std::int32_t most = max_of_lanes(largest);
+    float value;
+    std::memcpy(&value, &most, sizeof(value));
+    return value;
+  }
+};
+
+/// How a block of values is rounded.
+struct BlockRounding {
+  Rounding rounding;
+  float scale;  ///< NaN where a value is not finite
+
+  VITRINE_INLINE explicit BlockRounding(const Magnitude& magnitude) {
+    const float most = magnitude.of_all();
+    rounding = {most > 1e-30F ? static_cast<float>(kBlockInputLimit) / most : 0.0F, 0.0F};
+    scale = most / static_cast<float>(kBlockInputLimit) + most * 0.0F;
+  }
+  VITRINE_INLINE Halves numbers(Vector v) const {
+    return __builtin_convertvector(reinterpret_cast<Bits>(rounding.number(v)), Halves);
+  }
+};
+
 void to_blocks(const float* values, int n, std::int16_t* out, float* scales) {
-  Vector unfit{};  // becomes NaN where a value is not finite
   for (int first = 0; first < n; first += kBlockDepth) {
     const int count = n - first < kBlockDepth ? n - first : kBlockDepth;
-    Vector largest{};
-    const auto include = [&](Vector v) __attribute__((always_inline)) {
-      largest = max(largest, as_float(bits(v) & 0x7fffffff));
-      unfit += v * 0.0F;
-    };
+    Magnitude magnitude;
     for_each_vector(
-        count, [&](int i) __attribute__((always_inline)) { include(load(values + i)); },
+        count, [&](int i) __attribute__((always_inline)) { magnitude.include(load(values + i)); },
         [&](int i, int rest)
-            __attribute__((always_inline)) { include(load_some(values + i, rest)); });
-    const float most = max_of_lanes(largest);
-    const Rounding rounding{most > 1e-30F ? static_cast<float>(kBlockInputLimit) / most : 0.0F,
-                            0.0F};
-    const auto numbers = [&](Vector v) __attribute__((always_inline)) {
-      return __builtin_convertvector(reinterpret_cast<Bits>(rounding.number(v)) & 0xffff, Halves);
-    };
+            __attribute__((always_inline)) { magnitude.include(load_some(values + i, rest)); });
+    const BlockRounding block(magnitude);
     for_each_vector(
         count,
         [&](int i) __attribute__((always_inline)) {
-          const Halves some = numbers(load(values + i));
+          const Halves some = block.numbers(load(values + i));
           std::memcpy(out + i, &some, sizeof(some));
         },
         [&](int i, int rest) __attribute__((always_inline)) {
-          const Halves some = numbers(load_some(values + i, rest));
+          const Halves some = block.numbers(load_some(values + i, rest));
           std::memcpy(out + i, &some, static_cast<std::size_t>(rest) * sizeof(*out));
         });
-    scales[first / kBlockDepth] = most / static_cast<float>(kBlockInputLimit);
+    scales[first / kBlockDepth] = block.scale;
     values += count;
     out += count;
   }
-  scales[0] += sum_of_lanes(unfit);
+}
+
+/// A row of kPanels panels stays in the registers, where they are that many.
+template <int kPanels, typename Function>
+VITRINE_INLINE void activate_panels(const float* sums, std::size_t panel_stride, const float* bias,
+                                    int rows, std::int16_t* out, std::size_t out_stride,
+                                    float* scales, std::size_t scales_stride,
+                                    const Function& function) {
+  constexpr int kOfPanel = kPanelColumns / kLanes;
+  for (int row = 0; row < rows; ++row) {
+    Vector values[kPanels * kOfPanel];
+    Magnitude magnitude;
+#pragma GCC unroll 8
+    for (int i = 0; i < kPanels * kOfPanel; ++i) {
+      const float* sum = sums + static_cast<std::size_t>(i / kOfPanel) * panel_stride +
+                         row * kPanelColumns + i % kOfPanel * kLanes;
+      values[i] = function(load(sum) + load(bias + i * kLanes));
+      magnitude.include(values[i]);
+    }
+    const BlockRounding block(magnitude);
+#pragma GCC unroll 8
+    for (int i = 0; i < kPanels * kOfPanel; ++i) {
+      const Halves some = block.numbers(values[i]);
+      std::memcpy(out + i * kLanes, &some, sizeof(some));
+    }
+    *scales = block.scale;
+    out += out_stride;
+    scales += scales_stride;
+  }
+}
+
+void activate_blocks(const float* sums, std::size_t panel_stride, const float* bias,
+                     Activation activation, int rows, int panels, std::int16_t* out,
+                     std::size_t out_stride, float* scales, std::size_t scales_stride) {
+  with_activation<std::int16_t>(
+      activation, [&](const auto& function) __attribute__((always_inline)) {
+        const auto work = [&]<int kPanels>(std::integral_constant<int, kPanels>)
+            __attribute__((always_inline)) {
+          activate_panels<kPanels>(sums, panel_stride, bias, rows, out, out_stride, scales,
+                                   scales_stride, function);
+        };
+        switch (panels) {
+          case 1:
+            return work(std::integral_constant<int, 1>());
+          case 2:
+            return work(std::integral_constant<int, 2>());
+          case 3:
+            return work(std::integral_constant<int, 3>());
+          default:
+            return work(std::integral_constant<int, kBlockPanels>());
+        }
+      });
 }
 
 template <bool kOffsets>
@@ -1132,33 +1341,37 @@ void dequantize(const std::int32_t* sums, const std::int32_t* column_sums, const
 }
 
 void softmax(float* row, int count, int padded) {
-  Vector largest = broadcast(row[0]);
-  int i = 0;
-  for (; i + kLanes <= count; i += kLanes) largest = max(largest, load(row + i));
-  float max = max_of_lanes(largest);
-  for (; i < count; ++i) max = row[i] > max ? row[i] : max;
-  // From here on the row counts as padded with what exp() turns into zeros.
-  for (i = count; i < padded; ++i) row[i] = -1e30F;
+  // What is not seen is as what exp() turns into zeros.
+  const auto seen = [&](Vector v, int i) __attribute__((always_inline)) {
+    return count - i >= kLanes ? v : lane_numbers() < count - i ? v : broadcast(-1e30F);
+  };
+  Vector largest = broadcast(-1e30F);
+  for_each_vector(
+      padded,
+      [&](int i) __attribute__((always_inline)) { largest = max(largest, seen(load(row + i), i)); },
+      [&](int i, int rest) __attribute__((always_inline)) {
+        largest = max(largest, seen(load_some(row + i, rest), i));
+      });
+  const float max = max_of_lanes(largest);
   Vector sum{};
   for_each_vector(
       padded,
-      [&](int at) {
-        const Vector e = exp(load(row + at) - max);
-        store(row + at, e);
+      [&](int i) __attribute__((always_inline)) {
+        const Vector e = exp(seen(load(row + i), i) - max);
+        store(row + i, e);
         sum += e;
       },
-      [&](int at, int rest) {
-        float lanes[kLanes];
-        store(lanes, broadcast(-1e30F));
-        std::memcpy(lanes, row + at, static_cast<std::size_t>(rest) * sizeof(float));
-        const Vector e = exp(load(lanes) - max);
-        store_some(row + at, e, rest);
+      [&](int i, int rest) __attribute__((always_inline)) {
+        const Vector e = exp(seen(load_some(row + i, rest), i) - max);
+        store_some(row + i, e, rest);
         sum += e;
       });
   const float factor = 1.0F / sum_of_lanes(sum);
   for_each_vector(
-      padded, [&](int at) { store(row + at, load(row + at) * factor); },
-      [&](int at, int rest) { store_some(row + at, load_some(row + at, rest) * factor, rest); });
+      padded, [&](int i) __attribute__((always_inline)) { store(row + i, load(row + i) * factor); },
+      [&](int i, int rest) __attribute__((always_inline)) {
+        store_some(row + i, load_some(row + i, rest) * factor, rest);
+      });
 }
 
 /// The products of one row with kKeys others. Each is added up in the same order, whatever kKeys
@@ -1378,16 +1591,32 @@ void pack_bf16(const BFloat16* const* rows, int count, int depth, BFloat16* pane
 
 void transpose(const float* values, std::size_t stride, int rows, int cols, float* out,
                std::size_t out_stride) {
-  constexpr int kTile = 16;  // a tile's lines, read and written, stay in the nearest cache
-  for (int row = 0; row < rows; row += kTile) {
-    const int last_row = row + kTile < rows ? row + kTile : rows;
-    for (int col = 0; col < cols; ++col) {
-      float* target = out + static_cast<std::size_t>(col) * out_stride;
-      for (int r = row; r < last_row; ++r) {
-        target[r] = values[static_cast<std::size_t>(r) * stride + static_cast<std::size_t>(col)];
+  const auto transpose_some = [=](int first_row, int last_row, int first_col, int last_col) {
+    for (int col = first_col; col < last_col; ++col) {
+      for (int row = first_row; row < last_row; ++row) {
+        out[static_cast<std::size_t>(col) * out_stride + static_cast<std::size_t>(row)] =
+            values[static_cast<std::size_t>(row) * stride + static_cast<std::size_t>(col)];
       }
     }
+  };
+  const int whole_rows = rows / kLanes * kLanes;
+  const int whole_cols = cols / kLanes * kLanes;
+  for (int row = 0; row < whole_rows; row += kLanes) {
+    for (int col = 0; col < whole_cols; col += kLanes) {
+      Integers square[kLanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        square[i] = load_integers(values + static_cast<std::size_t>(row + i) * stride + col);
+      }
+      transpose_square(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        store(out + static_cast<std::size_t>(col + i) * out_stride + row, as_float(square[i]));
+      }
+    }
+    transpose_some(row, row + kLanes, whole_cols, cols);
   }
+  transpose_some(whole_rows, rows, 0, cols);
 }
 
 constexpr Kernels kGenericKernels = {
@@ -1407,6 +1636,7 @@ constexpr Kernels kGenericKernels = {
     .add_bias_bf16 = add_bias<BFloat16>,
     .activate = activate<float>,
     .activate_bf16 = activate<BFloat16>,
+    .activate_blocks = activate_blocks,
     .accumulate = accumulate,
     .softmax = softmax,
     .softmax_bf16 = softmax_bf16,

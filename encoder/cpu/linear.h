@@ -20,6 +20,14 @@ namespace vitrine::encoder::cpu {
 inline constexpr int kBlockRows = 48;
 inline constexpr int kTiledBlockRows = 256;
 
+/// Rows of a block where all are in blocks of at most kBlockRows: about as many in each, in units
+/// that fill the registers of sums of any vector kernels.
+constexpr int even_block_rows(int rows) {
+  constexpr int kUnit = 6;
+  const int blocks = std::max(1, (rows + kBlockRows - 1) / kBlockRows);
+  return round_up((rows + blocks - 1) / blocks, kUnit);
+}
+
 /// The nearest integer, the even one of two, for |value| < 2^22: a function that a compiler takes
 /// many of at once, as it does not with std::nearbyint.
 inline std::int32_t nearest_integer(float value) {
@@ -74,7 +82,7 @@ class PackedLinear {
   void multiply(const Kernels& kernels, const Rows& x, int rows, int first_panel, int last_panel,
                 const Weight* next, const Finish& finish) const {
     alignas(64) float sums[kTiledBlockRows * kPanelColumns];
-    const int block_rows = this->block_rows(kernels);
+    const int block_rows = this->block_rows(kernels, rows);
     const int most_panels = panels_at_once(kernels, rows);
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
@@ -111,8 +119,8 @@ class PackedLinear {
   static constexpr int kLine = kLineValues<Value>;
   static constexpr int kDepthUnit = 32;  // inputs are filled up to a multiple of it
 
-  static int block_rows(const Kernels& kernels) {
-    if constexpr (std::is_same_v<Value, float>) return kBlockRows;
+  static int block_rows(const Kernels& kernels, int rows) {
+    if constexpr (std::is_same_v<Value, float>) return even_block_rows(rows);
     return reads_tiles<Value>(kernels) ? kTiledBlockRows : 32;
   }
   std::size_t panel_size() const {

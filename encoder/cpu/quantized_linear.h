@@ -82,7 +82,8 @@ class QuantizedLinear {
     // Sums, which become values where they are; then, where there are outliers, their products.
     alignas(64) std::byte sums[kTiledBlockRows * kPanelColumns * sizeof(float)];
     alignas(64) float outliers[kTiledBlockRows * kPanelColumns];
-    const int block_rows = reads_tiles<std::uint8_t>(kernels) ? kTiledBlockRows : kBlockRows;
+    const int block_rows =
+        reads_tiles<std::uint8_t>(kernels) ? kTiledBlockRows : even_block_rows(rows);
     const int most_panels = panels_at_once(kernels, rows);
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);

@@ -71,14 +71,18 @@ Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerCon
   // Rows that are rounded are read one after the other before.
   const bool tiles = reads_tiles<Value>(kernels) && !kRounds<Linear>;
   if constexpr (kRounds<Linear>) {
-    input_ = {kernels, rows, std::max(width, mlp_width)};
+    input_ = {kernels, rows, kRoundsBlocks<Linear> ? width : std::max(width, mlp_width)};
   } else {
     input_ = {rows, width, tiles};
   }
   query_key_value_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(3 * padded(width))));
   // Attention writes panels of a head's columns, which must not lie across lines.
   attended_ = ProductRows<Value>(rows, width, tiles && depth % kPanelColumns == 0);
-  wide_ = ProductRows<Value>(rows, mlp_width, tiles);
+  if constexpr (kRoundsBlocks<Linear>) {
+    wide_ = {kernels, rows, mlp_width};
+  } else {
+    wide_ = {rows, mlp_width, tiles};
+  }
   // A sequence of all rows may have known ones before them.
   const int longest = rows + kMostKnownBefore;
   const ScratchSize size = scratch_size<Value>(longest, depth);
@@ -139,6 +143,47 @@ const typename Linear::Rows& Transformer<Linear>::prepare(const Share& share, co
 }
 
 template <typename Linear>
+void Transformer<Linear>::widen(const Share& share, const BlockWeights<Linear>& block, int rows,
+                                Workspace& workspace) const {
+  const Linear& fc1 = block.fc1;
+  const auto* next = first_panel(share, block.fc2);
+  if constexpr (kRoundsBlocks<Linear>) {
+    const auto panel_of = [&](int group) { return std::min(group * kBlockPanels, fc1.panels()); };
+    const int groups = round_up(fc1.panels(), kBlockPanels) / kBlockPanels;
+    share.take_parts(groups, 1, [&](int begin, int end, int after) {
+      fc1.template multiply_groups<kBlockPanels>(
+          kernels_, workspace.input_, rows, panel_of(begin), panel_of(end),
+          after == groups ? next : fc1.panel(panel_of(after)),
+          [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
+            workspace.wide_.write_activated(kernels_, config_.activation, row, count, column,
+                                            columns, sums, bias);
+          });
+    });
+  } else {
+    multiply_shared(
+        kernels_, share, fc1, workspace.input_, rows, 0, fc1.panels(), next,
+        [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
+          workspace.wide_.for_each_run(row, count, column, [&](int first, int run, Value* out) {
+            activate(kernels_, out)(sums + at(first, kPanelColumns), bias, config_.activation, run,
+                                    columns, out, workspace.wide_.layout().row_stride);
+          });
+        });
+  }
+}
+
+template <typename Linear>
+const typename Linear::Rows& Transformer<Linear>::prepare_wide(const Share& share,
+                                                               const Linear& fc2, int rows,
+                                                               Workspace& workspace) const {
+  if constexpr (kRoundsBlocks<Linear>) {
+    share.barrier();
+    return workspace.wide_;
+  } else {
+    return prepare(share, fc2, workspace.wide_, rows, workspace);
+  }
+}
+
+template <typename Linear>
 void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
                                            Workspace& workspace) const {
   int to = 0;
@@ -185,46 +230,53 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
   const auto keys = static_cast<std::size_t>(padded(length));
   const auto columns = static_cast<std::size_t>(padded(depth_));
 
-  float* keys_transposed = scratch.floats.data();    // [depth, keys]
-  float* values = keys_transposed + columns * keys;  // [length, columns]
-  float* result = values + keys * columns;           // [queries, columns]
-  float* scores = result + kQueryRows * columns;     // [queries, keys]
+  const float* query_key_value = workspace.query_key_value_.data();
   if (causal_) {
     // Each query has keys of its own, and of short texts there are few.
     find_rows(b, sequence, part + column, workspace, scratch.rows);
     for (int i = 0; i < queries; ++i) {
       const int row = first_query_row + i;
-      kernels_.attend(workspace.query_key_value_.data() + at(row, stride) + column,
-                      scratch.rows.data(), part, length - queries + i + 1, depth_, scores,
+      kernels_.attend(query_key_value + at(row, stride) + column, scratch.rows.data(), part,
+                      length - queries + i + 1, depth_, scratch.floats.data(),
                       workspace.attended_.at(row, static_cast<int>(column)));
     }
     return;
   }
+  float* keys_transposed = scratch.floats.data();           // [depth, keys]
+  float* padded_values = keys_transposed + columns * keys;  // [length, columns]
+  float* padded_result = padded_values + keys * columns;    // [queries, columns]
+  float* scores = padded_result + kQueryRows * columns;     // [queries, keys]
   // No product reads scores behind the keys; a softmax takes whole vectors.
   constexpr int kSoftmaxUnit = 16;
   const int scored = round_up(length, kSoftmaxUnit);
 
-  const auto gather = [&](std::size_t first_column) {
-    find_rows(b, sequence, first_column, workspace, scratch.rows);
+  // The keys of a sequence that knows no row are those of its rows.
+  const float* first_key = query_key_value + at(sequence.keys[0], stride) + part + column;
+  kernels_.transpose(first_key, stride, length, depth_, keys_transposed, keys);
+  // Values and results are used where they are, unless a product would touch another head's.
+  const bool in_place = depth_ % kPanelColumns == 0;
+  const float* values = first_key + part;
+  std::size_t value_stride = stride;
+  if (!in_place) {
     for (int i = 0; i < length; ++i) {
-      std::copy_n(scratch.rows[static_cast<std::size_t>(i)], depth_, values + at(i, columns));
+      std::copy_n(values + at(i, stride), depth_, padded_values + at(i, columns));
     }
-  };
-  gather(part + column);
-  kernels_.transpose(values, columns, length, depth_, keys_transposed, keys);
-  gather(2 * part + column);
+    values = padded_values;
+    value_stride = columns;
+  }
   for (int first = 0; first < queries; first += kQueryRows) {
     const int count = std::min(kQueryRows, queries - first);
-    const float* query =
-        workspace.query_key_value_.data() + at(first_query_row + first, stride) + column;
-    kernels_.multiply(query, stride, count, keys_transposed, keys, static_cast<int>(keys), depth_,
-                      scores, keys, nullptr);
+    const int row = first_query_row + first;
+    kernels_.multiply(query_key_value + at(row, stride) + column, stride, count, keys_transposed,
+                      keys, static_cast<int>(keys), depth_, scores, keys, nullptr);
     for (int i = 0; i < count; ++i) kernels_.softmax(scores + at(i, keys), length, scored);
-    kernels_.multiply(scores, keys, count, values, columns, static_cast<int>(columns), length,
-                      result, columns, nullptr);
-    for (int i = 0; i < count; ++i) {
-      std::copy_n(result + at(i, columns), depth_,
-                  workspace.attended_.at(first_query_row + first + i, static_cast<int>(column)));
+    float* attended = workspace.attended_.at(row, static_cast<int>(column));
+    const std::size_t attended_stride = workspace.attended_.layout().row_stride;
+    kernels_.multiply(scores, keys, count, values, value_stride, static_cast<int>(columns), length,
+                      in_place ? attended : padded_result, in_place ? attended_stride : columns,
+                      nullptr);
+    for (int i = 0; i < count && !in_place; ++i) {
+      std::copy_n(padded_result + at(i, columns), depth_, attended + at(i, attended_stride));
     }
   }
 }
@@ -351,7 +403,6 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
   const std::size_t qkv_stride = row_stride<Value>(3 * padded_width_);
   float* hidden = workspace.hidden_.data();
   Value* query_key_value = workspace.query_key_value_.data();
-  ProductRows<Value>& wide = workspace.wide_;
 
   const auto store_query_key_value = [&](int row, int count, int column, int columns,
                                          const float* sums, const float* bias) {
@@ -363,14 +414,6 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
     kernels_.accumulate(sums, bias, count, columns, hidden + at(row, hidden_stride) + column,
                         hidden_stride);
   };
-  const auto activate_into_wide = [&](int row, int count, int column, int columns,
-                                      const float* sums, const float* bias) {
-    wide.for_each_run(row, count, column, [&](int first, int run, Value* out) {
-      activate(kernels_, out)(sums + at(first, kPanelColumns), bias, config_.activation, run,
-                              columns, out, wide.layout().row_stride);
-    });
-  };
-
   normalise(share, block.norm1, block.query_key_value, all_rows, workspace);
 
   const int query_panels = padded_width_ / kPanelColumns;
@@ -398,10 +441,9 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
   share.barrier();
 
   normalise(share, block.norm2, block.fc1, rows, workspace);
-  multiply_shared(kernels_, share, block.fc1, workspace.input_, rows, 0, block.fc1.panels(),
-                  first_panel(share, block.fc2), activate_into_wide);
-  multiply_shared(kernels_, share, block.fc2, prepare(share, block.fc2, wide, rows, workspace),
-                  rows, 0, block.fc2.panels(),
+  widen(share, block, rows, workspace);
+  multiply_shared(kernels_, share, block.fc2, prepare_wide(share, block.fc2, rows, workspace), rows,
+                  0, block.fc2.panels(),
                   last ? nullptr : first_panel(share, blocks_[b + 1].query_key_value),
                   add_to_hidden);
   share.barrier();
@@ -418,11 +460,11 @@ void Transformer<Linear>::multiply_only(const Share& share, int rows, int pooled
                     next == nullptr ? nullptr : first_panel(share, *next),
                     [](int, int, int, int, const float*, const float*) {});
   };
-  const auto input_of = [&]([[maybe_unused]] const ProductRows<Value>& values) -> const auto& {
-    if constexpr (kRounds<Linear>) {
-      return workspace.input_;
-    } else {
+  const auto input_of = [&]([[maybe_unused]] const auto& values) -> const auto& {
+    if constexpr (std::is_same_v<std::decay_t<decltype(values)>, typename Linear::Rows>) {
       return values;
+    } else {
+      return workspace.input_;
     }
   };
   for (std::size_t b = 0; b < blocks_.size(); ++b) {

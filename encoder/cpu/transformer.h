@@ -37,6 +37,11 @@ enum class LastBlock {
   kBeginsAnew,  ///< zeros: the block adds up attention to all rows, and what an MLP makes of that
 };
 
+/// Whether a layer's activated outputs are rounded for the next layer while they are at hand: those
+/// of a block of columns have one scale, not a whole row.
+template <typename Linear>
+inline constexpr bool kRoundsBlocks = std::is_same_v<Linear, BlockFloatLinear>;
+
 /// A pre-norm transformer, as CLIP's two towers are. Immutable but for the rows that it knows.
 template <typename Linear>
 class Transformer {
@@ -62,7 +67,8 @@ class Transformer {
     typename Linear::Rows input_;
     AlignedBuffer<Value> query_key_value_;  // [rows, 3 * padded width]
     ProductRows<Value> attended_;           // [rows, width]
-    ProductRows<Value> wide_;               // [rows, mlp_width]
+    /// [rows, mlp_width]; rounded where kRoundsBlocks.
+    std::conditional_t<kRoundsBlocks<Linear>, typename Linear::Rows, ProductRows<Value>> wide_;
     /// What one thread has for itself.
     struct Scratch {
       AlignedBuffer<float> floats;
@@ -122,6 +128,12 @@ class Transformer {
   /// LayerNorm of rows of the residual stream, as `linear` reads them.
   void normalise(const Share& share, const NormWeights& norm, const Linear& linear, int rows,
                  Workspace& workspace) const;
+  /// fc1 and its activation, into the workspace.
+  void widen(const Share& share, const BlockWeights<Linear>& block, int rows,
+             Workspace& workspace) const;
+  /// What widen() left, as fc2 reads it.
+  const typename Linear::Rows& prepare_wide(const Share& share, const Linear& fc2, int rows,
+                                            Workspace& workspace) const;
   /// `values` as `linear` reads them; all threads may, then.
   const typename Linear::Rows& prepare(const Share& share, const Linear& linear,
                                        ProductRows<Value>& values, int rows,

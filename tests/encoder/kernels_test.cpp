@@ -250,14 +250,65 @@ TEST_P(Kernel, RoundsARowToBlocksWithAScaleEach) {
   }
 }
 
-TEST_P(Kernel, BlocksOfARowThatIsNotFiniteHaveNoScale) {
+TEST_P(Kernel, ABlockThatIsNotFiniteHasNoScale) {
   for (const float bad : {NAN, INFINITY, -INFINITY}) {
     std::vector<float> values = random_floats(300);
     values[290] = bad;
     std::vector<std::int16_t> numbers(values.size());
     std::vector<float> scales(3);
     k().to_blocks(values.data(), 300, numbers.data(), scales.data());
-    EXPECT_TRUE(std::isnan(scales[0]));
+    EXPECT_TRUE(std::isfinite(scales[0]));
+    EXPECT_TRUE(std::isnan(scales[2]));
+  }
+}
+
+TEST_P(Kernel, ActivatesABlockAndRoundsIt) {
+  constexpr int kRows = 5;
+  constexpr std::size_t kStride = 300, kScalesStride = 3;
+  for (const Activation activation :
+       {Activation::kQuickGelu, Activation::kGelu, Activation::kGeluTanh}) {
+    for (int panels = 1; panels <= kBlockPanels; ++panels) {
+      constexpr std::size_t kPanelSize = std::size_t{kRows} * kPanelColumns;
+      const auto columns = static_cast<std::size_t>(panels * kPanelColumns);
+      std::vector<float> sums = random_floats(static_cast<std::size_t>(panels) * kPanelSize, 4);
+      sums[0] = -200;  // far from where the powers of an activation are numbers
+      const std::vector<float> bias = random_floats(columns);
+      std::vector<std::int16_t> out(kRows * kStride, 77);
+      std::vector<float> scales(kRows * kScalesStride, 55.0F);
+      k().activate_blocks(sums.data(), kPanelSize, bias.data(), activation, kRows, panels,
+                          out.data(), kStride, scales.data(), kScalesStride);
+      std::vector<float> exact(kPanelColumns);
+      for (std::size_t row = 0; row < kRows; ++row) {
+        const float scale = scales[row * kScalesStride];
+        int largest = 0;
+        for (std::size_t panel = 0; panel < static_cast<std::size_t>(panels); ++panel) {
+          k().activate(&sums[panel * kPanelSize + row * kPanelColumns],
+                       &bias[panel * kPanelColumns], activation, 1, kPanelColumns, exact.data(), 0);
+          for (std::size_t i = 0; i < kPanelColumns; ++i) {
+            const int number = out[row * kStride + panel * kPanelColumns + i];
+            ASSERT_NEAR(static_cast<float>(number) * scale, exact[i], scale * 0.55F);
+            largest = std::max(largest, std::abs(number));
+          }
+        }
+        EXPECT_EQ(largest, kBlockInputLimit);
+        EXPECT_EQ(out[row * kStride + columns], 77);
+        EXPECT_EQ(scales[row * kScalesStride + 1], 55.0F);
+      }
+    }
+  }
+}
+
+TEST_P(Kernel, AnActivatedBlockThatIsNotFiniteHasNoScale) {
+  for (const float bad : {NAN, INFINITY}) {
+    std::vector<float> sums = random_floats(2 * kPanelColumns);
+    sums[kPanelColumns + 7] = bad;
+    const std::vector<float> bias(kPanelColumns);
+    std::vector<std::int16_t> out(2 * kPanelColumns);
+    std::vector<float> scales(2);
+    k().activate_blocks(sums.data(), 2 * kPanelColumns, bias.data(), Activation::kQuickGelu, 2, 1,
+                        out.data(), kPanelColumns, scales.data(), 1);
+    EXPECT_TRUE(std::isfinite(scales[0]));
+    EXPECT_TRUE(std::isnan(scales[1]));
   }
 }
 
