@@ -12,7 +12,7 @@ struct Ahead {
 };
 
 /// Of the depth of a product, between two fetches of what is needed next.
-constexpr int kFetchDepth = 32;
+constexpr int kFetchDepth = 16;
 
 template <int kRows>
 void multiply_fours_of_rows(const std::uint8_t* a, std::size_t a_stride, const std::int8_t* panel,
@@ -20,31 +20,33 @@ void multiply_fours_of_rows(const std::uint8_t* a, std::size_t a_stride, const s
   __m512i left[kRows], right[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) left[r] = right[r] = _mm512_setzero_si512();
+  RowPointers<kRows, std::uint8_t> rows(a, a_stride);
   const int lines_a_chunk = (next.lines * kFetchDepth + k - 1) / k;
-  for (int i = 0; i < k; i += 4) {
-    if (i % kFetchDepth == 0) {
-      for (int line = 0; line < lines_a_chunk; ++line, next.line += 64) {
-        _mm_prefetch(next.line, _MM_HINT_T1);
-      }
+  for (int i = 0; i < k; i += kFetchDepth) {
+    for (int line = 0; line < lines_a_chunk; ++line, next.line += 64) {
+      _mm_prefetch(next.line, _MM_HINT_T1);
     }
-    const __m512i panel_left = _mm512_loadu_si512(panel);
-    const __m512i panel_right = _mm512_loadu_si512(panel + 2 * kPanelColumns);
+#pragma GCC unroll 4
+    for (int four = 0; four < kFetchDepth; four += 4) {
+      const __m512i panel_left = _mm512_loadu_si512(panel);
+      const __m512i panel_right = _mm512_loadu_si512(panel + 2 * kPanelColumns);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      int fours;
-      std::memcpy(&fours, a + static_cast<std::size_t>(r) * a_stride, sizeof(fours));
-      const __m512i values = _mm512_set1_epi32(fours);
-      left[r] = _mm512_dpbusd_epi32(left[r], values, panel_left);
-      right[r] = _mm512_dpbusd_epi32(right[r], values, panel_right);
+      for (int r = 0; r < kRows; ++r) {
+        int numbers;
+        std::memcpy(&numbers, rows.at(r, four), sizeof(numbers));
+        const __m512i values = _mm512_set1_epi32(numbers);
+        left[r] = _mm512_dpbusd_epi32(left[r], values, panel_left);
+        right[r] = _mm512_dpbusd_epi32(right[r], values, panel_right);
+      }
+      panel += std::size_t{4} * kPanelColumns;
     }
-    panel += std::size_t{4} * kPanelColumns;
-    a += 4;
+    rows.advance(kFetchDepth);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     std::int32_t* row = c + static_cast<std::size_t>(r) * kPanelColumns;
     _mm512_storeu_si512(row, left[r]);
-    _mm512_storeu_si512(row + 16, right[r]);
+    _mm512_storeu_si512(row + kLanes, right[r]);
   }
 }
 
