@@ -58,7 +58,7 @@ double measure_block_float(const cpu::Kernels& set, int threads, double millisec
 
 double measure_quantized(const cpu::Kernels& set, int threads, double milliseconds) {
   const std::vector<float> bias(kOutputs);
-  const cpu::QuantizedLinear linear(set, Matrix(kOutputs, kInputs), bias, {});
+  const cpu::QuantizedLinear<float> linear(set, Matrix(kOutputs, kInputs), bias, {});
   const cpu::QuantizedRows rows(set, kRows, kInputs);
   return measure(threads, milliseconds,
                  [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), nullptr, kDrop); });

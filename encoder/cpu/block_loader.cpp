@@ -110,7 +110,8 @@ class BlockPacker {
   }
 
  private:
-  static constexpr bool kQuantized = std::is_same_v<Linear, QuantizedLinear>;
+  static constexpr bool kQuantized =
+      std::is_same_v<Linear, QuantizedLinear<typename Linear::Value>>;
   const Kernels& kernels_;
   HugePages& pages_;
   ColumnSpread spread_;  // of what the next layer reads
@@ -191,11 +192,21 @@ template std::vector<BlockWeights<BlockFloatLinear>> load_blocks(const Kernels&,
                                                                  HugePages&);
 template BlockWeights<BlockFloatLinear> load_pooling_block(const Kernels&, const WeightReader&,
                                                            const TowerConfig&, HugePages&);
-template std::vector<BlockWeights<QuantizedLinear>> load_blocks(const Kernels&, const WeightReader&,
-                                                                const std::string&,
-                                                                const TowerConfig&, ThreadTeam&,
-                                                                HugePages&);
-template BlockWeights<QuantizedLinear> load_pooling_block(const Kernels&, const WeightReader&,
-                                                          const TowerConfig&, HugePages&);
+template std::vector<BlockWeights<QuantizedLinear<float>>> load_blocks(const Kernels&,
+                                                                       const WeightReader&,
+                                                                       const std::string&,
+                                                                       const TowerConfig&,
+                                                                       ThreadTeam&, HugePages&);
+template BlockWeights<QuantizedLinear<float>> load_pooling_block(const Kernels&,
+                                                                 const WeightReader&,
+                                                                 const TowerConfig&, HugePages&);
+template std::vector<BlockWeights<QuantizedLinear<BFloat16>>> load_blocks(const Kernels&,
+                                                                          const WeightReader&,
+                                                                          const std::string&,
+                                                                          const TowerConfig&,
+                                                                          ThreadTeam&, HugePages&);
+template BlockWeights<QuantizedLinear<BFloat16>> load_pooling_block(const Kernels&,
+                                                                    const WeightReader&,
+                                                                    const TowerConfig&, HugePages&);
 
 }  // namespace vitrine::encoder::cpu

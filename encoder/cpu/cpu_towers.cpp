@@ -328,7 +328,7 @@ class CpuTowers : public ClipTowers {
   Tower<Linear> text_;
   Tower<Linear> vision_;
 
-  static constexpr bool kBlockFloat = std::is_same_v<Linear, BlockFloatLinear>;
+  static constexpr bool kBlockFloat = std::is_same_v<PatchLinear<Linear>, BlockFloatLinear>;
   std::conditional_t<kBlockFloat, BlockFloatRows, AlignedBuffer<Value>>
       token_embedding_;    // [vocab_size, width]
   Matrix text_positions_;  // [context_length, width]
@@ -354,7 +354,12 @@ std::unique_ptr<ClipTowers> make_cpu_towers(const ClipConfig& config,
   const Kernels& set = kernels(kernel_set);
   switch (precision) {
     case Precision::kInt8:
-      return std::make_unique<CpuTowers<QuantizedLinear>>(config, processor, reader, set, threads);
+      if (set.bf16_products) {
+        return std::make_unique<CpuTowers<QuantizedLinear<BFloat16>>>(config, processor, reader,
+                                                                      set, threads);
+      }
+      return std::make_unique<CpuTowers<QuantizedLinear<float>>>(config, processor, reader, set,
+                                                                 threads);
     case Precision::kBFloat16:
       if (set.bf16_products) {
         return std::make_unique<CpuTowers<PackedLinear<BFloat16>>>(config, processor, reader, set,

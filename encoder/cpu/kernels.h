@@ -59,7 +59,7 @@ enum class KernelSet {
   kAvx2,
   kAvx512,
   kAvx512Vnni,  ///< products of integers, 8-bit and of pairs, in one instruction
-  kAvx512Bf16,  ///< bfloat16 products in vector registers
+  kAvx512Bf16,  ///< bfloat16 in vector registers; products but on CPUs that are slow at them
   kAmx,         ///< bfloat16 and 8-bit products in tile registers
 };
 std::string_view to_string(KernelSet set);

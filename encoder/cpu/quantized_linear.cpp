@@ -85,9 +85,10 @@ void QuantizedRows::copy_row(int from, int to) {
   quantization_[target] = quantization_[source];
 }
 
-QuantizedLinear::QuantizedLinear(const Kernels& kernels, MatrixView weights,
-                                 std::span<const float> bias, std::vector<int> outliers,
-                                 HugePages* pages)
+template <typename T>
+QuantizedLinear<T>::QuantizedLinear(const Kernels& kernels, MatrixView weights,
+                                    std::span<const float> bias, std::vector<int> outliers,
+                                    HugePages* pages)
     : inputs_(static_cast<int>(weights.cols)),
       outputs_(static_cast<int>(weights.rows)),
       weights_(panel_size() * static_cast<std::size_t>(panels()), pages),
@@ -147,7 +148,9 @@ QuantizedLinear::QuantizedLinear(const Kernels& kernels, MatrixView weights,
 }
 
 template <typename T>
-void QuantizedLinear::write(const Kernels& kernels, T* values, int row, QuantizedRows& rows) const {
+template <typename V>
+void QuantizedLinear<T>::write(const Kernels& kernels, V* values, int row,
+                               QuantizedRows& rows) const {
   const auto index = static_cast<std::size_t>(row);
   BFloat16* outliers = rows.outliers_.data() + index * kMaxOutliers;
   std::fill_n(outliers, kMaxOutliers, BFloat16{0});
@@ -158,20 +161,23 @@ void QuantizedLinear::write(const Kernels& kernels, T* values, int row, Quantize
                                                         rows.numbers_.layout().line_stride);
 }
 
-void QuantizedLinear::write_row(const Kernels& kernels, float* values, int row,
-                                QuantizedRows& rows) const {
+template <typename T>
+void QuantizedLinear<T>::write_row(const Kernels& kernels, float* values, int row,
+                                   QuantizedRows& rows) const {
   write(kernels, values, row, rows);
 }
 
-void QuantizedLinear::write_row(const Kernels& kernels, BFloat16* values, int row,
-                                QuantizedRows& rows) const {
+template <typename T>
+void QuantizedLinear<T>::write_row(const Kernels& kernels, BFloat16* values, int row,
+                                   QuantizedRows& rows) const {
   write(kernels, values, row, rows);
 }
 
-const float* QuantizedLinear::multiply_block(const Kernels& kernels, const QuantizedRows& x,
-                                             int row, int block, int rows, int panel, int panels,
-                                             const Weight* next, std::byte* sums,
-                                             float* outliers) const {
+template <typename T>
+const float* QuantizedLinear<T>::multiply_block(const Kernels& kernels, const QuantizedRows& x,
+                                                int row, int block, int rows, int panel, int panels,
+                                                const Weight* next, std::byte* sums,
+                                                float* outliers) const {
   auto* exact = reinterpret_cast<std::int32_t*>(sums);
   auto* values = reinterpret_cast<float*>(sums);
   const auto first = static_cast<std::size_t>(row);
@@ -197,5 +203,8 @@ const float* QuantizedLinear::multiply_block(const Kernels& kernels, const Quant
   }
   return values;
 }
+
+template class QuantizedLinear<float>;
+template class QuantizedLinear<BFloat16>;
 
 }  // namespace vitrine::encoder::cpu

@@ -39,6 +39,7 @@ class QuantizedRows {
   void copy_row(int from, int to);
 
  private:
+  template <typename T>
   friend class QuantizedLinear;
   ProductRows<std::uint8_t> numbers_;  // [rows, inputs]
   AlignedBuffer<BFloat16> outliers_;   // [rows, kMaxOutliers]
@@ -46,11 +47,12 @@ class QuantizedRows {
 };
 
 /// A linear layer, y = W x + b, in 8 bits: the weights of an output in 255 equal steps about zero,
-/// a row of inputs in 256 between its least and its largest value, sums exact. Immutable.
+/// a row of inputs in 256 between its least and its largest value, sums exact. T: what stands
+/// between the layers: BFloat16 where products of it are fast, else float. Immutable.
+template <typename T>
 class QuantizedLinear {
  public:
-  /// What the inputs are rounded from, and what other layers' weights are kept in.
-  using Value = BFloat16;
+  using Value = T;
   using Rows = QuantizedRows;
   using Weight = std::int8_t;
 
@@ -113,8 +115,8 @@ class QuantizedLinear {
   const float* multiply_block(const Kernels& kernels, const QuantizedRows& x, int row, int block,
                               int rows, int panel, int panels, const Weight* next, std::byte* sums,
                               float* outliers) const;
-  template <typename T>
-  void write(const Kernels& kernels, T* values, int row, QuantizedRows& rows) const;
+  template <typename V>
+  void write(const Kernels& kernels, V* values, int row, QuantizedRows& rows) const;
 
   int inputs_ = 0;
   int outputs_ = 0;

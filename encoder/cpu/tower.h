@@ -17,10 +17,22 @@
 
 namespace vitrine::encoder::cpu {
 
-/// What embeds the patches of an image, before blocks of such layers.
 template <typename Linear>
-using PatchLinear =
-    std::conditional_t<std::is_same_v<Linear, QuantizedLinear>, PackedLinear<BFloat16>, Linear>;
+struct PatchLinearOf {
+  using Type = Linear;
+};
+template <>
+struct PatchLinearOf<QuantizedLinear<float>> {
+  using Type = BlockFloatLinear;
+};
+template <>
+struct PatchLinearOf<QuantizedLinear<BFloat16>> {
+  using Type = PackedLinear<BFloat16>;
+};
+/// What embeds the patches of an image, before blocks of such layers: not in 8 bits, for all that
+/// follows depends on it.
+template <typename Linear>
+using PatchLinear = typename PatchLinearOf<Linear>::Type;
 
 /// From pooled rows to embeddings.
 struct Projection {

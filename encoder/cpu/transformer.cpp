@@ -482,6 +482,7 @@ void Transformer<Linear>::multiply_only(const Share& share, int rows, int pooled
 template class Transformer<PackedLinear<float>>;
 template class Transformer<PackedLinear<BFloat16>>;
 template class Transformer<BlockFloatLinear>;
-template class Transformer<QuantizedLinear>;
+template class Transformer<QuantizedLinear<float>>;
+template class Transformer<QuantizedLinear<BFloat16>>;
 
 }  // namespace vitrine::encoder::cpu

@@ -18,7 +18,8 @@ struct NormWeights {
   std::vector<float> shift;
 };
 
-/// Linear: PackedLinear<float>, PackedLinear<BFloat16>, BlockFloatLinear or QuantizedLinear.
+/// Linear: PackedLinear<float>, PackedLinear<BFloat16>, BlockFloatLinear, QuantizedLinear<float> or
+/// QuantizedLinear<BFloat16>.
 template <typename Linear>
 struct BlockWeights {
   NormWeights norm1;

@@ -28,7 +28,7 @@ Matrix random_rows(std::size_t rows, std::size_t columns) {
   return values;
 }
 
-Matrix multiply(const Kernels& kernels, const QuantizedLinear& linear, Matrix x) {
+Matrix multiply(const Kernels& kernels, const QuantizedLinear<float>& linear, Matrix x) {
   QuantizedRows rows(kernels, static_cast<int>(x.rows()), linear.inputs() + 100);
   for (std::size_t row = 0; row < x.rows(); ++row) {
     linear.write_row(kernels, x.row(row).data(), static_cast<int>(row), rows);
@@ -59,7 +59,7 @@ TEST_P(QuantizedLayer, IsWithinTwoPercentOfFloat64) {
   for (const auto& [outputs, inputs] : {std::pair{96, 256}, {70, 45}, {5, 64}}) {
     const Layer layer =
         random_layer(static_cast<std::size_t>(outputs), static_cast<std::size_t>(inputs));
-    const QuantizedLinear linear(k(), layer.weights, layer.bias, {});
+    const QuantizedLinear<float> linear(k(), layer.weights, layer.bias, {});
     for (const std::size_t rows : {std::size_t{1}, std::size_t{16}, std::size_t{50}}) {
       const Matrix x = random_rows(rows, static_cast<std::size_t>(inputs));
       EXPECT_LT(relative_error(layer, x, multiply(k(), linear, x)), 0.02)
@@ -76,7 +76,7 @@ TEST_P(QuantizedLayer, KeepsOutliersFromSpoilingTheRest) {
     x.row(row)[77] = x.row(row)[77] * 10 + 2000;
   }
   const auto error_without_the_outliers_themselves = [&](std::vector<int> outliers) {
-    const QuantizedLinear linear(k(), layer.weights, layer.bias, std::move(outliers));
+    const QuantizedLinear<float> linear(k(), layer.weights, layer.bias, std::move(outliers));
     // What bfloat16 loses of the outliers is allowed: the same layer of nothing else has it too.
     Layer only = layer;
     Matrix only_x = x;
@@ -86,7 +86,7 @@ TEST_P(QuantizedLayer, KeepsOutliersFromSpoilingTheRest) {
       }
     }
     std::ranges::fill(only.bias, 0.0F);
-    const QuantizedLinear big(k(), only.weights, only.bias, {3, 77});
+    const QuantizedLinear<float> big(k(), only.weights, only.bias, {3, 77});
     const Matrix all = multiply(k(), linear, x);
     const Matrix outliers_only = multiply(k(), big, only_x);
     Matrix rest_x = x, rest(all.rows(), all.cols());
@@ -107,7 +107,7 @@ TEST_P(QuantizedLayer, OfWeightsOrRowsThatAreNotFiniteGivesNoNumber) {
   Matrix x = random_rows(2, 20);
   x.row(1)[4] = INFINITY;
   layer.weights.row(2)[7] = NAN;
-  const QuantizedLinear linear(k(), layer.weights, layer.bias, {});
+  const QuantizedLinear<float> linear(k(), layer.weights, layer.bias, {});
   const Matrix y = multiply(k(), linear, x);
   EXPECT_TRUE(std::isfinite(y.row(0)[0]) && std::isfinite(y.row(0)[1]));
   EXPECT_TRUE(std::isnan(y.row(0)[2]));
@@ -117,8 +117,8 @@ TEST_P(QuantizedLayer, OfWeightsOrRowsThatAreNotFiniteGivesNoNumber) {
 TEST(QuantizedLinear, RefusesMoreInputsThanSumsHaveRoomFor) {
   const std::vector<float> bias(1);
   const Kernels& portable = kernels(KernelSet::kPortable);
-  EXPECT_NO_THROW(QuantizedLinear(portable, Matrix(1, kMaxInt8Depth), bias, {}));
-  EXPECT_THROW(QuantizedLinear(portable, Matrix(1, kMaxInt8Depth + 1), bias, {}), Error);
+  EXPECT_NO_THROW(QuantizedLinear<float>(portable, Matrix(1, kMaxInt8Depth), bias, {}));
+  EXPECT_THROW(QuantizedLinear<float>(portable, Matrix(1, kMaxInt8Depth + 1), bias, {}), Error);
 }
 
 TEST(OutlierColumns, AreThoseThatReachThreeTimesAsFarAsMost) {
