@@ -15,17 +15,22 @@ constexpr int kRowsOfOneThread = 256;
 /// The same of a piece, whose end may be waited for.
 constexpr int kRowsOfPiece = 200;
 /// The same where all threads work on the same rows.
-constexpr int kRowsOfAllThreads = 1024;
+constexpr int kRowsOfAllThreads = 448;
 /// With fewer rows for each thread, reading the weights costs more than using them, and all threads
 /// together should read them once.
 constexpr int kMinRowsOfOneThread = 96;
+/// A layer has a few tens of panels: more threads cannot share them evenly, and each reads all
+/// rows.
+constexpr int kMostTogether = 4;
 
 /// Divides sequences that bring so many rows into chunks: of each, the first sequence only.
-BatchPlan divide(std::span<const int> rows, int threads) {
+BatchPlan divide(std::span<const int> rows, const Crew& crew) {
+  const int threads = crew.threads;
   const int all_rows = std::accumulate(rows.begin(), rows.end(), 0);
   const auto count = static_cast<int>(rows.size());
   BatchPlan plan;
-  plan.together = threads == 1 || count < 2 * threads || all_rows < kMinRowsOfOneThread * threads;
+  plan.together = threads == 1 || count < 2 * threads || all_rows < kMinRowsOfOneThread * threads ||
+                  (crew.sticks_together && threads <= kMostTogether);
   int limit = threads == 1 ? kRowsOfOneThread : kRowsOfAllThreads;
   if (!plan.together) {
     // As many chunks for every thread, of about the same size.
@@ -86,8 +91,8 @@ std::size_t images_of_piece(int tokens) {
   return static_cast<std::size_t>(std::max(1, kRowsOfPiece / tokens));
 }
 
-BatchPlan plan_alike(std::size_t sequences, int length, int pooled, int threads) {
-  BatchPlan plan = divide(std::vector<int>(sequences, length), threads);
+BatchPlan plan_alike(std::size_t sequences, int length, int pooled, const Crew& crew) {
+  BatchPlan plan = divide(std::vector<int>(sequences, length), crew);
   fill(plan, sequences, [length, pooled](Chunk& chunk, std::size_t) {
     Sequence sequence{
         .first_row = chunk.rows, .length = length, .keys = {}, .pooled = chunk.rows + pooled};
@@ -99,7 +104,7 @@ BatchPlan plan_alike(std::size_t sequences, int length, int pooled, int threads)
 }
 
 TextPlan plan_texts(std::span<const std::span<const std::int32_t>> texts, std::int32_t start_id,
-                    int threads, PrefixCache& prefixes) {
+                    const Crew& crew, PrefixCache& prefixes) {
   prefixes.begin_batch();
   // In the order of their tokens a text has the longest common beginning with the one before it.
   std::vector<std::size_t> order(texts.size());
@@ -139,7 +144,7 @@ TextPlan plan_texts(std::span<const std::span<const std::int32_t>> texts, std::i
   }
 
   TextPlan plan;
-  static_cast<BatchPlan&>(plan) = divide(rows, threads);
+  static_cast<BatchPlan&>(plan) = divide(rows, crew);
   plan.sequence = std::move(sequence);
   std::vector<int> path;  // the row of each token of the text at hand
   fill(plan, distinct.size(), [&](Chunk& chunk, std::size_t i) {

@@ -59,9 +59,17 @@ struct BatchPlan {
 /// use every weight often, few enough for who waits for its end not to wait long.
 std::size_t images_of_piece(int tokens);
 
+/// Who takes a batch.
+struct Crew {
+  int threads = 1;  ///< at least 1
+  /// Few threads work together even on rows that are enough for each: they end at the same time then,
+  /// though their cores are not equally fast.
+  bool sticks_together = false;
+};
+
 /// Sequences of `length` rows each, whose rows all attend to each other. pooled: which of its rows
-/// a sequence's embedding is made of. threads: at least 1.
-BatchPlan plan_alike(std::size_t sequences, int length, int pooled, int threads);
+/// a sequence's embedding is made of.
+BatchPlan plan_alike(std::size_t sequences, int length, int pooled, const Crew& crew);
 
 /// Under the causal mask a token's hidden states depend on nothing but the tokens before it: texts
 /// that begin alike share the rows of what they have in common, and no row is needed for the start
@@ -76,9 +84,9 @@ struct TextPlan : BatchPlan {
 };
 
 /// texts: ids up to the token that is pooled, at least one. start_id: of the token that kStartRow
-/// stands for, or -1 for none. threads: at least 1. prefixes: what is known besides; the new known
-/// rows of the plan are in it, and it begins a batch.
+/// stands for, or -1 for none. prefixes: what is known besides; the new known rows of the plan are
+/// in it, and it begins a batch.
 TextPlan plan_texts(std::span<const std::span<const std::int32_t>> texts, std::int32_t start_id,
-                    int threads, PrefixCache& prefixes);
+                    const Crew& crew, PrefixCache& prefixes);
 
 }  // namespace vitrine::encoder::cpu

@@ -65,13 +65,14 @@ class CpuTowers : public ClipTowers {
   }
 
   bool multiply_as_for_images(int images) override {
-    vision_.multiply_only(team_, plan_images(static_cast<std::size_t>(images), team_.size()),
+    vision_.multiply_only(team_, plan_images(static_cast<std::size_t>(images), vision_.crew(team_)),
                           patch_embedding_, patches());
     return true;
   }
 
   Matrix encode_images(std::span<const Image> images) override {
-    return vision_.run(team_, plan_images(images.size(), team_.size()), embedding_of(images));
+    return vision_.run(team_, plan_images(images.size(), vision_.crew(team_)),
+                       embedding_of(images));
   }
 
   void encode_images_from(ImageFeed& feed, std::size_t most) override {
@@ -79,7 +80,7 @@ class CpuTowers : public ClipTowers {
     const std::size_t images = std::min(most, images_of_piece(tokens));
     vision_.run_alone(team_, static_cast<int>(images) * tokens, [&](const auto& run) {
       encode_pieces(feed, images, [&](std::span<const Image> piece) {
-        return run(plan_images(piece.size(), 1), embedding_of(piece));
+        return run(plan_images(piece.size(), {}), embedding_of(piece));
       });
     });
   }
@@ -104,7 +105,7 @@ class CpuTowers : public ClipTowers {
  private:
   /// texts: ids up to the token that is pooled.
   Matrix encode_pooled(std::span<const std::span<const std::int32_t>> texts) {
-    const TextPlan plan = plan_texts(texts, start_id(), team_.size(), prefixes_);
+    const TextPlan plan = plan_texts(texts, start_id(), text_.crew(team_), prefixes_);
     const bool remembers = std::ranges::any_of(
         plan.chunks, [](const Chunk& chunk) { return !chunk.new_known.empty(); });
     if (remembers) text_.reserve_known(prefixes_.rows());
@@ -129,7 +130,7 @@ class CpuTowers : public ClipTowers {
     const auto length = static_cast<int>(config_.text.context_length);
     const auto pad = static_cast<std::int32_t>(config_.text.pad_token_id);
     return text_.run(
-        team_, plan_alike(texts.size(), length, length - 1, team_.size()),
+        team_, plan_alike(texts.size(), length, length - 1, text_.crew(team_)),
         [&](const Share& share, const Chunk& chunk, auto&, float* hidden) {
           const auto [begin, end] = share.of(chunk.rows);
           for (int row = begin; row < end; ++row) {
@@ -190,8 +191,8 @@ class CpuTowers : public ClipTowers {
 
   int patches() const { return static_cast<int>(config_.vision.patches()); }
   int image_tokens() const { return static_cast<int>(config_.vision.tokens()); }
-  BatchPlan plan_images(std::size_t images, int threads) const {
-    return plan_alike(images, image_tokens(), 0, threads);
+  BatchPlan plan_images(std::size_t images, const Crew& crew) const {
+    return plan_alike(images, image_tokens(), 0, crew);
   }
 
   bool causal() const { return config_.text.pooling == TextPooling::kEndToken; }

@@ -9,8 +9,10 @@ namespace vitrine::encoder::cpu {
 /// a hundred barriers, and each time all wait for whoever has no core. Not thread-safe.
 class Teamwork {
  public:
-  /// Whether to take the next batch together.
+  /// Whether to take the next batch together: called once a batch.
   bool next_together();
+  /// Whether next_together() will say no.
+  bool is_hindered() const { return alone_ > 0; }
 
   /// What came of a batch that was taken together: how long it took, and how long so many threads
   /// waited at barriers, summed up.

@@ -71,6 +71,11 @@ class Tower {
   std::size_t hidden_stride() const { return transformer_.hidden_stride(); }
   int width() const { return static_cast<int>(config_.width); }
 
+  /// Of the team, for the plan of the next run().
+  Crew crew(const ThreadTeam& team) const {
+    return {team.size(), kBetterTogether && !teamwork_.is_hindered()};
+  }
+
   /// What kStartRow stands for from now on. hidden: [width], the first block's input.
   void learn_start(std::span<const float> hidden) {
     Workspace workspace(kernels_, config_, 1, 1);
@@ -89,7 +94,8 @@ class Tower {
       run_chunk(share, chunk, lane, embed, embeddings);
     };
     const bool together = plan.together && team.size() > 1;
-    if (together && !teamwork_.next_together()) {
+    const bool hindered = !teamwork_.next_together();
+    if (together && hindered) {
       reserve(1, most_rows(plan), team.size());
       for (const Chunk& chunk : plan.chunks) work({}, chunk, lanes_[0]);
       return embeddings;
@@ -134,6 +140,11 @@ class Tower {
   }
 
  private:
+  /// Where a thread reads what others wrote as they left it. Rows that are rounded as a whole
+  /// before they are multiplied go from core to core once more.
+  static constexpr bool kBetterTogether =
+      std::is_same_v<Linear, BlockFloatLinear> || std::is_same_v<Linear, PackedLinear<float>>;
+
   struct Lane {
     Workspace workspace;
     ProductRows<float> pooled;  // [rows, width]

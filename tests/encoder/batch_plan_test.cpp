@@ -17,7 +17,7 @@ using Ids = std::vector<std::int32_t>;
 
 TextPlan plan(const std::vector<Ids>& texts, int threads, PrefixCache& prefixes) {
   const std::vector<std::span<const std::int32_t>> spans(texts.begin(), texts.end());
-  return plan_texts(spans, kStart, threads, prefixes);
+  return plan_texts(spans, kStart, {.threads = threads}, prefixes);
 }
 /// Where nothing is known of texts before.
 TextPlan plan(const std::vector<Ids>& texts, int threads = 1) {
@@ -128,6 +128,17 @@ TEST(TextPlan, HoldsEveryTextHoweverItIsDivided) {
   }
 }
 
+TEST(BatchPlan, LetsFewThreadsTakeManyRowsTogether) {
+  for (const int threads : {2, 4}) {
+    const BatchPlan images = plan_alike(32, 50, 0, {.threads = threads, .sticks_together = true});
+    EXPECT_TRUE(images.together);
+    EXPECT_EQ(images.sequences(), 32U);
+    for (const Chunk& chunk : images.chunks) EXPECT_LE(chunk.rows, 1050);
+    EXPECT_FALSE(plan_alike(32, 50, 0, {.threads = threads}).together);
+  }
+  EXPECT_FALSE(plan_alike(100, 50, 0, {.threads = 5, .sticks_together = true}).together);
+}
+
 TEST(TextPlan, GivesManyRowsToTheThreadsInEqualParts) {
   std::vector<Ids> texts;
   for (std::int32_t i = 0; i < 200; ++i) texts.push_back({kStart, 10 + i, 1, 2, 3, kEnd});
@@ -232,7 +243,7 @@ TEST(TextPlan, HoldsEveryTextWhateverIsKnown) {
 
 TEST(ImagePlan, LetsTheRowsOfAnImageAttendToEachOther) {
   for (const int threads : {1, 2}) {
-    const BatchPlan images = plan_alike(11, 50, 0, threads);
+    const BatchPlan images = plan_alike(11, 50, 0, {.threads = threads});
     EXPECT_EQ(images.sequences(), 11U);
     EXPECT_EQ(rows_of(images), 550U);
     for (const Chunk& chunk : images.chunks) {
