@@ -62,8 +62,8 @@ std::size_t images_of_piece(int tokens);
 /// Who takes a batch.
 struct Crew {
   int threads = 1;  ///< at least 1
-  /// Few threads work together even on rows that are enough for each: they end at the same time then,
-  /// though their cores are not equally fast.
+  /// Few threads work together even on rows that are enough for each: they end at the same time
+  /// then, though their cores are not equally fast.
   bool sticks_together = false;
 };
 

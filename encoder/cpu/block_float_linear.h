@@ -85,7 +85,7 @@ class BlockFloatLinear {
   template <int kGroup, typename Finish>
   void multiply_groups(const Kernels& kernels, const Rows& x, int rows, int first_panel,
                        int last_panel, const Weight* next, const Finish& finish) const {
-    alignas(64) float sums[kGroup * kBlockRows * kPanelColumns];
+    alignas(64) float sums[kGroup * kMostBlockRows * kPanelColumns];
     const int block_rows = even_block_rows(rows);
     for (int first = first_panel; first < last_panel; first += kGroup) {
       const int last = std::min(first + kGroup, last_panel);

@@ -15,16 +15,18 @@
 
 namespace vitrine::encoder::cpu {
 
-/// Rows of sums that are made before what follows a product takes them; tiles are configured once
-/// for all of them.
+/// Rows of sums that are made before what follows a product takes them: about so many, and rather
+/// somewhat more than two blocks, of which the second would have the next panel to fetch alone.
+/// Tiles are configured once for all of them.
 inline constexpr int kBlockRows = 48;
+inline constexpr int kMostBlockRows = 60;
 inline constexpr int kTiledBlockRows = 256;
 
-/// Rows of a block where all are in blocks of at most kBlockRows: about as many in each, in units
-/// that fill the registers of sums of any vector kernels.
+/// Rows of a block where all are in blocks of at most kMostBlockRows: about as many in each, in
+/// units that fill the registers of sums of any vector kernels.
 constexpr int even_block_rows(int rows) {
   constexpr int kUnit = 6;
-  const int blocks = std::max(1, (rows + kBlockRows - 1) / kBlockRows);
+  const int blocks = rows <= kMostBlockRows ? 1 : (rows + kBlockRows - 1) / kBlockRows;
   return round_up((rows + blocks - 1) / blocks, kUnit);
 }
 
