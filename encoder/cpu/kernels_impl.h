@@ -812,13 +812,13 @@ constexpr int kMaxBlockRows = 2 * kMaxRows / kBlockVectors;
 constexpr int kColumnBytes = 2 * kBlockColumns;
 
 /// A part of the depth, of kRows rows at kBlockColumns of a panel of pairs. a_scales: of the part
-/// in each row. first: c is set, else added to. column_scales: of the last part, which c is a
-/// multiple of afterwards; else null. fetched: from where on kLines cache lines are, a step.
-template <int kRows, int kLines>
+/// in each row. kFirst: c is set, else added to. fetched: from where on kLines cache lines are, a
+/// step.
+template <int kRows, bool kFirst, int kLines>
 VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
                                    const float* a_scales, std::size_t a_scales_stride,
                                    const std::int16_t* pairs, int depth, const char* fetched,
-                                   bool first, const float* column_scales, float* c) {
+                                   float* c) {
   Integers sums[kRows][kBlockVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -851,39 +851,19 @@ VITRINE_INLINE void multiply_block(const std::int16_t* a, std::size_t a_stride,
     pairs += std::ptrdiff_t{2} * kUnrolled * kPanelColumns;
     rows.advance(2 * kUnrolled);
   }
-  // total(sum, exact, scale, column): what the sum becomes.
-  const auto finish = [&](const auto& total) __attribute__((always_inline)) {
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const Vector scale = broadcast(a_scales[static_cast<std::size_t>(r) * a_scales_stride]);
+  for (int r = 0; r < kRows; ++r) {
+    const Vector scale = broadcast(a_scales[static_cast<std::size_t>(r) * a_scales_stride]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kBlockVectors; ++v) {
-        float* sum = c + r * kPanelColumns + v * kLanes;
-        const Vector exact = __builtin_convertvector(sums[r][v], Vector);
-        store(sum, total(load(sum), exact, scale, v * kLanes));
-      }
+    for (int v = 0; v < kBlockVectors; ++v) {
+      float* sum = c + r * kPanelColumns + v * kLanes;
+      const Vector exact = __builtin_convertvector(sums[r][v], Vector);
+      store(sum, kFirst ? exact * scale : multiply_add(exact, scale, load(sum)));
     }
-  };
-  if (column_scales == nullptr) {
-    if (first) {
-      finish([](Vector, Vector exact, Vector scale, int)
-                 __attribute__((always_inline)) { return exact * scale; });
-    } else {
-      finish([](Vector sum, Vector exact, Vector scale, int)
-                 __attribute__((always_inline)) { return multiply_add(exact, scale, sum); });
-    }
-  } else if (first) {
-    finish([&](Vector, Vector exact, Vector scale, int column) __attribute__((always_inline)) {
-      return exact * scale * load(column_scales + column);
-    });
-  } else {
-    finish([&](Vector sum, Vector exact, Vector scale, int column) __attribute__((always_inline)) {
-      return multiply_add(exact, scale, sum) * load(column_scales + column);
-    });
   }
 }
 
-template <int kLines>
+template <bool kFirst, int kLines>
 struct MultiplyBlockBody {
   const std::int16_t* a;
   std::size_t a_stride;
@@ -893,15 +873,12 @@ struct MultiplyBlockBody {
   int depth;
   const char* fetched;
   std::ptrdiff_t fetched_bytes;  // by a block of rows
-  bool first_part;
-  const float* column_scales;
   float* c;
   template <int kRows>
   VITRINE_INLINE void run(std::size_t first, int block) const {
-    multiply_block<kRows, kLines>(a + first * a_stride, a_stride,
-                                  a_scales + first * a_scales_stride, a_scales_stride, pairs, depth,
-                                  fetched + fetched_bytes * block, first_part, column_scales,
-                                  c + first * kPanelColumns);
+    multiply_block<kRows, kFirst, kLines>(
+        a + first * a_stride, a_stride, a_scales + first * a_scales_stride, a_scales_stride, pairs,
+        depth, fetched + fetched_bytes * block, c + first * kPanelColumns);
   }
 };
 
@@ -909,21 +886,22 @@ struct MultiplyBlockBody {
 template <int kLines>
 void multiply_blocks_fetching(const RowBlocks<kMaxBlockRows>& blocks, const std::int16_t* a,
                               std::size_t a_stride, const float* a_scales,
-                              std::size_t a_scales_stride, const std::int16_t* panel,
-                              const float* column_scales, int k, float* c,
-                              const std::int16_t* next) {
+                              std::size_t a_scales_stride, const std::int16_t* panel, int k,
+                              float* c, const std::int16_t* next) {
   // As with floats: parts that stay in the nearest cache, and the one behind fetched.
   for (int part = 0; part < k; part += kBlockDepth) {
-    const bool last = k - part <= kBlockDepth;
-    const int depth = last ? k - part : kBlockDepth;
+    const int depth = k - part < kBlockDepth ? k - part : kBlockDepth;
     const std::ptrdiff_t bytes = std::ptrdiff_t{depth} * kColumnBytes;
     const std::int16_t* const behind = panel + std::ptrdiff_t{depth} * kPanelColumns;
-    const char* fetched = reinterpret_cast<const char*>(last ? next : behind);
+    const char* fetched = reinterpret_cast<const char*>(part + depth < k ? behind : next);
     for (int col = 0; col < kPanelColumns; col += kBlockColumns) {
-      blocks.for_each(MultiplyBlockBody<kLines>{a + part, a_stride, a_scales + part / kBlockDepth,
-                                                a_scales_stride, panel + std::ptrdiff_t{2} * col,
-                                                depth, fetched, bytes / blocks.count, part == 0,
-                                                last ? column_scales + col : nullptr, c + col});
+      const auto multiply = [&]<bool kFirst>(std::bool_constant<kFirst>)
+          __attribute__((always_inline)) {
+        blocks.for_each(MultiplyBlockBody<kFirst, kLines>{
+            a + part, a_stride, a_scales + part / kBlockDepth, a_scales_stride,
+            panel + std::ptrdiff_t{2} * col, depth, fetched, bytes / blocks.count, c + col});
+      };
+      part == 0 ? multiply(std::true_type()) : multiply(std::false_type());
       fetched += bytes;
     }
     panel = behind;
@@ -938,9 +916,15 @@ void multiply_blocks(const std::int16_t* a, std::size_t a_stride, const float* a
   const RowBlocks<kMaxBlockRows> blocks(rows);
   fetch_together<kUnrolled * 2 * kColumnBytes / 64>(
       blocks.count, [&]<int kLines>(std::integral_constant<int, kLines>) {
-        multiply_blocks_fetching<kLines>(blocks, a, a_stride, a_scales, a_scales_stride, panel,
-                                         column_scales, k, c, next);
+        multiply_blocks_fetching<kLines>(blocks, a, a_stride, a_scales, a_scales_stride, panel, k,
+                                         c, next);
       });
+  for (int row = 0; row < rows; ++row) {
+    for (int i = 0; i < kPanelColumns; i += kLanes) {
+      store(c + i, load(c + i) * load(column_scales + i));
+    }
+    c += kPanelColumns;
+  }
 }
 
 // Rows of values.
