@@ -7,10 +7,10 @@ namespace vitrine::encoder {
 /// The arithmetic of the towers. Sums, LayerNorm, softmax, residuals and the final projection are
 /// float32 in all of them.
 enum class Precision {
-  kAuto,      ///< kBFloat16 where the CPU multiplies bfloat16 in hardware, else kFloat32
+  kAuto,      ///< kBFloat16 where the CPU has instructions for bfloat16, else kFloat32
   kFloat32,   ///< as the reference computes
-  /// Weights and inputs of the linear layers in 16 bits: bfloat16 where the CPU multiplies it, block
-  /// floating point elsewhere; see docs/encoder.md.
+  /// Weights and inputs of the linear layers in 16 bits: bfloat16 where the CPU multiplies it fast,
+  /// block floating point elsewhere; see docs/encoder.md.
   kBFloat16,
   kInt8,  ///< those of the blocks' layers in 256 equal steps, but for outliers; see docs/encoder.md
 };

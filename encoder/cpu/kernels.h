@@ -171,8 +171,7 @@ struct Kernels {
   /// up with zeros to multiples of kPanelColumns, the depth of a product too.
   void (*pack_transposed_bf16)(const BFloat16* const* rows, int count, int depth, BFloat16* panels);
   void (*pack_bf16)(const BFloat16* const* rows, int count, int depth, BFloat16* panels);
-  /// out[j * out_stride + i] = values[i * stride + j] for i < rows, j < cols. There is room for
-  /// rows up to the next multiple of 16; what is written there is unspecified.
+  /// out[j * out_stride + i] = values[i * stride + j] for i < rows, j < cols.
   void (*transpose)(const float* values, std::size_t stride, int rows, int cols, float* out,
                     std::size_t out_stride);
 };
