@@ -36,6 +36,17 @@ TEST(Teamwork, ForgivesABatchNowAndThen) {
   }
 }
 
+TEST(Teamwork, SaysBeforehandWhetherTheNextBatchIsForOneThread) {
+  Teamwork teamwork;
+  std::string foretold, batches;
+  for (int i = 0; i < 20; ++i) {
+    foretold += teamwork.is_hindered() ? 'a' : 't';
+    batches += next_batches(teamwork, 1, milliseconds(9));
+  }
+  EXPECT_EQ(foretold, batches);
+  EXPECT_NE(batches.find('a'), std::string::npos);
+}
+
 TEST(Teamwork, TriesAgainEverMoreSeldomWhileCoresAreTaken) {
   Teamwork teamwork;
   EXPECT_EQ(next_batches(teamwork, 16, milliseconds(9)), "ttataataaaataaaa");
