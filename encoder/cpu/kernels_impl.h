@@ -365,9 +365,9 @@ class RowPointers {
   std::size_t stride_;
 };
 
-/// Of so many rows a product multiplies by values in memory, which takes fewer instructions and
-/// more loads than to broadcast them to a register first. Both are scarce where another thread has
-/// half of the core.
+/// Of more rows than this a product multiplies so many by values in memory, which takes fewer
+/// instructions and more loads than to broadcast them to a register first. Both are scarce where
+/// another thread has half of the core.
 constexpr int kRowsFromMemory = kLanes == 16 ? 6 : 0;
 
 /// sum += *value * b
@@ -784,7 +784,7 @@ VITRINE_INLINE void add_pairs(Integers& sum, Integers a, const std::int16_t* b) 
 #endif
 }
 
-/// As kRowsFromMemory.
+/// Of pairs: so many at most.
 #if defined(__AVX512VNNI__)
 constexpr int kPairRowsFromMemory = 8;
 #else
@@ -800,7 +800,9 @@ VITRINE_INLINE void add_pairs_from_memory(Integers& sum, const std::int16_t* a,
       : "+v"(sum)
       : "v"(load_integers(b)), "m"(*reinterpret_cast<const Pair*>(a)));
 #else
-  (void)sum, (void)a, (void)b;
+  std::int32_t pair;
+  std::memcpy(&pair, a, sizeof(pair));
+  add_pairs(sum, broadcast(pair), b);
 #endif
 }
 

@@ -140,8 +140,9 @@ class Tower {
   }
 
  private:
-  /// Where a thread reads what others wrote as they left it. Rows that are rounded as a whole
-  /// before they are multiplied go from core to core once more.
+  /// Whether few threads are faster together, however many rows there are. 8-bit layers are not:
+  /// their rows, rounded as a whole before they are multiplied, go from core to core once more. Of
+  /// bfloat16 products it is not known.
   static constexpr bool kBetterTogether =
       std::is_same_v<Linear, BlockFloatLinear> || std::is_same_v<Linear, PackedLinear<float>>;
 

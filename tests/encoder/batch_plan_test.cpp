@@ -133,7 +133,7 @@ TEST(BatchPlan, LetsFewThreadsTakeManyRowsTogether) {
     const BatchPlan images = plan_alike(32, 50, 0, {.threads = threads, .sticks_together = true});
     EXPECT_TRUE(images.together);
     EXPECT_EQ(images.sequences(), 32U);
-    for (const Chunk& chunk : images.chunks) EXPECT_LE(chunk.rows, 1050);
+    for (const Chunk& chunk : images.chunks) EXPECT_LE(chunk.rows, 450);
     EXPECT_FALSE(plan_alike(32, 50, 0, {.threads = threads}).together);
   }
   EXPECT_FALSE(plan_alike(100, 50, 0, {.threads = 5, .sticks_together = true}).together);
