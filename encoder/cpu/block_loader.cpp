@@ -141,9 +141,11 @@ BlockWeights<Linear> load_block(const Kernels& kernels, LayerReader& reader,
 }  // namespace
 
 template <typename Linear>
-std::vector<BlockWeights<Linear>> load_blocks(const Kernels& kernels, const WeightReader& reader,
-                                              const std::string& tower, const TowerConfig& config,
-                                              ThreadTeam& team, HugePages& pages) {
+std::vector<BlockWeights<Linear>> BlockLoader<Linear>::load(const Kernels& kernels,
+                                                            const WeightReader& reader,
+                                                            const std::string& tower,
+                                                            const TowerConfig& config,
+                                                            ThreadTeam& team, HugePages& pages) {
   std::vector<BlockWeights<Linear>> blocks(static_cast<std::size_t>(config.layers));
   std::atomic<std::size_t> next{0};
   run_throwing(team, [&](int) {
@@ -160,8 +162,10 @@ std::vector<BlockWeights<Linear>> load_blocks(const Kernels& kernels, const Weig
 }
 
 template <typename Linear>
-BlockWeights<Linear> load_pooling_block(const Kernels& kernels, const WeightReader& reader,
-                                        const TowerConfig& config, HugePages& pages) {
+BlockWeights<Linear> BlockLoader<Linear>::load_pooling(const Kernels& kernels,
+                                                       const WeightReader& reader,
+                                                       const TowerConfig& config,
+                                                       HugePages& pages) {
   const std::string head = "vision_model.head.";
   LayerReader layers(reader, config);
   // The probe's query is the same for every image, and known: a bias.
@@ -170,43 +174,10 @@ BlockWeights<Linear> load_pooling_block(const Kernels& kernels, const WeightRead
                             head + "mlp.", reader.vector(head + "probe", config.width));
 }
 
-template std::vector<BlockWeights<PackedLinear<float>>> load_blocks(const Kernels&,
-                                                                    const WeightReader&,
-                                                                    const std::string&,
-                                                                    const TowerConfig&, ThreadTeam&,
-                                                                    HugePages&);
-template BlockWeights<PackedLinear<float>> load_pooling_block(const Kernels&, const WeightReader&,
-                                                              const TowerConfig&, HugePages&);
-template std::vector<BlockWeights<PackedLinear<BFloat16>>> load_blocks(const Kernels&,
-                                                                       const WeightReader&,
-                                                                       const std::string&,
-                                                                       const TowerConfig&,
-                                                                       ThreadTeam&, HugePages&);
-template BlockWeights<PackedLinear<BFloat16>> load_pooling_block(const Kernels&,
-                                                                 const WeightReader&,
-                                                                 const TowerConfig&, HugePages&);
-template std::vector<BlockWeights<BlockFloatLinear>> load_blocks(const Kernels&,
-                                                                 const WeightReader&,
-                                                                 const std::string&,
-                                                                 const TowerConfig&, ThreadTeam&,
-                                                                 HugePages&);
-template BlockWeights<BlockFloatLinear> load_pooling_block(const Kernels&, const WeightReader&,
-                                                           const TowerConfig&, HugePages&);
-template std::vector<BlockWeights<QuantizedLinear<float>>> load_blocks(const Kernels&,
-                                                                       const WeightReader&,
-                                                                       const std::string&,
-                                                                       const TowerConfig&,
-                                                                       ThreadTeam&, HugePages&);
-template BlockWeights<QuantizedLinear<float>> load_pooling_block(const Kernels&,
-                                                                 const WeightReader&,
-                                                                 const TowerConfig&, HugePages&);
-template std::vector<BlockWeights<QuantizedLinear<BFloat16>>> load_blocks(const Kernels&,
-                                                                          const WeightReader&,
-                                                                          const std::string&,
-                                                                          const TowerConfig&,
-                                                                          ThreadTeam&, HugePages&);
-template BlockWeights<QuantizedLinear<BFloat16>> load_pooling_block(const Kernels&,
-                                                                    const WeightReader&,
-                                                                    const TowerConfig&, HugePages&);
+template struct BlockLoader<PackedLinear<float>>;
+template struct BlockLoader<PackedLinear<BFloat16>>;
+template struct BlockLoader<BlockFloatLinear>;
+template struct BlockLoader<QuantizedLinear<float>>;
+template struct BlockLoader<QuantizedLinear<BFloat16>>;
 
 }  // namespace vitrine::encoder::cpu

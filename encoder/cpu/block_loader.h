@@ -40,17 +40,18 @@ class WeightReader {
   const ReadWeight& read_;
 };
 
-/// The blocks of a tower ("text_model" or "vision_model"), read on all threads of the team and
-/// packed into the pages, which must be there as long as they.
 template <typename Linear>
-std::vector<BlockWeights<Linear>> load_blocks(const Kernels& kernels, const WeightReader& reader,
-                                              const std::string& tower, const TowerConfig& config,
-                                              ThreadTeam& team, HugePages& pages);
+struct BlockLoader {
+  /// The blocks of a tower ("text_model" or "vision_model"), read on all threads of the team and
+  /// packed into the pages, which must be there as long as they.
+  static std::vector<BlockWeights<Linear>> load(const Kernels& kernels, const WeightReader& reader,
+                                                const std::string& tower, const TowerConfig& config,
+                                                ThreadTeam& team, HugePages& pages);
 
-/// SigLIP's attention pooling, as the last block of its vision tower: one that begins anew. What it
-/// normalises are the rows that the tower ends with.
-template <typename Linear>
-BlockWeights<Linear> load_pooling_block(const Kernels& kernels, const WeightReader& reader,
-                                        const TowerConfig& config, HugePages& pages);
+  /// SigLIP's attention pooling, as the last block of its vision tower: one that begins anew. What
+  /// it normalises are the rows that the tower ends with.
+  static BlockWeights<Linear> load_pooling(const Kernels& kernels, const WeightReader& reader,
+                                           const TowerConfig& config, HugePages& pages);
+};
 
 }  // namespace vitrine::encoder::cpu

@@ -215,7 +215,7 @@ class CpuTowers : public ClipTowers {
     return {kernels_, tower,
             Transformer<Linear>(
                 kernels_, tower, causal(),
-                load_blocks<Linear>(kernels_, reader, "text_model", tower, team_, pages_),
+                BlockLoader<Linear>::load(kernels_, reader, "text_model", tower, team_, pages_),
                 LastBlock::kAddsToRow),
             load_projection(reader, "text_model.final_layer_norm", projection + ".weight", bias,
                             tower.width),
@@ -224,9 +224,9 @@ class CpuTowers : public ClipTowers {
 
   Tower<Linear> load_vision_tower(const WeightReader& reader) {
     const TowerConfig& tower = config_.vision.tower;
-    auto blocks = load_blocks<Linear>(kernels_, reader, "vision_model", tower, team_, pages_);
+    auto blocks = BlockLoader<Linear>::load(kernels_, reader, "vision_model", tower, team_, pages_);
     if (config_.vision.pooling == ImagePooling::kAttention) {
-      blocks.push_back(load_pooling_block<Linear>(kernels_, reader, tower, pages_));
+      blocks.push_back(BlockLoader<Linear>::load_pooling(kernels_, reader, tower, pages_));
       return {
           kernels_, tower,
           Transformer<Linear>(kernels_, tower, false, std::move(blocks), LastBlock::kBeginsAnew),
