@@ -20,6 +20,7 @@ double average(std::span<const float> values) {
 PackedCodes::PackedCodes(const LeadingCodes& leading, std::size_t size,
                          const std::vector<float>& mean) {
   static_assert(kPackedRow == LeadingCodes::kFirstElements);
+  static_assert(kPackedZero == LeadingCodes::kCodeOfZero);
   if (leading.empty() || size > kMostPackedRows) return;
   float of_mean[kPackedRow];
   inner_product_kernel().contiguous(mean.data(), leading.axes().data(), kPackedRow, mean.size(),
@@ -59,14 +60,9 @@ PackedCodes::PackedCodes(const LeadingCodes& leading, std::size_t size,
     PackedBlock& block = (*blocks)[i / kPackedRows];
     const std::size_t row = i % kPackedRows;
     const std::uint8_t* code = leading.codes() + i * kByteRow;
-    std::int32_t sum = 0;
     for (std::size_t j = 0; j < kPackedRow; ++j) {
-      const int element = code[j] - LeadingCodes::kCodeOfZero;
-      block.codes[j / kPackedElements][row][j % kPackedElements] =
-          static_cast<std::int8_t>(element);
-      sum += element;
+      block.codes[j / kPackedElements][row][j % kPackedElements] = code[j];
     }
-    block.starts[row] = start_of(sum, packed_bounds_kernel().most_weight);
     block.scales[row] = leading.scales()[i];
     block.errors[row] = rounded_up(kMostLength * leading.errors()[i] + usual_rest_ * rests[i] +
                                    usual_lost_ * lengths[i]);

@@ -40,8 +40,8 @@ std::size_t open_portable(const PackedQuery& query, const PackedRows& rows, std:
     const std::size_t row = i % kPackedRows;
     std::int32_t product = 0;
     for (std::size_t j = 0; j < kPackedRow; ++j) {
-      product +=
-          query.weights.weights[j] * block.codes[j / kPackedElements][row][j % kPackedElements];
+      product += query.weights.weights[j] *
+                 (block.codes[j / kPackedElements][row][j % kPackedElements] - kPackedZero);
     }
     const float score = block.scales[row] * query.weights.step * static_cast<float>(product);
     most[i] = score + block.errors[row];
@@ -71,7 +71,7 @@ std::int32_t weights_of(const PackedQuery& query, std::size_t step) {
 
 // Pairs of products are added up in 16 bits.
 constexpr int kMostAvx2 = kMostByteWeight;
-static_assert(2 * (2 * kMostAvx2) * 127 <= std::numeric_limits<std::int16_t>::max());
+static_assert(2 * kMostAvx2 * 255 <= std::numeric_limits<std::int16_t>::max());
 constexpr int kMostVnni = 127;
 
 // Each instruction set has a struct of one query, ...Bounds; of() writes what each of its lanes'
@@ -92,25 +92,31 @@ constexpr auto kLanesOfSets = [] {
 }();
 
 struct Avx2Bounds {
-  __m256i weights[kSteps];  // larger by kMostAvx2
+  __m256i weights[kSteps];
+  __m256i start;  // what codes are too large by
   __m256 step;
 
   VITRINE_AVX2 explicit Avx2Bounds(const PackedQuery& query)
-      : step(_mm256_set1_ps(query.weights.step)) {
+      : start(_mm256_setzero_si256()), step(_mm256_set1_ps(query.weights.step)) {
     for (std::size_t i = 0; i < kSteps; ++i) {
-      weights[i] =
-          _mm256_add_epi8(_mm256_set1_epi32(weights_of(query, i)), _mm256_set1_epi8(kMostAvx2));
+      weights[i] = _mm256_set1_epi32(weights_of(query, i));
+      start =
+          _mm256_sub_epi32(start, products(_mm256_set1_epi8(static_cast<char>(kPackedZero)), i));
     }
+  }
+
+  VITRINE_AVX2 __m256i products(__m256i codes, std::size_t step_number) const {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, weights[step_number]),
+                             _mm256_set1_epi16(1));
   }
 
   /// Of kAvx2Lanes rows of the block, from `row` on. most: [kPackedRows]
   VITRINE_AVX2 __m256 of(const PackedBlock& block, std::size_t row, float* most) const {
-    __m256i sums = _mm256_load_si256(reinterpret_cast<const __m256i*>(block.starts + row));
+    __m256i sums = start;
 #pragma GCC unroll 6
     for (std::size_t i = 0; i < kSteps; ++i) {
       const __m256i some = _mm256_load_si256(reinterpret_cast<const __m256i*>(block.codes[i][row]));
-      const __m256i pairs = _mm256_maddubs_epi16(weights[i], some);
-      sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+      sums = _mm256_add_epi32(sums, products(some, i));
     }
     const __m256 steps = _mm256_cvtepi32_ps(sums);
     const __m256 scales = _mm256_mul_ps(_mm256_load_ps(block.scales + row), step);
@@ -191,25 +197,29 @@ std::size_t open_avx2(const PackedQuery& query, const PackedRows& rows, std::siz
 constexpr __mmask16 kAllLanes = 0xffff;
 
 struct VnniBounds {
-  __m512i weights[kSteps];  // larger by kMostVnni
+  __m512i weights[kSteps];
+  __m512i start;  // what codes are too large by
   __m512 step;
 
   VITRINE_VNNI explicit VnniBounds(const PackedQuery& query)
       : step(_mm512_set1_ps(query.weights.step)) {
+    __m512i too_large = _mm512_setzero_si512();
     for (std::size_t i = 0; i < kSteps; ++i) {
-      weights[i] =
-          _mm512_add_epi8(_mm512_set1_epi32(weights_of(query, i)), _mm512_set1_epi8(kMostVnni));
+      weights[i] = _mm512_set1_epi32(weights_of(query, i));
+      too_large = _mm512_dpbusd_epi32(too_large, _mm512_set1_epi8(static_cast<char>(kPackedZero)),
+                                      weights[i]);
     }
+    start = _mm512_sub_epi32(_mm512_setzero_si512(), too_large);
   }
 
   VITRINE_VNNI __m512i products(const PackedBlock& block) const {
     // Two sums, each of which waits for half as many products.
-    __m512i even = _mm512_load_si512(block.starts);
+    __m512i even = start;
     __m512i odd = _mm512_setzero_si512();
 #pragma GCC unroll 3
     for (std::size_t i = 0; i < kSteps; i += 2) {
-      even = _mm512_dpbusd_epi32(even, weights[i], _mm512_load_si512(block.codes[i]));
-      odd = _mm512_dpbusd_epi32(odd, weights[i + 1], _mm512_load_si512(block.codes[i + 1]));
+      even = _mm512_dpbusd_epi32(even, _mm512_load_si512(block.codes[i]), weights[i]);
+      odd = _mm512_dpbusd_epi32(odd, _mm512_load_si512(block.codes[i + 1]), weights[i + 1]);
     }
     return _mm512_add_epi32(even, odd);
   }

@@ -15,6 +15,8 @@ constexpr std::size_t kPackedRows = 16;
 constexpr std::size_t kPackedGroup = 2;
 /// Elements of a row, the first of kByteRow.
 constexpr std::size_t kPackedRow = 24;
+/// The code of what is 0.
+constexpr int kPackedZero = 128;
 /// Elements of a row that lie together, and are multiplied by one instruction.
 constexpr std::size_t kPackedElements = 4;
 constexpr std::size_t kMostPackedRows = 4096;
@@ -25,17 +27,11 @@ constexpr std::size_t kMostPackedHits = 64;
 
 /// So many rows, packed.
 struct alignas(64) PackedBlock {
-  std::int8_t codes[kPackedRow / kPackedElements][kPackedRows][kPackedElements];  ///< no -128
-  std::int32_t starts[kPackedRows];  ///< see start_of()
+  /// Larger by kPackedZero, for a register multiplies bytes of which one is never negative.
+  std::uint8_t codes[kPackedRow / kPackedElements][kPackedRows][kPackedElements];
   float scales[kPackedRows];
   float errors[kPackedRows];  ///< of their scores, at most, but for the slack of the query
 };
-
-/// What a product starts from whose weights are each larger by most_weight, for a register
-/// multiplies bytes of which one is never negative.
-constexpr std::int32_t start_of(std::int32_t sum_of_codes, int most_weight) {
-  return -sum_of_codes * most_weight;
-}
 
 /// Block after block. What follows the last row in its group has errors of kNoPackedRow.
 struct PackedRows {
@@ -53,7 +49,7 @@ struct PackedQuery {
 };
 
 struct PackedBoundsKernel {
-  int most_weight;  ///< of a query's, in magnitude; and what starts are for
+  int most_weight;  ///< of a query's, in magnitude
   /// Finds the rows that may be among the k best: k of them score at least as much as any row that
   /// is left out can. places: has room for the rows of whole groups; gets theirs, ascending. k: 1
   /// to kMostPackedHits. Returns how many they are.

@@ -29,12 +29,10 @@ class PackedBounds : public testing::TestWithParam<InstructionSet> {
         // Some rows are as large as they can be, so that sums are.
         const bool large = random_() % 8 == 0;
         for (auto& step : block.codes) {
-          for (std::int8_t& code : step[row]) {
-            code = static_cast<std::int8_t>(large ? (random_() % 2 == 0 ? 127 : -127)
-                                                  : static_cast<int>(random_() % 255) - 127);
+          for (std::uint8_t& code : step[row]) {
+            code = static_cast<std::uint8_t>(large ? 255 * (random_() % 2) : random_() % 256);
           }
         }
-        start(block, row);
         block.scales[row] = 1e-4F * static_cast<float>(random_() % 50 + 1);
         block.errors[row] =
             (random_() % 10 == 0 ? 1e-1F : 1e-3F) * static_cast<float>(random_() % 20);
@@ -42,14 +40,6 @@ class PackedBounds : public testing::TestWithParam<InstructionSet> {
     }
     leave_only(rows, blocks);
     return blocks;
-  }
-
-  void start(PackedBlock& block, std::size_t row) const {
-    std::int32_t sum = 0;
-    for (const auto& step : block.codes) {
-      sum = std::accumulate(step[row], step[row] + kPackedElements, sum);
-    }
-    block.starts[row] = start_of(sum, kernel_.most_weight);
   }
 
   static void leave_only(std::size_t rows, std::vector<PackedBlock>& blocks) {
@@ -73,8 +63,8 @@ class PackedBounds : public testing::TestWithParam<InstructionSet> {
   static Bounds bounds_of(const PackedQuery& query, const PackedBlock& block, std::size_t row) {
     std::int32_t product = 0;
     for (std::size_t i = 0; i < kPackedRow; ++i) {
-      product +=
-          query.weights.weights[i] * block.codes[i / kPackedElements][row][i % kPackedElements];
+      product += query.weights.weights[i] *
+                 (block.codes[i / kPackedElements][row][i % kPackedElements] - kPackedZero);
     }
     const double score = double{block.scales[row]} * query.weights.step * product;
     const double error = double{block.errors[row]} + query.slack;
@@ -123,7 +113,6 @@ TEST_P(PackedBounds, LeaveAllOpenThatScoreTheSame) {
   for (PackedBlock& block : blocks) {
     for (std::size_t row = 1; row < kPackedRows; ++row) {
       for (auto& step : block.codes) std::copy_n(step[0], kPackedElements, step[row]);
-      start(block, row);
       block.scales[row] = block.scales[0];
       block.errors[row] = block.errors[0];
     }
