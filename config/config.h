@@ -25,7 +25,7 @@ struct EncoderConfig {
   int max_batch = 32;
   /// Arithmetic of the encoder on a CPU: "auto", "float32", "bfloat16" or "int8".
   std::string precision = "auto";
-  /// Instruction set of the encoder on a CPU: "auto" (the best it has), "portable", "avx2",
+  /// Instruction set of the encoder on a CPU: "auto" (the fastest), "portable", "avx2",
   /// "avx512", "avx512_vnni", "avx512_bf16" or "amx".
   std::string kernels = "auto";
   /// "auto", "cpu" or "cuda".

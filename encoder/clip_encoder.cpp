@@ -35,9 +35,10 @@ Place choose_place(const EncoderOptions& options) {
                   (options.device == Device::kAuto && options.precision == Precision::kAuto &&
                    cuda_available());
   place.kernels = cpu::find_kernel_set(options.kernels);
-  const bool fast_bfloat16 = place.kernels >= cpu::KernelSet::kAvx512Bf16;
+  const bool has_bfloat16 = cpu::supported_kernel_sets().back() >= cpu::KernelSet::kAvx512Bf16 &&
+                            place.kernels >= cpu::KernelSet::kAvx512Vnni;
   place.precision = options.precision != Precision::kAuto ? options.precision
-                    : fast_bfloat16                       ? Precision::kBFloat16
+                    : has_bfloat16                        ? Precision::kBFloat16
                                                           : Precision::kFloat32;
   return place;
 }

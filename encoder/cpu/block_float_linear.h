@@ -45,9 +45,9 @@ class BlockFloatRows {
 };
 
 /// A linear layer, y = W x + b, in block floating point of 16 bits: inputs in steps of 1/8191 of
-/// the largest of kBlockDepth, the weights of an output in steps that let sums be exact. What a CPU
-/// without bfloat16 products multiplies as fast as 8-bit numbers, with a tenth of bfloat16's error.
-/// Immutable.
+/// the largest of kBlockDepth, the weights of an output in steps that let sums be exact. With a
+/// tenth of bfloat16's error, what a CPU without fast bfloat16 products multiplies instead: as fast
+/// as 8-bit numbers, or half as fast where it has an instruction for those. Immutable.
 class BlockFloatLinear {
  public:
   using Value = float;  ///< what the inputs are rounded from

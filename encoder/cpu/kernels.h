@@ -59,13 +59,16 @@ enum class KernelSet {
   kAvx2,
   kAvx512,
   kAvx512Vnni,  ///< products of integers, 8-bit and of pairs, in one instruction
-  kAvx512Bf16,  ///< bfloat16 in vector registers; products but on CPUs that are slow at them
+  kAvx512Bf16,  ///< bfloat16 products in vector registers
   kAmx,         ///< bfloat16 and 8-bit products in tile registers
 };
 std::string_view to_string(KernelSet set);
 /// What this CPU and its operating system can run, slowest first; never empty.
 const std::vector<KernelSet>& supported_kernel_sets();
-/// The supported set of that name; "auto" is the last. Throws InvalidArgument that lists them.
+/// The one of them to take where none is asked for.
+KernelSet fastest_kernel_set();
+/// The supported set of that name, or for "auto" the fastest. Throws InvalidArgument that lists
+/// them.
 KernelSet find_kernel_set(std::string_view name);
 
 /// The arithmetic of the transformer for one set of kernels. All functions are pure, safe to call

@@ -274,7 +274,6 @@ const Kernels& amx_kernels() {
   static const Kernels table = [] {
     Kernels kernels = avx512_bf16_kernels();
     kernels.multiply_bf16 = multiply_bf16;
-    kernels.bf16_products = true;
     kernels.multiply_int8 = multiply_int8;
     kernels.tiles = true;
     return kernels;

@@ -75,12 +75,8 @@ void multiply_bf16_natively(const BFloat16* a, const RowLayout& layout, int rows
 const Kernels& avx512_bf16_kernels() {
   static const Kernels table = [] {
     Kernels kernels = kGenericKernels;  // which round to bfloat16 in one instruction here
-    // Intel's CPUs take four times as long for pairs of bfloat16 numbers as for pairs of integers,
-    // and twice as long as for the same in float32.
-    if (!__builtin_cpu_is("intel")) {
-      kernels.multiply_bf16 = multiply_bf16_natively;
-      kernels.bf16_products = true;
-    }
+    kernels.multiply_bf16 = multiply_bf16_natively;
+    kernels.bf16_products = true;
     kernels.multiply_int8 = avx512_vnni_kernels().multiply_int8;
     kernels.multiply_blocks = avx512_vnni_kernels().multiply_blocks;
     return kernels;

@@ -23,7 +23,7 @@ inline constexpr int kMostBlockRows = 60;
 inline constexpr int kTiledBlockRows = 256;
 
 /// Rows of a block where all are in blocks of at most kMostBlockRows: about as many in each, in
-/// units that fill the registers of sums of any vector kernels.
+/// units that fill AVX2's registers of sums and half of AVX-512's.
 constexpr int even_block_rows(int rows) {
   constexpr int kUnit = 6;
   const int blocks = rows <= kMostBlockRows ? 1 : (rows + kBlockRows - 1) / kBlockRows;

@@ -4,9 +4,10 @@
 
 namespace vitrine::encoder::cpu {
 
-/// Decides whether all threads take a small batch together, which is faster than one thread alone
-/// unless another process, or another guest of the same host, has one of their cores: they meet at
-/// a hundred barriers, and each time all wait for whoever has no core. Not thread-safe.
+/// Decides whether all threads take a batch together, which is faster than one thread alone, or of
+/// many rows each its own, unless another process, or another guest of the same host, has one of
+/// their cores: they meet at a hundred barriers, and each time all wait for whoever has no core.
+/// Not thread-safe.
 class Teamwork {
  public:
   /// Whether to take the next batch together: called once a batch.
