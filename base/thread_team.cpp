@@ -23,6 +23,7 @@ void pause() {
 
 ThreadTeam::ThreadTeam(int size)
     : seats_(static_cast<std::size_t>(size)), taken_(static_cast<std::size_t>(size)) {
+  for (Seat& seat : seats_) seat.taken.resize(seats_.size());
   threads_.reserve(static_cast<std::size_t>(size - 1));
   try {
     for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { serve(rank); });
@@ -66,7 +67,7 @@ void ThreadTeam::begin(int rank) {
   take_seat(rank);
 }
 
-void ThreadTeam::take_seat(int rank) {
+void ThreadTeam::take_seat(int rank) noexcept {
   const int cpu = current_cpu();
   if (cpu == kNoCpu) return;
   Seat& own = seats_[static_cast<std::size_t>(rank)];
@@ -77,9 +78,9 @@ void ThreadTeam::take_seat(int rank) {
   });
   if (!shared) return;
   own.cpu.store(kNoCpu, std::memory_order_relaxed);  // so that not both leave
-  std::vector<int> taken;
-  for (const Seat& seat : seats_) taken.push_back(seat.cpu.load(std::memory_order_relaxed));
-  leave_cpus(taken);
+  std::ranges::transform(seats_, own.taken.begin(),
+                         [](const Seat& seat) { return seat.cpu.load(std::memory_order_relaxed); });
+  leave_cpus(own.taken);
   own.cpu.store(current_cpu(), std::memory_order_relaxed);
 }
 

@@ -49,7 +49,8 @@ class ThreadTeam {
   void begin(int rank);
   /// Notes on which CPU the rank is, and leaves it where another one is there: Linux puts a thread
   /// that wakes beside the one that woke it while it takes the cores for busy, and leaves it there.
-  void take_seat(int rank);
+  /// In the middle of a run, where nothing may throw: it needs no memory.
+  void take_seat(int rank) noexcept;
   /// Waits until the value is another one, for so long without sleeping. Returns how long it
   /// waited where it slept, else 0.
   std::chrono::nanoseconds await_change(int rank, const std::atomic<std::uint32_t>& value,
@@ -66,6 +67,7 @@ class ThreadTeam {
   struct alignas(64) Seat {
     std::atomic<int> cpu{kNoCpu};            // that the rank is on, or slept on
     std::atomic<std::int64_t> waited_ns{0};  // at the barriers of the run
+    std::vector<int> taken;                  // what take_seat() finds of all ranks
   };
   std::vector<Seat> seats_;  // of every rank
 

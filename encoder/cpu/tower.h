@@ -202,16 +202,21 @@ class Tower {
       Lane& lane = lanes_[static_cast<std::size_t>(i)];
       if (lane.workspace.rows() >= rows) continue;
       lane = {};  // what is too small goes before what is large enough comes
-      const int ranks = i == 0 ? threads : 1;
-      lane = {Workspace(kernels_, config_, rows, ranks), {rows, width(), false}, {}};
-      if (input_columns_ == 0) continue;
-      if constexpr (std::is_same_v<InputRows, ProductRows<Value>>) {
-        lane.input.rows = {rows, input_columns_, reads_tiles<Value>(kernels_)};
-      } else {
-        lane.input.rows = {kernels_, rows, input_columns_};
-      }
-      lane.input.values = AlignedBuffer<Value>(static_cast<std::size_t>(ranks * input_columns_));
+      // All of it or nothing: there may be no memory in between.
+      lane = make_lane(rows, i == 0 ? threads : 1);
     }
+  }
+
+  Lane make_lane(int rows, int ranks) const {
+    Lane lane = {Workspace(kernels_, config_, rows, ranks), {rows, width(), false}, {}};
+    if (input_columns_ == 0) return lane;
+    if constexpr (std::is_same_v<InputRows, ProductRows<Value>>) {
+      lane.input.rows = {rows, input_columns_, reads_tiles<Value>(kernels_)};
+    } else {
+      lane.input.rows = {kernels_, rows, input_columns_};
+    }
+    lane.input.values = AlignedBuffer<Value>(static_cast<std::size_t>(ranks * input_columns_));
+    return lane;
   }
 
   /// embeddings: [rows, columns], contiguous.

@@ -189,13 +189,14 @@ void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
   int to = 0;
   for (const Sequence& sequence : sequences) {
     const int from = sequence.pooled;
+    float* hidden = workspace.hidden();
     if (last_block_ == LastBlock::kBeginsAnew) {
-      std::fill_n(workspace.hidden() + at(to, hidden_stride()), width_, 0.0F);
+      std::fill_n(hidden + at(to, hidden_stride()), width_, 0.0F);
     } else if (from != to) {
-      float* hidden = workspace.hidden();
       std::copy_n(hidden + at(from, hidden_stride()), width_, hidden + at(to, hidden_stride()));
-      workspace.input_.copy_row(from, to);
     }
+    // The probe's weights are zeros, which make NaN of what is not finite: of its own image only.
+    if (from != to) workspace.input_.copy_row(from, to);
     ++to;
   }
 }
