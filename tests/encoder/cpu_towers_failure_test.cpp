@@ -1,11 +1,8 @@
-// What a batch that fails, or an image that overflows, leaves to the others. The program is linked
-// so that what it allocates passes by here.
+// What a batch that fails, or an image that overflows, leaves to the others.
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
 #include <cmath>
 #include <cstddef>
 #include <fstream>
@@ -18,29 +15,7 @@
 
 #include "base/file.h"
 #include "encoder/cpu/cpu_towers.h"
-
-namespace {
-
-/// Allocations until one fails, on any thread; 0: none will.
-std::atomic<long> allocations_left{0};
-
-bool this_one_fails() { return allocations_left > 0 && --allocations_left == 0; }
-
-}  // namespace
-
-// NOLINTBEGIN(readability-identifier-naming): as the linker spells them
-extern "C" {
-int __real_posix_memalign(void** memory, std::size_t alignment, std::size_t size);
-int __wrap_posix_memalign(void** memory, std::size_t alignment, std::size_t size) {
-  return this_one_fails() ? ENOMEM : __real_posix_memalign(memory, alignment, size);
-}
-void* __real__Znwm(std::size_t size);
-void* __wrap__Znwm(std::size_t size) {  // operator new
-  if (this_one_fails()) throw std::bad_alloc();
-  return __real__Znwm(size);
-}
-}
-// NOLINTEND(readability-identifier-naming)
+#include "tests/failing_allocation.h"
 
 namespace vitrine::encoder::cpu {
 namespace {
@@ -113,13 +88,12 @@ void expect_no_trace_of_failures(const std::function<Matrix(ClipTowers& towers)>
       for (bool failed = true; failed;) {
         const auto towers = make_towers(small_config(), precision, threads);
         failed = false;
-        allocations_left = failures + 1;
         try {
+          const FailingAllocation failing(FailingAllocation::Of::kAllThreads, failures + 1);
           encode(*towers);
         } catch (const std::bad_alloc&) {
           failed = true;
         }
-        allocations_left = 0;
         failures += failed ? 1 : 0;
         ASSERT_TRUE(same(encode(*towers), expected))
             << to_string(precision) << " on " << threads << " threads, allocation " << failures;
