@@ -237,9 +237,9 @@ std::future<Matrix> BatchingEncoder::submit(std::unique_ptr<Request> request, Tr
                         "may",
                         stats_.waiting, options_.max_waiting));
       }
-      stats_.waiting += count;
       if (queries_.empty()) queries_wait_since_ = std::chrono::steady_clock::now();
       queries_.push_back(std::move(request));
+      stats_.waiting += count;
     } else {
       indexing_.push_back(std::move(request));
     }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -396,6 +397,9 @@ void CatalogSet::commit(const std::string& name, const std::string& fingerprint,
     std::vector<storage::Upload> uploads;
     const std::int64_t now = unix_ms();
     for (UpdateQueue::Request* request : requests) {
+      std::vector<storage::Update> wanted;
+      std::vector<storage::Upload> uploaded;
+      std::vector<UpdateResult> results;
       try {
         current->require_encoder(fingerprint);
         // What is empty cannot be merged; the first product makes room for a merge.
@@ -406,8 +410,6 @@ void CatalogSet::commit(const std::string& name, const std::string& fingerprint,
                           name, max_rows));
         }
         // First all of the request, which names no product twice: it counts as a whole or not.
-        std::vector<storage::Update> wanted;
-        std::vector<UpdateResult> results;
         for (const PreparedUpdate& prepared : request->updates) {
           const Place place = find_product(*current, edit.now(), prepared.id);
           storage::Update update = complete(*current, edit.now(), place, prepared);
@@ -417,24 +419,27 @@ void CatalogSet::commit(const std::string& name, const std::string& fingerprint,
           storage::validate(update);
           results.push_back({update.sequence, place.exists()});
           wanted.push_back(std::move(update));
+          if (prepared.upload) uploaded.push_back(*prepared.upload);
         }
-        for (storage::Update& update : wanted) {
-          edit.apply(update, current->base_row_of(update.product.id));
-          updates.push_back(std::move(update));
-        }
-        for (const PreparedUpdate& prepared : request->updates) {
-          if (prepared.upload) uploads.push_back(*prepared.upload);
-        }
-        request->results = std::move(results);
       } catch (...) {
         request->error = std::current_exception();
+        continue;
       }
+      // What fails from here on, for want of memory, fails all requests: the edit has a part of
+      // one.
+      for (storage::Update& update : wanted) {
+        edit.apply(update, current->base_row_of(update.product.id));
+        updates.push_back(std::move(update));
+      }
+      std::ranges::move(uploaded, std::back_inserter(uploads));
+      request->results = std::move(results);
     }
     if (updates.empty()) return;
     queue.last_sequence = edit.now().sequence();
     for (const storage::Upload& upload : uploads) queue.recent_uploads.insert(upload.digest);
-    database_.put_updates(name, updates, uploads);
+    // Before the write, for nothing may fail between that and the moment all see it.
     std::shared_ptr<const Catalog> next = current->with(edit.finish());
+    database_.put_updates(name, updates, uploads);
     const std::lock_guard lock(mutex_);
     std::swap(entries_[name].catalog, next);  // the old one is let go of without the lock
   } catch (...) {
@@ -491,17 +496,17 @@ void CatalogSet::sweep_uploads(const std::string& name) {
 }
 
 void CatalogSet::sweep() {
-  const std::lock_guard sweep_lock(sweep_mutex_);
-  storage::GenerationSet in_use;
-  {
-    const std::lock_guard lock(mutex_);
-    in_use = drafts_;
-    std::erase_if(snapshots_, [](const auto& snapshot) { return snapshot.lifetime.expired(); });
-    for (const Snapshot& snapshot : snapshots_) {
-      in_use[snapshot.catalog].insert(snapshot.generation);
-    }
-  }
   try {
+    const std::lock_guard sweep_lock(sweep_mutex_);
+    storage::GenerationSet in_use;
+    {
+      const std::lock_guard lock(mutex_);
+      in_use = drafts_;
+      std::erase_if(snapshots_, [](const auto& snapshot) { return snapshot.lifetime.expired(); });
+      for (const Snapshot& snapshot : snapshots_) {
+        in_use[snapshot.catalog].insert(snapshot.generation);
+      }
+    }
     const std::size_t swept = storage::sweep_generations(database_, generations_, in_use);
     if (swept > 0) spdlog::info("swept {} generations that nothing refers to", swept);
   } catch (const std::exception& error) {

@@ -134,8 +134,8 @@ void DeltaEdit::encode_what_is_full() {
   const Delta::Block& block = *delta_.blocks_.back();
   const std::size_t filled = delta_.rows_ % Delta::kBlockRows;  // 0: all of it
   if (filled == 0) {
-    delta_.part_codes_.clear();
     delta_.codes_.push_back(std::make_shared<const Delta::Codes>(block, 0, Delta::kBlockRows));
+    delta_.part_codes_.clear();
   } else if (filled % Delta::kPartRows == 0) {
     delta_.part_codes_.push_back(
         std::make_shared<const Delta::Codes>(block, filled - Delta::kPartRows, Delta::kPartRows));

@@ -101,7 +101,8 @@ class Delta {
 };
 
 /// Makes the next version of a Delta. Versions form one line: of all edits that begin with a
-/// version, at most one may be finished, and two must not be at work at the same time.
+/// version, at most one's result may be searched, and two must not be at work at the same time. An
+/// edit in which something was thrown is not finished.
 class DeltaEdit {
  public:
   explicit DeltaEdit(const Delta& from);

@@ -401,13 +401,19 @@ class Engine::Impl {
     const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
                             std::chrono::system_clock::now().time_since_epoch())
                             .count();
-    for (const auto& [name, entry] : catalogs().entries()) {
-      if (!entry.catalog || !entry.problem.empty()) continue;
+    const auto begin = [&](const std::string& name, const Catalog& catalog) {
       try {
-        take_step(name, merges_.next(name, merge_state(*entry.catalog), now_ms, Clock::now()));
+        take_step(name, merges_.next(name, merge_state(catalog), now_ms, Clock::now()));
       } catch (const std::exception& error) {
         spdlog::warn("cannot begin to merge the updates of catalog {}: {}", name, error.what());
       }
+    };
+    try {
+      for (const auto& [name, entry] : catalogs().entries()) {
+        if (entry.catalog && entry.problem.empty()) begin(name, *entry.catalog);
+      }
+    } catch (const std::exception& error) {
+      spdlog::warn("cannot look for updates to merge: {}", error.what());
     }
   }
 

@@ -92,15 +92,31 @@ std::string JobRunner::start(const std::string& catalog, JobKind kind, Work work
   try {
     // The thread is to keep no copy of the work, whose claims run() gives up.
     started.thread = std::thread(&JobRunner::run, this, std::ref(started), std::move(work));
-  } catch (const std::system_error& error) {
+  } catch (...) {
     jobs_.erase(id);
     database_.delete_job(id);
-    throw unavailable(fmt::format("no thread for a job: {}", error.what()));
+    try {
+      throw;
+    } catch (const std::system_error& error) {
+      throw unavailable(fmt::format("no thread for a job: {}", error.what()));
+    }
   }
   return id;
 }
 
 void JobRunner::run(Job& job, Work work) {
+  try {
+    run_to_its_end(job, work);
+  } catch (const std::exception& error) {
+    // There is no memory to say how it ended. On disk it is as if the server had stopped.
+    spdlog::error("job {} ended, and its end is not stored: {}", job.status.id, error.what());
+    work = nullptr;
+    const std::lock_guard lock(mutex_);
+    job.status.state = JobState::kFailed;
+  }
+}
+
+void JobRunner::run_to_its_end(Job& job, Work& work) {
   const auto progress = [&](const IndexProgress& now) {
     const std::lock_guard lock(mutex_);
     job.status.progress = now;

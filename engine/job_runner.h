@@ -49,6 +49,7 @@ class JobRunner {
   };
 
   void run(Job& job, Work work);
+  void run_to_its_end(Job& job, Work& work);
   /// Trouble is logged.
   void store_end(const JobStatus& status);
   const Job& find(std::string_view id) const;

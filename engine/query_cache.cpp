@@ -44,7 +44,12 @@ void QueryCache::insert(const Sha256Digest& key, Entry entry) {
     items_.pop_back();
   }
   items_.emplace_front(key, std::move(entry));
-  places_.emplace(key, items_.begin());
+  try {
+    places_.emplace(key, items_.begin());
+  } catch (...) {
+    items_.pop_front();
+    throw;
+  }
   stats_.bytes += bytes;
 }
 

@@ -18,6 +18,7 @@ UpdateQueue::Turn::~Turn() {
 
 std::vector<UpdateQueue::Request*> UpdateQueue::take_group() {
   std::vector<Request*> group;
+  group.reserve(waiting_.size());
   std::size_t updates = 0;
   std::size_t bytes = 0;
   while (!waiting_.empty() &&

@@ -52,8 +52,14 @@ class UpdateQueue {
         changed_.wait(lock);
         continue;
       }
+      std::vector<Request*> group;
+      try {
+        group = take_group();
+      } catch (...) {
+        std::erase(waiting_, &request);
+        throw;
+      }
       busy_ = true;
-      const std::vector<Request*> group = take_group();
       lock.unlock();
       commit(std::span<Request* const>(group));
       lock.lock();
@@ -78,7 +84,8 @@ class UpdateQueue {
   static constexpr std::size_t kGroupUpdates = 4096;
   static constexpr std::size_t kGroupUploadBytes = std::size_t{32} << 20;
 
-  /// At least one request. The caller has locked mutex_.
+  /// At least one request; where there is no memory for it, all go on waiting. The caller has
+  /// locked mutex_.
   std::vector<Request*> take_group();
 
   std::mutex mutex_;

@@ -207,7 +207,13 @@ class Server::Impl {
         co_await wait(kAcceptRetry);
         continue;
       }
-      start(std::move(socket));
+      try {
+        start(std::move(socket));
+        continue;
+      } catch (const std::exception& failure) {
+        spdlog::warn("a connection could not be taken: {}", failure.what());
+      }
+      co_await wait(kAcceptRetry);
     }
   }
 
@@ -224,7 +230,7 @@ class Server::Impl {
       const std::lock_guard lock(mutex_);
       connections_.insert(connection);
     }
-    net::co_spawn(executor, connection->run(), [this, connection](std::exception_ptr failure) {
+    const auto ended = [this, connection](std::exception_ptr failure) {
       if (failure) {
         try {
           std::rethrow_exception(failure);
@@ -233,7 +239,13 @@ class Server::Impl {
         }
       }
       release(connection);
-    });
+    };
+    try {
+      net::co_spawn(executor, connection->run(), ended);
+    } catch (...) {
+      release(connection);
+      throw;
+    }
   }
 
   void release(const std::shared_ptr<Connection>& connection) {
