@@ -425,8 +425,7 @@ void CatalogSet::commit(const std::string& name, const std::string& fingerprint,
         request->error = std::current_exception();
         continue;
       }
-      // What fails from here on, for want of memory, fails all requests: the edit has a part of
-      // one.
+      // Where memory runs out from here on, all requests fail: the edit has a part of this one.
       for (storage::Update& update : wanted) {
         edit.apply(update, current->base_row_of(update.product.id));
         updates.push_back(std::move(update));

@@ -89,17 +89,19 @@ std::string JobRunner::start(const std::string& catalog, JobKind kind, Work work
   job->status.created_at = utc_now();
   database_.put_job(id, to_json(job->status));
   Job& started = *jobs_.emplace(id, std::move(job)).first->second;
+  const auto forget = [&] {
+    jobs_.erase(id);
+    database_.delete_job(id);
+  };
   try {
     // The thread is to keep no copy of the work, whose claims run() gives up.
     started.thread = std::thread(&JobRunner::run, this, std::ref(started), std::move(work));
+  } catch (const std::system_error& error) {
+    forget();
+    throw unavailable(fmt::format("no thread for a job: {}", error.what()));
   } catch (...) {
-    jobs_.erase(id);
-    database_.delete_job(id);
-    try {
-      throw;
-    } catch (const std::system_error& error) {
-      throw unavailable(fmt::format("no thread for a job: {}", error.what()));
-    }
+    forget();
+    throw;
   }
   return id;
 }
