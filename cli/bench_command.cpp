@@ -41,62 +41,76 @@ double percentile(std::vector<double> values, double fraction) {
 
 struct Timing {
   std::vector<double> seconds;  // of each pass
-  // Medians of samples between the passes; 0 where there are none.
-  double products_s = 0;  // the products of a pass, alone
-  double peak_flops = 0;  // of products of cached operands
+  // Medians over the rounds; 0 where passes are compared with nothing.
+  double products_s = 0;      // the products of a pass, alone
+  double products_share = 0;  // of the products' speed, that of the pass
+  double peak_flops = 0;      // of products of cached operands
+  double peak_share = 0;      // of the peak, the speed of the pass
 };
 
-/// Alternates passes with samples of what they are compared with, so that all see the same machine.
-/// images: of a pass; 0 compares with nothing.
+/// Runs passes in rounds, each between two samples of the peak and followed by the pass's products
+/// alone. A shared machine's speed changes from one tenth of a second to the next: shares are of
+/// what was measured in the same round, and their median is what a round of even speed shows.
+/// images: of a pass; 0 compares with nothing. flops: of a pass.
 template <typename Pass>
-Timing measure(const encoder::Encoder& encoder, double seconds, std::size_t images,
+Timing measure(const encoder::Encoder& encoder, double seconds, std::size_t images, double flops,
                const Pass& pass) {
   constexpr double kPeakMs = 20;
-  constexpr double kSecondsBetweenPeaks = 0.15;
-  Timing timing;
-  std::vector<double> products, peaks;
+  constexpr double kRoundSeconds = 0.1;
+  constexpr std::size_t kRounds = 5;  // at least
+  const auto peak = [&] { return encoder::measure_matmul_peak(encoder.info(), kPeakMs); };
   const auto multiply = [&] { return encoder.multiply_as_for_images(static_cast<int>(images)); };
+  const auto timed = [](const auto& work) {
+    const auto begin = Clock::now();
+    work();
+    return seconds_since(begin);
+  };
+  Timing timing;
+  std::vector<double> products, products_shares, peaks, peak_shares;
   pass();  // memory is touched and caches are warm
   const bool compare = images > 0 && multiply();
   const auto start = Clock::now();
-  auto sampled = start - std::chrono::hours(1);
-  while (timing.seconds.size() < 5 || seconds_since(start) < seconds) {
-    if (compare && seconds_since(sampled) > kSecondsBetweenPeaks) {
-      peaks.push_back(encoder::measure_matmul_peak(encoder.info(), kPeakMs));
-      sampled = Clock::now();
-    }
-    auto begin = Clock::now();
-    pass();
-    timing.seconds.push_back(seconds_since(begin));
+  for (std::size_t round = 0; round < kRounds || seconds_since(start) < seconds; ++round) {
+    const double peak_before = compare ? peak() : 0;
+    double passes_s = 0;
+    int passes = 0;
+    do {
+      timing.seconds.push_back(timed(pass));
+      passes_s += timing.seconds.back();
+      ++passes;
+    } while (passes_s < kRoundSeconds);
     if (!compare) continue;
-    begin = Clock::now();
-    multiply();
-    products.push_back(seconds_since(begin));
+    const double pass_s = passes_s / passes;
+    peaks.push_back((peak_before + peak()) / 2);
+    peak_shares.push_back(flops / pass_s / peaks.back());
+    double all_products_s = 0;
+    for (int i = 0; i < passes; ++i) all_products_s += timed(multiply);
+    products.push_back(all_products_s / passes);
+    products_shares.push_back(products.back() / pass_s);
   }
   if (compare) {
     timing.products_s = percentile(products, 0.5);
+    timing.products_share = percentile(products_shares, 0.5);
     timing.peak_flops = percentile(peaks, 0.5);
+    timing.peak_share = percentile(peak_shares, 0.5);
   }
   return timing;
 }
 
-std::string share(double part, double of) {
-  return of > 0 ? fmt::format("{:.0f} %", 100 * part / of) : "-";
-}
-
-void print_row(const std::string& what, std::size_t count, const Timing& timing, double flops) {
+void print_row(const std::string& what, std::size_t count, const Timing& timing) {
   const double median = percentile(timing.seconds, 0.5);
-  const double products_a_second =
-      timing.products_s > 0 ? static_cast<double>(count) / timing.products_s : 0;
-  const double a_second = static_cast<double>(count) / median;
-  fmt::print("| {} | {:.1f} | {:.2f} | {:.2f} | {:.2f} | {} | {} |\n", what, a_second, median * 1e3,
+  std::string of_products = "-";
+  std::string of_peak = "-";
+  if (timing.peak_flops > 0) {
+    of_products = fmt::format("{:.1f}: {:.0f} %", static_cast<double>(count) / timing.products_s,
+                              100 * timing.products_share);
+    of_peak =
+        fmt::format("{:.0f} GFLOP/s: {:.0f} %", timing.peak_flops / 1e9, 100 * timing.peak_share);
+  }
+  fmt::print("| {} | {:.1f} | {:.2f} | {:.2f} | {:.2f} | {} | {} |\n", what,
+             static_cast<double>(count) / median, median * 1e3,
              percentile(timing.seconds, 0.95) * 1e3, percentile(timing.seconds, 0.99) * 1e3,
-             timing.products_s > 0
-                 ? fmt::format("{:.1f}: {}", products_a_second, share(a_second, products_a_second))
-                 : "-",
-             timing.peak_flops > 0 ? fmt::format("{:.0f} GFLOP/s: {}", timing.peak_flops / 1e9,
-                                                 share(flops / median, timing.peak_flops))
-                                   : "-");
+             of_products, of_peak);
 }
 
 /// Files of the folder, by name; those that cannot be decoded are left out.
@@ -208,22 +222,23 @@ int run(const Settings& settings, const Options& bench) {
   for (const std::size_t n : sizes) {
     const std::span<const encoder::Image> batch(images.data(), n);
     print_row(n == 1 ? "1 image" : fmt::format("{} images", n), n,
-              measure(*encoder, bench.seconds, n, [&] { encoder->encode_prepared(batch); }),
-              info.image_flops * static_cast<double>(n));
+              measure(*encoder, bench.seconds, n, info.image_flops * static_cast<double>(n),
+                      [&] { encoder->encode_prepared(batch); }));
   }
   Queries queries(*encoder);
   const std::size_t tokens = encoder->tokenize(queries.next(1)[0]).ids.size();
   for (const std::size_t n : sizes) {
-    print_row(fmt::format("{} text{} of {} tokens", n, n == 1 ? "" : "s", tokens), n,
-              measure(*encoder, bench.seconds, 0, [&] { encoder->encode_texts(queries.next(n)); }),
-              0);
+    print_row(
+        fmt::format("{} text{} of {} tokens", n, n == 1 ? "" : "s", tokens), n,
+        measure(*encoder, bench.seconds, 0, 0, [&] { encoder->encode_texts(queries.next(n)); }));
   }
   fmt::print(
       "\nIts products alone: the pass's matrix products on the same weights, rows and threads, "
       "every "
       "token\nthrough every layer, with nothing between them; so many a second, and the pass's "
       "share "
-      "of that.\nThe peak: a product of cached operands.\n");
+      "of that.\nThe peak: a product of cached operands. Shares are medians of rounds, each "
+      "compared with\nwhat was measured beside it.\n");
 
   if (bench.images.empty()) return 0;
   const Photographs photographs = read_photographs(*encoder, bench.images, options);

@@ -45,23 +45,26 @@ template <typename Value>
 double measure_packed(const cpu::Kernels& set, int threads, double milliseconds) {
   const cpu::PackedLinear<Value> linear(set, Matrix(kOutputs, kInputs), {});
   const cpu::ProductRows<Value> rows(kRows, kInputs, cpu::reads_tiles<Value>(set));
-  return measure(threads, milliseconds,
-                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), nullptr, kDrop); });
+  return measure(threads, milliseconds, [&] {
+    linear.multiply(set, rows, {0, kRows}, 0, linear.panels(), nullptr, kDrop);
+  });
 }
 
 double measure_block_float(const cpu::Kernels& set, int threads, double milliseconds) {
   const cpu::BlockFloatLinear linear(set, Matrix(kOutputs, kInputs), {});
   const cpu::BlockFloatRows rows(set, kRows, kInputs);
-  return measure(threads, milliseconds,
-                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), nullptr, kDrop); });
+  return measure(threads, milliseconds, [&] {
+    linear.multiply(set, rows, {0, kRows}, 0, linear.panels(), nullptr, kDrop);
+  });
 }
 
 double measure_quantized(const cpu::Kernels& set, int threads, double milliseconds) {
   const std::vector<float> bias(kOutputs);
   const cpu::QuantizedLinear<float> linear(set, Matrix(kOutputs, kInputs), bias, {});
   const cpu::QuantizedRows rows(set, kRows, kInputs);
-  return measure(threads, milliseconds,
-                 [&] { linear.multiply(set, rows, kRows, 0, linear.panels(), nullptr, kDrop); });
+  return measure(threads, milliseconds, [&] {
+    linear.multiply(set, rows, {0, kRows}, 0, linear.panels(), nullptr, kDrop);
+  });
 }
 
 }  // namespace

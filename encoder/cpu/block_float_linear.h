@@ -19,8 +19,8 @@ namespace vitrine::encoder::cpu {
 class BlockFloatRows {
  public:
   BlockFloatRows() = default;
-  /// columns: of a row, at most.
-  BlockFloatRows(const Kernels& kernels, int rows, int columns);
+  /// columns: of a row, at most. pages: as those of AlignedBuffer.
+  BlockFloatRows(const Kernels& kernels, int rows, int columns, HugePages* pages = nullptr);
 
   /// values: of the first columns of the row.
   void write(const Kernels& kernels, int row, std::span<const float> values);
@@ -41,7 +41,7 @@ class BlockFloatRows {
 
   ProductRows<std::int16_t> numbers_;  // [rows, columns]
   std::size_t blocks_ = 0;             // of a row
-  std::vector<float> scales_;          // [rows, blocks]
+  AlignedBuffer<float> scales_;        // [rows, blocks]
 };
 
 /// A linear layer, y = W x + b, in block floating point of 16 bits: inputs in steps of 1/8191 of
@@ -68,6 +68,9 @@ class BlockFloatLinear {
   /// How many panels are multiplied together.
   static int panels_at_once(const Kernels& /*kernels*/, int /*rows*/) { return 1; }
 
+  /// Of so many rows, those that are multiplied before finish() takes them.
+  static int block_rows(const Kernels& /*kernels*/, int rows) { return even_block_rows(rows); }
+
   /// Rounds inputs() values to row `row` of `rows`.
   void write_row(const Kernels& kernels, const float* values, int row, Rows& rows) const {
     rows.write(kernels, row, {values, static_cast<std::size_t>(inputs_)});
@@ -75,25 +78,25 @@ class BlockFloatLinear {
 
   /// As PackedLinear::multiply(), of rows that write_row() of this layer wrote.
   template <typename Finish>
-  void multiply(const Kernels& kernels, const Rows& x, int rows, int first_panel, int last_panel,
-                const Weight* next, const Finish& finish) const {
+  void multiply(const Kernels& kernels, const Rows& x, const RowRange& rows, int first_panel,
+                int last_panel, const Weight* next, const Finish& finish) const {
     multiply_groups<1>(kernels, x, rows, first_panel, last_panel, next, finish);
   }
 
   /// The same by kGroup panels, fewer of the last: finish() takes the outputs of all panels of a
   /// group at once. sums: [panels][count, kPanelColumns].
   template <int kGroup, typename Finish>
-  void multiply_groups(const Kernels& kernels, const Rows& x, int rows, int first_panel,
+  void multiply_groups(const Kernels& kernels, const Rows& x, const RowRange& rows, int first_panel,
                        int last_panel, const Weight* next, const Finish& finish) const {
     alignas(64) float sums[kGroup * kMostBlockRows * kPanelColumns];
-    const int block_rows = even_block_rows(rows);
+    const int block_rows = this->block_rows(kernels, rows.end - rows.begin);
     for (int first = first_panel; first < last_panel; first += kGroup) {
       const int last = std::min(first + kGroup, last_panel);
       const Weight* after = last < last_panel ? this->panel(last) : next;
-      for (int row = 0; row < rows; row += block_rows) {
-        const int block = std::min(block_rows, rows - row);
+      for (int row = rows.begin; row < rows.end; row += block_rows) {
+        const int block = std::min(block_rows, rows.end - row);
         // The next block of rows reads the same panels again.
-        const Weight* then = row + block < rows ? this->panel(first) : after;
+        const Weight* then = row + block < rows.end ? this->panel(first) : after;
         for (int panel = first; panel < last; ++panel) {
           kernels.multiply_blocks(x.numbers_.row(row), x.numbers_.layout().row_stride,
                                   x.scales(row), x.blocks_, block, this->panel(panel),

@@ -150,7 +150,7 @@ class CpuTowers : public ClipTowers {
       const int rows = count * per_image;
       const int first = tokens - per_image;  // of an image's rows, what stands before its patches
       Value* values = patches.row_of(share.rank, patch_embedding_.inputs());
-      share.take_each(rows, [&](int row) {
+      share.take_rows(rows, [&](int row) {
         write_patch(images[chunk.first_sequence + static_cast<std::size_t>(row / per_image)],
                     row % per_image, values);
         patch_embedding_.write_row(kernels_, values, row, patches.rows);
@@ -173,7 +173,7 @@ class CpuTowers : public ClipTowers {
           });
       if (!pre_norm_) return;
       share.barrier();
-      share.take_each(count * tokens, [&](int row) {
+      share.take_rows(count * tokens, [&](int row) {
         const float* input = row % tokens == 0 ? positions_.row(0).data() : hidden_row(row);
         kernels_.layer_norm(input, pre_norm_->scale.data(), pre_norm_->shift.data(),
                             static_cast<float>(config_.vision.tower.layer_norm_eps),

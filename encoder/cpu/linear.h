@@ -75,32 +75,41 @@ class PackedLinear {
     rows.write(row, {values, static_cast<std::size_t>(inputs_)});
   }
 
-  /// Computes panels [first_panel, last_panel) of rows [0, rows) of the inputs. finish(row, count,
+  /// Of so many rows, those that are multiplied before finish() takes them.
+  static int block_rows(const Kernels& kernels, int rows) {
+    if constexpr (std::is_same_v<Value, float>) return even_block_rows(rows);
+    return reads_tiles<Value>(kernels) ? kTiledBlockRows : 32;
+  }
+
+  /// Computes panels [first_panel, last_panel) of a range of rows of the inputs, which begins with
+  /// one of kTileRows where rows lie in tiles. finish(row, count,
   /// column, columns, sums, bias) takes outputs of `count` rows, from `row` and `column` on: sums
   /// without bias, rows at kPanelColumns; bias. x: zeros between inputs() and the next multiple of
   /// 32. next: the panel() that will be read after these, of whatever layer, so that it comes from
   /// memory meanwhile; null for none.
   template <typename Finish>
-  void multiply(const Kernels& kernels, const Rows& x, int rows, int first_panel, int last_panel,
-                const Weight* next, const Finish& finish) const {
+  void multiply(const Kernels& kernels, const Rows& x, const RowRange& range, int first_panel,
+                int last_panel, const Weight* next, const Finish& finish) const {
     alignas(64) float sums[kTiledBlockRows * kPanelColumns];
+    const int rows = range.end - range.begin;
     const int block_rows = this->block_rows(kernels, rows);
     const int most_panels = panels_at_once(kernels, rows);
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
       const Weight* after = panel + panels < last_panel ? this->panel(panel + panels) : next;
-      for (int row = 0; row < rows; row += block_rows) {
-        const int block = std::min(block_rows, rows - row);
+      for (int row = range.begin; row < range.end; row += block_rows) {
+        const int block = std::min(block_rows, range.end - row);
         if constexpr (std::is_same_v<Value, float>) {
           // The next block of rows reads the same panel again.
           multiply_block(kernels, x.row(row), x.layout(), block, this->panel(panel), panels,
-                         row + block < rows ? this->panel(panel) : after, 0, sums);
+                         row + block < range.end ? this->panel(panel) : after, 0, sums);
         } else {
           // Each block of rows fetches its part of what comes next.
-          const int lines = after == nullptr ? 0 : panel_lines();
-          const int first_line = lines * row / rows;
+          const int lines = after == nullptr || after == this->panel(panel) ? 0 : panel_lines();
+          const int done = row - range.begin;
+          const int first_line = lines * done / rows;
           multiply_block(kernels, x.row(row), x.layout(), block, this->panel(panel), panels,
-                         after + first_line * kLine, lines * (row + block) / rows - first_line,
+                         after + first_line * kLine, lines * (done + block) / rows - first_line,
                          sums);
         }
         for (int p = 0; p < panels; ++p) {
@@ -121,10 +130,6 @@ class PackedLinear {
   static constexpr int kLine = kLineValues<Value>;
   static constexpr int kDepthUnit = 32;  // inputs are filled up to a multiple of it
 
-  static int block_rows(const Kernels& kernels, int rows) {
-    if constexpr (std::is_same_v<Value, float>) return even_block_rows(rows);
-    return reads_tiles<Value>(kernels) ? kTiledBlockRows : 32;
-  }
   std::size_t panel_size() const {
     return static_cast<std::size_t>(round_up(inputs_, kDepthUnit)) * kPanelColumns;
   }

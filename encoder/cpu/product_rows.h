@@ -12,6 +12,12 @@ namespace vitrine::encoder::cpu {
 /// The smallest multiple of `unit` that is not below `n`.
 constexpr int round_up(int n, int unit) { return (n + unit - 1) / unit * unit; }
 
+/// Rows [begin, end).
+struct RowRange {
+  int begin = 0;
+  int end = 0;
+};
+
 /// Distance, in values, between rows of `n` values: room for the depth a product works in, and an
 /// odd number of cache lines, so that the rows of a block do not share a cache set.
 template <typename Value>
@@ -34,12 +40,13 @@ template <typename Value>
 class ProductRows {
  public:
   ProductRows() = default;
-  /// columns: of a row, at most. tiles: see reads_tiles().
-  ProductRows(int rows, int columns, bool tiles)
+  /// columns: of a row, at most. tiles: see reads_tiles(). pages: as those of AlignedBuffer.
+  ProductRows(int rows, int columns, bool tiles, HugePages* pages = nullptr)
       : layout_(tiles ? tiled(columns) : row_major<Value>(row_stride<Value>(columns))),
         lines_(round_up(columns, kLine) / kLine),
-        values_(static_cast<std::size_t>(round_up(rows, kTileRows)) / kTileRows *
-                layout_.group_stride) {}
+        values_(
+            static_cast<std::size_t>(round_up(rows, kTileRows)) / kTileRows * layout_.group_stride,
+            pages) {}
 
   const RowLayout& layout() const { return layout_; }
   /// Of the row, which is the first of a group: a multiple of kTileRows, unless rows lie one after

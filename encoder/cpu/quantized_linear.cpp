@@ -71,9 +71,9 @@ std::vector<int> outlier_columns(const ColumnSpread& inputs) {
   return columns;
 }
 
-QuantizedRows::QuantizedRows(const Kernels& kernels, int rows, int inputs)
-    : numbers_(rows, inputs, reads_tiles<std::uint8_t>(kernels)),
-      outliers_(static_cast<std::size_t>(rows) * kMaxOutliers),
+QuantizedRows::QuantizedRows(const Kernels& kernels, int rows, int inputs, HugePages* pages)
+    : numbers_(rows, inputs, reads_tiles<std::uint8_t>(kernels), pages),
+      outliers_(static_cast<std::size_t>(rows) * kMaxOutliers, pages),
       quantization_(static_cast<std::size_t>(rows)) {}
 
 void QuantizedRows::copy_row(int from, int to) {
@@ -175,19 +175,22 @@ void QuantizedLinear<T>::write_row(const Kernels& kernels, BFloat16* values, int
 
 template <typename T>
 const float* QuantizedLinear<T>::multiply_block(const Kernels& kernels, const QuantizedRows& x,
-                                                int row, int block, int rows, int panel, int panels,
-                                                const Weight* next, std::byte* sums,
-                                                float* outliers) const {
+                                                int row, int block, const RowRange& range,
+                                                int panel, int panels, const Weight* next,
+                                                std::byte* sums, float* outliers) const {
   auto* exact = reinterpret_cast<std::int32_t*>(sums);
   auto* values = reinterpret_cast<float*>(sums);
   const auto first = static_cast<std::size_t>(row);
   const auto first_panel = static_cast<std::size_t>(panel);
   // Each block of rows fetches its part of what comes next.
-  const int lines = next == nullptr ? 0 : static_cast<int>(panel_size()) / 64;
-  const int first_line = lines * row / rows;
+  const int lines =
+      next == nullptr || next == this->panel(panel) ? 0 : static_cast<int>(panel_size()) / 64;
+  const int rows = range.end - range.begin;
+  const int done = row - range.begin;
+  const int first_line = lines * done / rows;
   kernels.multiply_int8(x.numbers_.row(row), x.numbers_.layout(), block, this->panel(panel), panels,
                         depth(), exact, next + std::ptrdiff_t{64} * first_line,
-                        lines * (row + block) / rows - first_line);
+                        lines * (done + block) / rows - first_line);
   if (!outliers_.empty()) {
     kernels.multiply_bf16(
         x.outliers_.data() + first * kMaxOutliers, row_major<BFloat16>(kMaxOutliers), block,

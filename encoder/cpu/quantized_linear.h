@@ -33,8 +33,8 @@ std::vector<int> outlier_columns(const ColumnSpread& inputs);
 class QuantizedRows {
  public:
   QuantizedRows() = default;
-  /// For products of these kernels. inputs: of a row, at most.
-  QuantizedRows(const Kernels& kernels, int rows, int inputs);
+  /// For products of these kernels. inputs: of a row, at most. pages: as those of AlignedBuffer.
+  QuantizedRows(const Kernels& kernels, int rows, int inputs, HugePages* pages = nullptr);
 
   void copy_row(int from, int to);
 
@@ -73,27 +73,32 @@ class QuantizedLinear {
     return panels_of_few_rows<std::uint8_t>(kernels, rows);
   }
 
+  /// Of so many rows, those that are multiplied before finish() takes them.
+  static int block_rows(const Kernels& kernels, int rows) {
+    return reads_tiles<std::uint8_t>(kernels) ? kTiledBlockRows : even_block_rows(rows);
+  }
+
   /// Rounds inputs() values to row `row` of `rows`. Of the values, outliers become zero.
   void write_row(const Kernels& kernels, float* values, int row, QuantizedRows& rows) const;
   void write_row(const Kernels& kernels, BFloat16* values, int row, QuantizedRows& rows) const;
 
   /// As PackedLinear::multiply(), of rows that write_row() of this layer wrote.
   template <typename Finish>
-  void multiply(const Kernels& kernels, const Rows& x, int rows, int first_panel, int last_panel,
-                const Weight* next, const Finish& finish) const {
+  void multiply(const Kernels& kernels, const Rows& x, const RowRange& range, int first_panel,
+                int last_panel, const Weight* next, const Finish& finish) const {
     // Sums, which become values where they are; then, where there are outliers, their products.
     alignas(64) std::byte sums[kTiledBlockRows * kPanelColumns * sizeof(float)];
     alignas(64) float outliers[kTiledBlockRows * kPanelColumns];
-    const int block_rows =
-        reads_tiles<std::uint8_t>(kernels) ? kTiledBlockRows : even_block_rows(rows);
+    const int rows = range.end - range.begin;
+    const int block_rows = this->block_rows(kernels, rows);
     const int most_panels = panels_at_once(kernels, rows);
     for (int panel = first_panel; panel < last_panel; panel += most_panels) {
       const int panels = std::min(most_panels, last_panel - panel);
       const Weight* after = panel + panels < last_panel ? this->panel(panel + panels) : next;
-      for (int row = 0; row < rows; row += block_rows) {
-        const int block = std::min(block_rows, rows - row);
+      for (int row = range.begin; row < range.end; row += block_rows) {
+        const int block = std::min(block_rows, range.end - row);
         const float* values =
-            multiply_block(kernels, x, row, block, rows, panel, panels, after, sums, outliers);
+            multiply_block(kernels, x, row, block, range, panel, panels, after, sums, outliers);
         for (int p = 0; p < panels; ++p) {
           const int column = (panel + p) * kPanelColumns;
           finish(row, block, column, std::min(kPanelColumns, outputs_ - column),
@@ -111,10 +116,10 @@ class QuantizedLinear {
  private:
   int depth() const { return round_up(inputs_, kInt8DepthUnit); }
   std::size_t panel_size() const { return static_cast<std::size_t>(depth()) * kPanelColumns; }
-  /// Returns what rows [row, row + block) of all rows give in the panels, which is in `sums`.
+  /// Returns what rows [row, row + block) of the range give in the panels, which is in `sums`.
   const float* multiply_block(const Kernels& kernels, const QuantizedRows& x, int row, int block,
-                              int rows, int panel, int panels, const Weight* next, std::byte* sums,
-                              float* outliers) const;
+                              const RowRange& range, int panel, int panels, const Weight* next,
+                              std::byte* sums, float* outliers) const;
   template <typename V>
   void write(const Kernels& kernels, V* values, int row, QuantizedRows& rows) const;
 

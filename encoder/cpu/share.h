@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
 #include "base/thread_team.h"
 #include "encoder/cpu/kernels.h"
+#include "encoder/cpu/product_rows.h"
 
 namespace vitrine::encoder::cpu {
 
@@ -42,12 +44,17 @@ struct Share {
     }
   }
 
-  /// The same, one by one: calls work(i).
+  /// The same, calling work(i) for each.
   template <typename Work>
-  void take_each(int n, const Work& work) const {
-    take_parts(n, 1, [&](int begin, int end, int) {
+  void take_each(int n, const Work& work, int part = 1) const {
+    take_parts(n, part, [&](int begin, int end, int) {
       for (int i = begin; i < end; ++i) work(i);
     });
+  }
+  /// For what takes a row no longer than dealing it out does, or a few times as long.
+  template <typename Work>
+  void take_rows(int n, const Work& work) const {
+    take_each(n, work, 8);
   }
 
  private:
@@ -74,18 +81,48 @@ struct Share {
   }
 };
 
+/// Deals out what a layer makes of rows [0, rows): in `groups` groups of `group_panels` panels, at
+/// most `groups_at_once` of them together, and, where one group takes long, in ranges of its rows
+/// as well, for at the barrier all wait for whoever has the last part. Calls work(begin, end,
+/// range, next) for groups [begin, end) of a range of rows; see Share::take_parts().
+template <typename Linear, typename Work>
+void take_layer(const Kernels& kernels, const Share& share, const Linear& linear, int rows,
+                int groups, int group_panels, int groups_at_once, const Work& work) {
+  // About 30 us for a core with AVX-512.
+  constexpr std::int64_t kPartProducts = 2'500'000;
+  const int block_rows = Linear::block_rows(kernels, rows);
+  const int blocks = (rows + block_rows - 1) / block_rows;
+  const std::int64_t products = std::int64_t{rows} * linear.inputs() * group_panels * kPanelColumns;
+  const int ranges = static_cast<int>(std::min<std::int64_t>(blocks, products / kPartProducts));
+  if (ranges <= 1 || groups_at_once > 1 || share.team == nullptr) {
+    share.take_parts(groups, groups_at_once, [&](int begin, int end, int next) {
+      work(begin, end, RowRange{0, rows}, next);
+    });
+    return;
+  }
+  const auto begin_of = [&](int range) {
+    return std::min(rows, blocks * range / ranges * block_rows);
+  };
+  share.take_parts(groups * ranges, 1, [&](int part, int, int next) {
+    const int group = part / ranges;
+    const int range = part % ranges;
+    work(group, group + 1, RowRange{begin_of(range), begin_of(range + 1)}, next / ranges);
+  });
+}
+
 /// What the share takes of panels [first_panel, last_panel) of a layer on rows [0, rows) of x; see
 /// PackedLinear::multiply(). next: where its part of what is multiplied afterwards begins.
 template <typename Linear, typename Finish>
 void multiply_shared(const Kernels& kernels, const Share& share, const Linear& linear,
                      const typename Linear::Rows& x, int rows, int first_panel, int last_panel,
                      const typename Linear::Weight* next, const Finish& finish) {
-  share.take_parts(last_panel - first_panel, Linear::panels_at_once(kernels, rows),
-                   [&](int begin, int end, int after) {
-                     const bool last = first_panel + after == last_panel;
-                     linear.multiply(kernels, x, rows, first_panel + begin, first_panel + end,
-                                     last ? next : linear.panel(first_panel + after), finish);
-                   });
+  take_layer(kernels, share, linear, rows, last_panel - first_panel, 1,
+             Linear::panels_at_once(kernels, rows),
+             [&](int begin, int end, const RowRange& range, int after) {
+               const bool last = first_panel + after == last_panel;
+               linear.multiply(kernels, x, range, first_panel + begin, first_panel + end,
+                               last ? next : linear.panel(first_panel + after), finish);
+             });
 }
 
 }  // namespace vitrine::encoder::cpu

@@ -78,7 +78,8 @@ class Tower {
 
   /// What kStartRow stands for from now on. hidden: [width], the first block's input.
   void learn_start(std::span<const float> hidden) {
-    Workspace workspace(kernels_, config_, 1, 1);
+    HugePages pages;
+    Workspace workspace(kernels_, config_, 1, 1, pages);
     std::ranges::copy(hidden, workspace.hidden());
     transformer_.learn_start(workspace);
   }
@@ -131,11 +132,11 @@ class Tower {
     for_each_chunk(team, plan, [&](const Share& share, const Chunk& chunk, Lane& lane) {
       const int count = static_cast<int>(chunk.sequences.size());
       const auto [begin, end] = share.of(input.panels());
-      input.multiply(kernels_, lane.input.rows, count * input_rows, begin, end, nullptr, drop);
+      input.multiply(kernels_, lane.input.rows, {0, count * input_rows}, begin, end, nullptr, drop);
       transformer_.multiply_only(share, chunk.rows, count, lane.workspace);
       if (!projection_) return;
       const auto [first, last] = share.of(projection_->linear.panels());
-      projection_->linear.multiply(kernels_, lane.pooled, count, first, last, nullptr, drop);
+      projection_->linear.multiply(kernels_, lane.pooled, {0, count}, first, last, nullptr, drop);
     });
   }
 
@@ -147,6 +148,7 @@ class Tower {
       std::is_same_v<Linear, BlockFloatLinear> || std::is_same_v<Linear, PackedLinear<float>>;
 
   struct Lane {
+    std::unique_ptr<HugePages> pages;  // of all the rest, so that it goes last
     Workspace workspace;
     ProductRows<float> pooled;  // [rows, width]
     Input input;
@@ -208,14 +210,20 @@ class Tower {
   }
 
   Lane make_lane(int rows, int ranks) const {
-    Lane lane = {Workspace(kernels_, config_, rows, ranks), {rows, width(), false}, {}};
+    auto owned = std::make_unique<HugePages>();
+    HugePages* const pages = owned.get();
+    Lane lane = {std::move(owned),
+                 Workspace(kernels_, config_, rows, ranks, *pages),
+                 {rows, width(), false, pages},
+                 {}};
     if (input_columns_ == 0) return lane;
     if constexpr (std::is_same_v<InputRows, ProductRows<Value>>) {
-      lane.input.rows = {rows, input_columns_, reads_tiles<Value>(kernels_)};
+      lane.input.rows = {rows, input_columns_, reads_tiles<Value>(kernels_), pages};
     } else {
-      lane.input.rows = {kernels_, rows, input_columns_};
+      lane.input.rows = {kernels_, rows, input_columns_, pages};
     }
-    lane.input.values = AlignedBuffer<Value>(static_cast<std::size_t>(ranks * input_columns_));
+    lane.input.values =
+        AlignedBuffer<Value>(static_cast<std::size_t>(ranks * input_columns_), pages);
     return lane;
   }
 

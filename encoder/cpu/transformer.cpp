@@ -62,34 +62,34 @@ ScratchSize scratch_size(int length, int depth) {
 
 template <typename Linear>
 Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerConfig& config,
-                                          int rows, int threads)
+                                          int rows, int threads, HugePages& pages)
     : rows_(rows) {
   const auto width = static_cast<int>(config.width);
   const int depth = width / static_cast<int>(config.heads);
-  hidden_ = AlignedBuffer<float>(at(rows, row_stride<float>(width)));
+  hidden_ = AlignedBuffer<float>(at(rows, row_stride<float>(width)), &pages);
   const auto mlp_width = static_cast<int>(config.mlp_width);
   // Rows that are rounded are read one after the other before.
   const bool tiles = reads_tiles<Value>(kernels) && !kRounds<Linear>;
   if constexpr (kRounds<Linear>) {
-    input_ = {kernels, rows, kRoundsBlocks<Linear> ? width : std::max(width, mlp_width)};
+    input_ = {kernels, rows, kRoundsBlocks<Linear> ? width : std::max(width, mlp_width), &pages};
   } else {
-    input_ = {rows, width, tiles};
+    input_ = {rows, width, tiles, &pages};
   }
-  query_key_value_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(3 * padded(width))));
+  query_key_value_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(3 * padded(width))), &pages);
   // Attention writes panels of a head's columns, which must not lie across lines.
-  attended_ = ProductRows<Value>(rows, width, tiles && depth % kPanelColumns == 0);
+  attended_ = ProductRows<Value>(rows, width, tiles && depth % kPanelColumns == 0, &pages);
   if constexpr (kRoundsBlocks<Linear>) {
-    wide_ = {kernels, rows, mlp_width};
+    wide_ = {kernels, rows, mlp_width, &pages};
   } else {
-    wide_ = {rows, mlp_width, tiles};
+    wide_ = {rows, mlp_width, tiles, &pages};
   }
   // A sequence of all rows may have known ones before them.
   const int longest = rows + kMostKnownBefore;
   const ScratchSize size = scratch_size<Value>(longest, depth);
   for (int i = 0; i < threads; ++i) {
     scratch_.push_back(
-        {.floats = AlignedBuffer<float>(std::max(size.floats, row_stride<float>(width))),
-         .panels = AlignedBuffer<Value>(size.panels),
+        {.floats = AlignedBuffer<float>(std::max(size.floats, row_stride<float>(width)), &pages),
+         .panels = AlignedBuffer<Value>(size.panels, &pages),
          .rows = {}});
     scratch_.back().rows.reserve(static_cast<std::size_t>(longest));
   }
@@ -112,7 +112,7 @@ void Transformer<Linear>::normalise(const Share& share, const NormWeights& norm,
                                     [[maybe_unused]] const Linear& linear, int rows,
                                     Workspace& workspace) const {
   const auto eps = static_cast<float>(config_.layer_norm_eps);
-  share.take_each(rows, [&](int row) {
+  share.take_rows(rows, [&](int row) {
     const float* x = workspace.hidden() + at(row, hidden_stride());
     if constexpr (kRounds<Linear>) {
       float* normed = workspace.scratch_[static_cast<std::size_t>(share.rank)].floats.data();
@@ -132,7 +132,7 @@ const typename Linear::Rows& Transformer<Linear>::prepare(const Share& share, co
                                                           Workspace& workspace) const {
   share.barrier();
   if constexpr (kRounds<Linear>) {
-    share.take_each(rows, [&](int row) {
+    share.take_rows(rows, [&](int row) {
       linear.write_row(kernels_, values.at(row, 0), row, workspace.input_);
     });
     share.barrier();
@@ -150,15 +150,17 @@ void Transformer<Linear>::widen(const Share& share, const BlockWeights<Linear>& 
   if constexpr (kRoundsBlocks<Linear>) {
     const auto panel_of = [&](int group) { return std::min(group * kBlockPanels, fc1.panels()); };
     const int groups = round_up(fc1.panels(), kBlockPanels) / kBlockPanels;
-    share.take_parts(groups, 1, [&](int begin, int end, int after) {
-      fc1.template multiply_groups<kBlockPanels>(
-          kernels_, workspace.input_, rows, panel_of(begin), panel_of(end),
-          after == groups ? next : fc1.panel(panel_of(after)),
-          [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
-            workspace.wide_.write_activated(kernels_, config_.activation, row, count, column,
-                                            columns, sums, bias);
-          });
-    });
+    take_layer(kernels_, share, fc1, rows, groups, kBlockPanels, 1,
+               [&](int begin, int end, const RowRange& range, int after) {
+                 fc1.template multiply_groups<kBlockPanels>(
+                     kernels_, workspace.input_, range, panel_of(begin), panel_of(end),
+                     after == groups ? next : fc1.panel(panel_of(after)),
+                     [&](int row, int count, int column, int columns, const float* sums,
+                         const float* bias) {
+                       workspace.wide_.write_activated(kernels_, config_.activation, row, count,
+                                                       column, columns, sums, bias);
+                     });
+               });
   } else {
     multiply_shared(
         kernels_, share, fc1, workspace.input_, rows, 0, fc1.panels(), next,
@@ -457,7 +459,7 @@ void Transformer<Linear>::multiply_only(const Share& share, int rows, int pooled
   const auto multiply_part = [&](const Linear& linear, const auto& x, int count,
                                  const Linear* next) {
     const auto [begin, end] = share.of(linear.panels());
-    linear.multiply(kernels_, x, count, begin, end,
+    linear.multiply(kernels_, x, {0, count}, begin, end,
                     next == nullptr ? nullptr : first_panel(share, *next),
                     [](int, int, int, int, const float*, const float*) {});
   };

@@ -54,7 +54,9 @@ class Transformer {
   class Workspace {
    public:
     Workspace() = default;
-    Workspace(const Kernels& kernels, const TowerConfig& config, int rows, int threads);
+    /// pages: what it lies in, which must be there as long as it is.
+    Workspace(const Kernels& kernels, const TowerConfig& config, int rows, int threads,
+              HugePages& pages);
 
     /// The residual stream, float32: the input of a run. [rows, width] at hidden_stride.
     float* hidden() { return hidden_.data(); }

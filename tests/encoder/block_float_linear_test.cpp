@@ -34,7 +34,7 @@ class BlockFloatLayer : public testing::TestWithParam<KernelSet> {
     }
     Matrix y(x.rows(), static_cast<std::size_t>(linear.outputs()));
     linear.multiply(
-        k(), rows, count, 0, linear.panels(), nullptr,
+        k(), rows, {0, count}, 0, linear.panels(), nullptr,
         [&](int row, int block, int column, int columns, const float* sums, const float* bias) {
           for (int r = 0; r < block; ++r) {
             for (int i = 0; i < columns; ++i) {

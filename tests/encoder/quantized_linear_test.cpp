@@ -35,7 +35,7 @@ Matrix multiply(const Kernels& kernels, const QuantizedLinear<float>& linear, Ma
   }
   Matrix y(x.rows(), static_cast<std::size_t>(linear.outputs()));
   linear.multiply(
-      kernels, rows, static_cast<int>(x.rows()), 0, linear.panels(), nullptr,
+      kernels, rows, {0, static_cast<int>(x.rows())}, 0, linear.panels(), nullptr,
       [&](int row, int count, int column, int columns, const float* sums, const float* bias) {
         for (int r = 0; r < count; ++r) {
           for (int i = 0; i < columns; ++i) {

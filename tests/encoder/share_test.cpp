@@ -5,6 +5,8 @@
 #include <atomic>
 #include <vector>
 
+#include "encoder/cpu/linear.h"
+
 namespace vitrine::encoder::cpu {
 namespace {
 
@@ -43,6 +45,51 @@ TEST(Share, TakesEveryThingOnceWhateverTheTeam) {
         for (int i = 0; i < kMost; ++i) {
           EXPECT_EQ(taken[static_cast<std::size_t>(i)], i < n ? 2 : 0);
         }
+      }
+    }
+  }
+}
+
+/// Of a layer, only what take_layer() asks.
+struct Layer {
+  int depth = 0;
+  int inputs() const { return depth; }
+  static int block_rows(const Kernels& /*kernels*/, int rows) { return even_block_rows(rows); }
+};
+
+TEST(Share, TakesEveryRowOfEveryGroupOfALayerOnce) {
+  const Kernels& set = kernels(KernelSet::kPortable);
+  constexpr int kGroups = 5;
+  ThreadTeam team(3);
+  for (const int rows : {1, 49, 100, 500}) {
+    for (const int depth : {32, 768, 4096}) {
+      std::vector<std::atomic<int>> taken(static_cast<std::size_t>(kGroups * rows));
+      std::atomic<int> mistakes = 0, ranges = 0;
+      team.run([&](int rank) {
+        const Share share{rank, team.size(), &team};
+        int expected = -1;
+        take_layer(set, share, Layer{depth}, rows, kGroups, 1, 1,
+                   [&](int begin, int end, const RowRange& range, int next) {
+                     ++ranges;
+                     if (end != begin + 1 || range.begin >= range.end || range.end > rows) {
+                       ++mistakes;
+                     }
+                     if (expected >= 0 && begin != expected) ++mistakes;
+                     expected = next;
+                     for (int row = range.begin; row < range.end; ++row) {
+                       ++taken[static_cast<std::size_t>(begin * rows + row)];
+                     }
+                   });
+        if (expected >= 0 && expected != kGroups) ++mistakes;
+      });
+      EXPECT_EQ(mistakes, 0) << rows << " rows of " << depth;
+      for (const std::atomic<int>& count : taken) EXPECT_EQ(count, 1);
+      // What takes long is dealt out in more parts than there are groups.
+      if (rows == 500 && depth == 4096) {
+        EXPECT_GT(ranges, 2 * kGroups);
+      }
+      if (rows == 1) {
+        EXPECT_EQ(ranges, kGroups);
       }
     }
   }
