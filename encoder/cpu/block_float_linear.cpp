@@ -41,15 +41,15 @@ float step_of(std::span<const float> weights) {
 
 }  // namespace
 
-BlockFloatRows::BlockFloatRows(const Kernels& /*kernels*/, int rows, int columns,
-                               HugePages* pages)
+BlockFloatRows::BlockFloatRows(const Kernels& /*kernels*/, int rows, int columns, HugePages* pages)
     : numbers_(rows, columns, false, pages),
       blocks_(static_cast<std::size_t>(round_up(columns, kBlockDepth)) / kBlockDepth),
       scales_(static_cast<std::size_t>(rows) * blocks_, pages) {}
 
-void BlockFloatRows::write(const Kernels& kernels, int row, std::span<const float> values) {
-  kernels.to_blocks(values.data(), static_cast<int>(values.size()), numbers_.at(row, 0),
-                    scales(row));
+void BlockFloatRows::write(const Kernels& kernels, int row, int column,
+                           std::span<const float> values) {
+  kernels.to_blocks(values.data(), static_cast<int>(values.size()), numbers_.at(row, column),
+                    scales(row) + column / kBlockDepth);
 }
 
 void BlockFloatRows::write_activated(const Kernels& kernels, Activation activation, int row,

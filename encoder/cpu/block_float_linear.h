@@ -23,7 +23,12 @@ class BlockFloatRows {
   BlockFloatRows(const Kernels& kernels, int rows, int columns, HugePages* pages = nullptr);
 
   /// values: of the first columns of the row.
-  void write(const Kernels& kernels, int row, std::span<const float> values);
+  void write(const Kernels& kernels, int row, std::span<const float> values) {
+    write(kernels, row, 0, values);
+  }
+  /// values: of the columns from `column` on, which begins a block; they end one or the row. Safe
+  /// for threads with different blocks.
+  void write(const Kernels& kernels, int row, int column, std::span<const float> values);
   /// Writes what the activation makes of sums + bias to `count` rows from `row` on, in columns
   /// [column, column + columns) rounded up to whole panels; column begins a block, columns end one
   /// or the row. sums: [panels][count, kPanelColumns]. Safe for threads with different blocks.

@@ -54,7 +54,7 @@ struct Share {
   /// For what takes a row no longer than dealing it out does, or a few times as long.
   template <typename Work>
   void take_rows(int n, const Work& work) const {
-    take_each(n, work, 8);
+    take_each(n, work, 4);
   }
 
  private:
@@ -90,23 +90,36 @@ void take_layer(const Kernels& kernels, const Share& share, const Linear& linear
                 int groups, int group_panels, int groups_at_once, const Work& work) {
   // About 30 us for a core with AVX-512.
   constexpr std::int64_t kPartProducts = 2'500'000;
+  // Bytes of rows that a core's cache keeps from one group to the next, more or less; of a range
+  // of rows that it keeps beside all weights.
+  constexpr std::int64_t kCachedRows = 2 << 20;
+  constexpr std::int64_t kCachedRange = kCachedRows / 4;
   const int block_rows = Linear::block_rows(kernels, rows);
   const int blocks = (rows + block_rows - 1) / block_rows;
-  const std::int64_t products = std::int64_t{rows} * linear.inputs() * group_panels * kPanelColumns;
-  const int ranges = static_cast<int>(std::min<std::int64_t>(blocks, products / kPartProducts));
+  const std::int64_t numbers = std::int64_t{rows} * linear.inputs();
+  const std::int64_t products = numbers * group_panels * kPanelColumns;
+  const std::int64_t bytes = numbers * static_cast<int>(sizeof(typename Linear::Weight));
+  // Rows that come from farther away for every group are taken range by range, the groups in turn.
+  const bool by_range = bytes > kCachedRows;
+  const int ranges = static_cast<int>(std::min<std::int64_t>(
+      blocks, by_range ? (bytes + kCachedRange - 1) / kCachedRange : products / kPartProducts));
   if (ranges <= 1 || groups_at_once > 1 || share.team == nullptr) {
     share.take_parts(groups, groups_at_once, [&](int begin, int end, int next) {
       work(begin, end, RowRange{0, rows}, next);
     });
     return;
   }
-  const auto begin_of = [&](int range) {
+  const auto row_of = [&](int range) {
     return std::min(rows, blocks * range / ranges * block_rows);
   };
-  share.take_parts(groups * ranges, 1, [&](int part, int, int next) {
-    const int group = part / ranges;
-    const int range = part % ranges;
-    work(group, group + 1, RowRange{begin_of(range), begin_of(range + 1)}, next / ranges);
+  const int parts = groups * ranges;
+  const auto group_of = [&](int part) {
+    return part == parts ? groups : by_range ? part % groups : part / ranges;
+  };
+  share.take_parts(parts, 1, [&](int part, int, int next) {
+    const int group = group_of(part);
+    const int range = by_range ? part / groups : part % ranges;
+    work(group, group + 1, RowRange{row_of(range), row_of(range + 1)}, group_of(next));
   });
 }
 

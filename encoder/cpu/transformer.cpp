@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <type_traits>
 
 namespace vitrine::encoder::cpu {
@@ -49,7 +50,6 @@ ScratchSize scratch_size(int length, int depth) {
   const auto columns = static_cast<std::size_t>(padded(depth));
   if constexpr (std::is_same_v<Value, float>) {
     return {.floats = columns * keys          // keys, transposed
-                      + keys * columns        // values
                       + kQueryRows * columns  // the result
                       + kQueryRows * keys};   // scores
   } else {
@@ -75,7 +75,8 @@ Transformer<Linear>::Workspace::Workspace(const Kernels& kernels, const TowerCon
   } else {
     input_ = {rows, width, tiles, &pages};
   }
-  query_key_value_ = AlignedBuffer<Value>(at(rows, row_stride<Value>(3 * padded(width))), &pages);
+  query_key_value_ = AlignedBuffer<Value>(
+      at(rows * static_cast<int>(config.heads), row_stride<Value>(3 * padded(depth))), &pages);
   // Attention writes panels of a head's columns, which must not lie across lines.
   attended_ = ProductRows<Value>(rows, width, tiles && depth % kPanelColumns == 0, &pages);
   if constexpr (kRoundsBlocks<Linear>) {
@@ -103,8 +104,10 @@ Transformer<Linear>::Transformer(const Kernels& kernels, const TowerConfig& conf
       causal_(causal),
       last_block_(last_block),
       width_(static_cast<int>(config.width)),
-      depth_(static_cast<int>(config.width / config.heads)),
-      padded_width_(padded(static_cast<int>(config.width))),
+      heads_(static_cast<int>(config.heads)),
+      depth_(width_ / heads_),
+      padded_width_(padded(width_)),
+      padded_depth_(padded(depth_)),
       blocks_(std::move(blocks)) {}
 
 template <typename Linear>
@@ -204,18 +207,40 @@ void Transformer<Linear>::keep_pooled_rows(std::span<const Sequence> sequences,
 }
 
 template <typename Linear>
-void Transformer<Linear>::find_rows(std::size_t b, const Sequence& sequence, std::size_t column,
+std::size_t Transformer<Linear>::query_at(int head, int row, const Workspace& workspace) const {
+  return at(head * workspace.rows_ + row, head_stride());
+}
+
+template <typename Linear>
+void Transformer<Linear>::store_query_key_value(int row, int count, int column, int columns,
+                                                const float* sums, const float* bias,
+                                                Workspace& workspace) const {
+  // A panel of columns is of queries, of keys or of values, and of one head or several.
+  const int which = column / padded_width_;
+  const int first = column % padded_width_;
+  const int last = std::min(first + columns, width_);
+  for (int i = first; i < last;) {
+    const int head = i / depth_;
+    const int n = std::min(last, (head + 1) * depth_) - i;
+    Value* out = workspace.query_key_value_.data() + query_at(head, row, workspace) +
+                 which * padded_depth_ + i % depth_;
+    add_bias(kernels_, out)(sums + (i - first), bias + (i - first), count, n, out, head_stride());
+    i += n;
+  }
+}
+
+template <typename Linear>
+void Transformer<Linear>::find_keys(std::size_t b, const Sequence& sequence, int head,
                                     const Workspace& workspace,
-                                    std::vector<const Value*>& rows) const {
-  const Value* first = workspace.query_key_value_.data() + column;
-  const std::size_t stride = row_stride<Value>(3 * padded_width_);
-  rows.clear();
+                                    std::vector<const Value*>& keys) const {
+  keys.clear();
   for (const int row : sequence.keys) {
     if (row >= 0) {
-      rows.push_back(first + at(row, stride));
+      keys.push_back(workspace.query_key_value_.data() + query_at(head, row, workspace) +
+                     padded_depth_);
     } else {  // it has no queries
-      rows.push_back(known_[b].data() + at(number_of_known(row), known_stride()) + column -
-                     static_cast<std::size_t>(padded_width_));
+      keys.push_back(known_[b].data() + at(number_of_known(row), known_stride()) +
+                     at(2 * head, static_cast<std::size_t>(padded_depth_)));
     }
   }
 }
@@ -226,56 +251,46 @@ requires std::is_same_v<V, float>
 void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, int head,
                                       int first_query_row, int queries, Workspace& workspace,
                                       typename Workspace::Scratch& scratch) const {
-  const std::size_t stride = row_stride<float>(3 * padded_width_);
-  const auto column = static_cast<std::size_t>(head * depth_);
-  const auto part = static_cast<std::size_t>(padded_width_);  // of queries, keys and values each
+  const std::size_t stride = head_stride();
+  const int column = head * depth_;
   const int length = static_cast<int>(sequence.keys.size());
   const auto keys = static_cast<std::size_t>(padded(length));
-  const auto columns = static_cast<std::size_t>(padded(depth_));
+  const auto columns = static_cast<std::size_t>(padded_depth_);
 
-  const float* query_key_value = workspace.query_key_value_.data();
+  const float* query =
+      workspace.query_key_value_.data() + query_at(head, first_query_row, workspace);
   if (causal_) {
     // Each query has keys of its own, and of short texts there are few.
-    find_rows(b, sequence, part + column, workspace, scratch.rows);
+    find_keys(b, sequence, head, workspace, scratch.rows);
     for (int i = 0; i < queries; ++i) {
-      const int row = first_query_row + i;
-      kernels_.attend(query_key_value + at(row, stride) + column, scratch.rows.data(), part,
-                      length - queries + i + 1, depth_, scratch.floats.data(),
-                      workspace.attended_.at(row, static_cast<int>(column)));
+      kernels_.attend(query + at(i, stride), scratch.rows.data(), columns, length - queries + i + 1,
+                      depth_, scratch.floats.data(),
+                      workspace.attended_.at(first_query_row + i, column));
     }
     return;
   }
   float* keys_transposed = scratch.floats.data();           // [depth, keys]
-  float* padded_values = keys_transposed + columns * keys;  // [length, columns]
-  float* padded_result = padded_values + keys * columns;    // [queries, columns]
+  float* padded_result = keys_transposed + columns * keys;  // [queries, columns]
   float* scores = padded_result + kQueryRows * columns;     // [queries, keys]
   // No product reads scores behind the keys; a softmax takes whole vectors.
   constexpr int kSoftmaxUnit = 16;
   const int scored = round_up(length, kSoftmaxUnit);
 
   // The keys of a sequence that knows no row are those of its rows.
-  const float* first_key = query_key_value + at(sequence.keys[0], stride) + part + column;
+  const float* first_key =
+      workspace.query_key_value_.data() + query_at(head, sequence.keys[0], workspace) + columns;
   kernels_.transpose(first_key, stride, length, depth_, keys_transposed, keys);
-  // Values and results are used where they are, unless a product would touch another head's.
-  const bool in_place = depth_ % kPanelColumns == 0;
-  const float* values = first_key + part;
-  std::size_t value_stride = stride;
-  if (!in_place) {
-    for (int i = 0; i < length; ++i) {
-      std::copy_n(values + at(i, stride), depth_, padded_values + at(i, columns));
-    }
-    values = padded_values;
-    value_stride = columns;
-  }
+  const float* values = first_key + columns;
+  // The result is made where it is read, unless that would touch another head's.
+  const bool in_place = depth_ == padded_depth_;
   for (int first = 0; first < queries; first += kQueryRows) {
     const int count = std::min(kQueryRows, queries - first);
-    const int row = first_query_row + first;
-    kernels_.multiply(query_key_value + at(row, stride) + column, stride, count, keys_transposed,
-                      keys, static_cast<int>(keys), depth_, scores, keys, nullptr);
+    kernels_.multiply(query + at(first, stride), stride, count, keys_transposed, keys,
+                      static_cast<int>(keys), depth_, scores, keys, nullptr);
     for (int i = 0; i < count; ++i) kernels_.softmax(scores + at(i, keys), length, scored);
-    float* attended = workspace.attended_.at(row, static_cast<int>(column));
+    float* attended = workspace.attended_.at(first_query_row + first, column);
     const std::size_t attended_stride = workspace.attended_.layout().row_stride;
-    kernels_.multiply(scores, keys, count, values, value_stride, static_cast<int>(columns), length,
+    kernels_.multiply(scores, keys, count, values, stride, padded_depth_, length,
                       in_place ? attended : padded_result, in_place ? attended_stride : columns,
                       nullptr);
     for (int i = 0; i < count && !in_place; ++i) {
@@ -291,29 +306,26 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
                                       int first_query_row, int queries, Workspace& workspace,
                                       typename Workspace::Scratch& scratch) const {
   static constexpr float kNoBias[kPanelColumns] = {};
-  const std::size_t stride = row_stride<BFloat16>(3 * padded_width_);
-  const auto column = static_cast<std::size_t>(head * depth_);
-  const auto part = static_cast<std::size_t>(padded_width_);  // of queries, keys and values each
+  const std::size_t stride = head_stride();
   const int length = static_cast<int>(sequence.keys.size());
   const int keys = padded(length);
-  const int columns = padded(depth_);
+  const int columns = padded_depth_;
 
   BFloat16* key_panels = scratch.panels.data();
   BFloat16* value_panels = key_panels + at(keys, static_cast<std::size_t>(columns));
   BFloat16* probabilities = value_panels + at(keys, static_cast<std::size_t>(columns));
   float* sums = scratch.floats.data();
 
-  find_rows(b, sequence, part + column, workspace, scratch.rows);
+  find_keys(b, sequence, head, workspace, scratch.rows);
   kernels_.pack_transposed_bf16(scratch.rows.data(), length, depth_, key_panels);
-  find_rows(b, sequence, 2 * part + column, workspace, scratch.rows);
+  for (const BFloat16*& row : scratch.rows) row += columns;
   kernels_.pack_bf16(scratch.rows.data(), length, depth_, value_panels);
   for (int first = 0; first < queries; first += kQueryRows) {
     const int count = std::min(kQueryRows, queries - first);
     const std::size_t panel_stride = at(count, kPanelColumns);
     const auto probability_stride = static_cast<std::size_t>(keys);
     const BFloat16* query =
-        workspace.query_key_value_.data() + at(first_query_row + first, stride) + column;
-    // What lies behind a query's columns meets zeros of the panels.
+        workspace.query_key_value_.data() + query_at(head, first_query_row + first, workspace);
     kernels_.multiply_bf16(query, row_major<BFloat16>(stride), count, key_panels,
                            keys / kPanelColumns, columns, sums, nullptr, 0);
     for (int i = 0; i < count; ++i) {
@@ -325,30 +337,58 @@ void Transformer<Linear>::attend_head(std::size_t b, const Sequence& sequence, i
                            value_panels, columns / kPanelColumns, keys, sums, nullptr, 0);
     for (int panel = 0; panel < depth_; panel += kPanelColumns) {
       const float* rows = sums + static_cast<std::size_t>(panel / kPanelColumns) * panel_stride;
-      workspace.attended_.for_each_run(
-          first_query_row + first, count, static_cast<int>(column) + panel,
-          [&](int row, int run, BFloat16* out) {
-            kernels_.add_bias_bf16(rows + at(row, kPanelColumns), kNoBias, run,
-                                   std::min(kPanelColumns, depth_ - panel), out,
-                                   workspace.attended_.layout().row_stride);
-          });
+      workspace.attended_.for_each_run(first_query_row + first, count, head * depth_ + panel,
+                                       [&](int row, int run, BFloat16* out) {
+                                         kernels_.add_bias_bf16(
+                                             rows + at(row, kPanelColumns), kNoBias, run,
+                                             std::min(kPanelColumns, depth_ - panel), out,
+                                             workspace.attended_.layout().row_stride);
+                                       });
     }
   }
 }
 
 template <typename Linear>
+int Transformer<Linear>::heads_of_blocks() const {
+  return std::min(heads_, std::lcm(depth_, kBlockDepth) / depth_);
+}
+
+template <typename Linear>
+bool Transformer<Linear>::rounds_attended(const Share& share, std::size_t sequences) const {
+  if (!kRoundsBlocks<Linear>) return false;
+  // Few large parts would be waited for at the barrier.
+  constexpr int kPartsOfAThread = 8;
+  const int parts = static_cast<int>(sequences) * (heads_ / heads_of_blocks());
+  return share.team == nullptr || parts >= kPartsOfAThread * share.size;
+}
+
+template <typename Linear>
 void Transformer<Linear>::attend(std::size_t b, const Share& share,
-                                 std::span<const Sequence> sequences, Workspace& workspace) const {
-  const int heads = static_cast<int>(config_.heads);
+                                 std::span<const Sequence> sequences, bool rounds,
+                                 Workspace& workspace) const {
   const bool pooled_only = b + 1 == blocks_.size();
   auto& scratch = workspace.scratch_[static_cast<std::size_t>(share.rank)];
-  share.take_each(static_cast<int>(sequences.size()) * heads, [&](int i) {
-    const Sequence& sequence = sequences[static_cast<std::size_t>(i / heads)];
-    if (pooled_only) {
-      // The queries of the pooled rows stand at the top, in the order of the sequences.
-      attend_head(b, sequence, i % heads, i / heads, 1, workspace, scratch);
-    } else {
-      attend_head(b, sequence, i % heads, sequence.first_row, sequence.length, workspace, scratch);
+  const int together = rounds ? heads_of_blocks() : 1;
+  const int groups = (heads_ + together - 1) / together;
+  share.take_each(static_cast<int>(sequences.size()) * groups, [&](int i) {
+    const int number = i / groups;
+    const Sequence& sequence = sequences[static_cast<std::size_t>(number)];
+    // The queries of the pooled rows stand at the top, in the order of the sequences.
+    const int first_row = pooled_only ? number : sequence.first_row;
+    const int rows = pooled_only ? 1 : sequence.length;
+    const int first_head = i % groups * together;
+    const int last_head = std::min(first_head + together, heads_);
+    for (int head = first_head; head < last_head; ++head) {
+      attend_head(b, sequence, head, first_row, rows, workspace, scratch);
+    }
+    if constexpr (kRoundsBlocks<Linear>) {
+      if (!rounds) return;
+      const int column = first_head * depth_;
+      const auto columns = static_cast<std::size_t>((last_head - first_head) * depth_);
+      for (int row = first_row; row < first_row + rows; ++row) {
+        workspace.input_.write(kernels_, row, column,
+                               {workspace.attended_.at(row, column), columns});
+      }
     }
   });
 }
@@ -377,12 +417,14 @@ void Transformer<Linear>::remember(std::size_t b, const Share& share,
                                    std::span<const NewKnownRow> new_known,
                                    const Workspace& workspace) {
   const auto [begin, end] = share.of(static_cast<int>(new_known.size()));
-  const auto width = static_cast<std::size_t>(padded_width_);
+  const auto depth = static_cast<std::size_t>(padded_depth_);
   for (const NewKnownRow& known :
        new_known.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))) {
-    const Value* row =
-        workspace.query_key_value_.data() + at(known.row, row_stride<Value>(3 * padded_width_));
-    std::copy_n(row + width, 2 * width, known_[b].data() + at(known.number, known_stride()));
+    Value* out = known_[b].data() + at(known.number, known_stride());
+    for (int head = 0; head < heads_; ++head, out += 2 * depth) {
+      const Value* query = workspace.query_key_value_.data() + query_at(head, known.row, workspace);
+      std::copy_n(query + depth, 2 * depth, out);
+    }
   }
 }
 
@@ -403,14 +445,11 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
   const int all_rows = sequences.back().first_row + sequences.back().length;
   const int rows = last ? static_cast<int>(sequences.size()) : all_rows;
   const std::size_t hidden_stride = this->hidden_stride();
-  const std::size_t qkv_stride = row_stride<Value>(3 * padded_width_);
   float* hidden = workspace.hidden_.data();
-  Value* query_key_value = workspace.query_key_value_.data();
 
-  const auto store_query_key_value = [&](int row, int count, int column, int columns,
-                                         const float* sums, const float* bias) {
-    add_bias(kernels_, query_key_value)(sums, bias, count, columns,
-                                        query_key_value + at(row, qkv_stride) + column, qkv_stride);
+  const auto store = [&](int row, int count, int column, int columns, const float* sums,
+                         const float* bias) {
+    store_query_key_value(row, count, column, columns, sums, bias, workspace);
   };
   const auto add_to_hidden = [&](int row, int count, int column, int columns, const float* sums,
                                  const float* bias) {
@@ -424,23 +463,32 @@ void Transformer<Linear>::run_block(std::size_t b, const Share& share,
   if (last) {
     multiply_shared(kernels_, share, block.query_key_value, workspace.input_, all_rows,
                     query_panels, panels, block.query_key_value.panel(share.of(query_panels).first),
-                    store_query_key_value);
+                    store);
     share.barrier();
     if (share.rank == 0) keep_pooled_rows(sequences, workspace);
     share.barrier();
     multiply_shared(kernels_, share, block.query_key_value, workspace.input_, rows, 0, query_panels,
-                    first_panel(share, block.out), store_query_key_value);
+                    first_panel(share, block.out), store);
   } else {
     multiply_shared(kernels_, share, block.query_key_value, workspace.input_, rows, 0, panels,
-                    first_panel(share, block.out), store_query_key_value);
+                    first_panel(share, block.out), store);
   }
   share.barrier();
 
   remember(b, share, new_known, workspace);
-  attend(b, share, sequences, workspace);
-  multiply_shared(kernels_, share, block.out,
-                  prepare(share, block.out, workspace.attended_, rows, workspace), rows, 0,
-                  block.out.panels(), first_panel(share, block.fc1), add_to_hidden);
+  const auto multiply_attended = [&](const typename Linear::Rows& attended) {
+    multiply_shared(kernels_, share, block.out, attended, rows, 0, block.out.panels(),
+                    first_panel(share, block.fc1), add_to_hidden);
+  };
+  const bool rounds = rounds_attended(share, sequences.size());
+  attend(b, share, sequences, rounds, workspace);
+  if constexpr (kRoundsBlocks<Linear>) {
+    if (rounds) {
+      share.barrier();
+      multiply_attended(workspace.input_);
+    }
+  }
+  if (!rounds) multiply_attended(prepare(share, block.out, workspace.attended_, rows, workspace));
   share.barrier();
 
   normalise(share, block.norm2, block.fc1, rows, workspace);

@@ -68,7 +68,8 @@ class Transformer {
     AlignedBuffer<float> hidden_;  // [rows, width]
     /// [rows, width] after LayerNorm; where rows are rounded, those of the product at hand.
     typename Linear::Rows input_;
-    AlignedBuffer<Value> query_key_value_;  // [rows, 3 * padded width]
+    /// Of each head, one row after the other: what attention reads of a sequence lies together.
+    AlignedBuffer<Value> query_key_value_;  // [heads, rows] at head_stride(), [3, padded depth]
     ProductRows<Value> attended_;           // [rows, width]
     /// [rows, mlp_width]; rounded where kRoundsBlocks.
     std::conditional_t<kRoundsBlocks<Linear>, typename Linear::Rows, ProductRows<Value>> wide_;
@@ -110,13 +111,24 @@ class Transformer {
                  std::span<const NewKnownRow> new_known, Workspace& workspace);
   void remember(std::size_t b, const Share& share, std::span<const NewKnownRow> new_known,
                 const Workspace& workspace);
-  /// Of a known row: its keys, its values.
-  std::size_t known_stride() const { return row_stride<Value>(2 * padded_width_); }
-  void attend(std::size_t b, const Share& share, std::span<const Sequence> sequences,
+  /// From a head's query of a row to the next row's.
+  std::size_t head_stride() const { return row_stride<Value>(3 * padded_depth_); }
+  /// Where a head's query of a row lies, and behind it key and value, padded_depth_ apart.
+  std::size_t query_at(int head, int row, const Workspace& workspace) const;
+  /// Of a known row: of each head, its key and its value.
+  std::size_t known_stride() const { return row_stride<Value>(2 * heads_ * padded_depth_); }
+  /// The bias goes to what the sums are of: columns of queries, keys and values.
+  void store_query_key_value(int row, int count, int column, int columns, const float* sums,
+                             const float* bias, Workspace& workspace) const;
+  /// The fewest heads whose columns are whole blocks of numbers that have one scale.
+  int heads_of_blocks() const;
+  /// Whether attend() rounds what it makes of so many sequences, or prepare() afterwards.
+  bool rounds_attended(const Share& share, std::size_t sequences) const;
+  void attend(std::size_t b, const Share& share, std::span<const Sequence> sequences, bool rounds,
               Workspace& workspace) const;
-  /// Those of the values from `column` on that the sequence's rows attend to.
-  void find_rows(std::size_t b, const Sequence& sequence, std::size_t column,
-                 const Workspace& workspace, std::vector<const Value*>& rows) const;
+  /// A head's keys that the sequence's rows attend to; their values are padded_depth_ behind them.
+  void find_keys(std::size_t b, const Sequence& sequence, int head, const Workspace& workspace,
+                 std::vector<const Value*>& keys) const;
   /// queries: rows from first_query_row on, which stand at the last positions of the sequence's. A
   /// template, for of the two only that of the values' own type can be compiled.
   template <typename V = Value>
@@ -149,8 +161,10 @@ class Transformer {
   const bool causal_;
   const LastBlock last_block_;
   const int width_;
+  const int heads_;
   const int depth_;                           // of a head
-  const int padded_width_;                    // of each of queries, keys and values
+  const int padded_width_;                    // of each of queries, keys and values, as outputs
+  const int padded_depth_;                    // of each of them in a head, as attention reads it
   std::vector<BlockWeights<Linear>> blocks_;  // never changed
   std::vector<AlignedBuffer<Value>> known_;   // of each block, [rows, keys and values]
 };

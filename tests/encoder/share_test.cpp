@@ -52,6 +52,7 @@ TEST(Share, TakesEveryThingOnceWhateverTheTeam) {
 
 /// Of a layer, only what take_layer() asks.
 struct Layer {
+  using Weight = float;
   int depth = 0;
   int inputs() const { return depth; }
   static int block_rows(const Kernels& /*kernels*/, int rows) { return even_block_rows(rows); }
