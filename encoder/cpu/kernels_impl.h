@@ -213,21 +213,58 @@ VITRINE_INLINE Vector exp(Vector x) {
 #endif
 }
 
-/// 1 / x to two units in the last place, for normal numbers whose reciprocal is one: a division
-/// takes as long as ten other instructions.
-VITRINE_INLINE Vector reciprocal(Vector x) {
+/// Vectors on which the same is done, each step on all of them before the next one: a core looks
+/// for instructions that can begin among about a hundred, and one vector's wait for one another.
+template <int kCount>
+struct Vectors {
+  Vector each[kCount];
+};
+constexpr int kSideBySide = kLanes == 16 ? 4 : 1;  // AVX2 has registers for one
+
+/// What the function makes of each vector.
+template <int kCount, typename Function>
+VITRINE_INLINE Vectors<kCount> map(const Vectors<kCount>& x, const Function& function) {
+  Vectors<kCount> out;
+#pragma GCC unroll 4
+  for (int i = 0; i < kCount; ++i) out.each[i] = function(x.each[i]);
+  return out;
+}
+template <int kCount, typename Function>
+VITRINE_INLINE Vectors<kCount> map(const Vectors<kCount>& x, const Vectors<kCount>& y,
+                                   const Function& function) {
+  Vectors<kCount> out;
+#pragma GCC unroll 4
+  for (int i = 0; i < kCount; ++i) out.each[i] = function(x.each[i], y.each[i]);
+  return out;
+}
+
+/// To 2^-14 of itself with AVX-512, to 2^-11 otherwise; exact where there is no instruction.
+VITRINE_INLINE Vector guess_of_reciprocal(Vector x) {
 #if defined(__AVX512F__)
-  const auto v = reinterpret_cast<__m512>(x);
-  const auto guess = reinterpret_cast<Vector>(_mm512_maskz_rcp14_ps(0xffff, v));
+  return reinterpret_cast<Vector>(_mm512_maskz_rcp14_ps(0xffff, reinterpret_cast<__m512>(x)));
 #elif defined(__AVX2__)
-  const auto guess = reinterpret_cast<Vector>(_mm256_rcp_ps(reinterpret_cast<__m256>(x)));
+  return reinterpret_cast<Vector>(_mm256_rcp_ps(reinterpret_cast<__m256>(x)));
 #else
   return 1.0F / x;
 #endif
+}
+
+/// 1 / x to two units in the last place, for normal numbers whose reciprocal is one: a division
+/// takes as long as ten other instructions.
+template <int kCount>
+VITRINE_INLINE Vectors<kCount> reciprocal(const Vectors<kCount>& x) {
+  const Vectors<kCount> guess = map(x, guess_of_reciprocal);
 #if defined(__AVX2__)
-  return guess + guess * (1.0F - x * guess);  // Newton's step
+  // Newton's step.
+  const Vectors<kCount> rest = map(
+      x, guess, [](Vector v, Vector g) __attribute__((always_inline)) { return 1.0F - v * g; });
+  return map(
+      guess, rest, [](Vector g, Vector r) __attribute__((always_inline)) { return g + g * r; });
+#else
+  return guess;
 #endif
 }
+VITRINE_INLINE Vector reciprocal(Vector x) { return reciprocal(Vectors<1>{{x}}).each[0]; }
 
 /// The error function to a few units in the last place: the rational approximation on [-4, 4] that
 /// Eigen's float erf uses.
@@ -249,40 +286,68 @@ VITRINE_INLINE Vector erf(Vector x) {
   return x * p * reciprocal(q);
 }
 
-/// 2^x to 3e-6 of itself, for what will be rounded to bfloat16: fewer instructions than exp(). 0
-/// below 2^-126. The polynomial is the minimax one of its degree on [-1/2, 1/2].
-VITRINE_INLINE Vector rough_exp2(Vector x) {
 #if defined(__AVX512F__)
-  const auto v = reinterpret_cast<__m512>(x);
-  const auto n = reinterpret_cast<Vector>(_mm512_maskz_roundscale_ps(0xffff, v, 0));
-#else
-  const auto representable = x > -126.0F;
-  x = max(min(x, broadcast(127.0F)), broadcast(-126.0F));
-  const Vector shifter = broadcast(12582912.0F);  // as in exp()
-  const Vector shifted = x + shifter;
-  const Vector n = shifted - shifter;
-#endif
-  const Vector f = x - n;
-  Vector p = broadcast(0.00957010221F);
-  p = p * f + 0.0559178591F;
-  p = p * f + 0.240247443F;
-  p = p * f + 0.693121791F;
-  p = p * f + 0.999999285F;
-#if defined(__AVX512F__)
+VITRINE_INLINE Vector nearest(Vector x) {
   return reinterpret_cast<Vector>(
-      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+      _mm512_maskz_roundscale_ps(0xffff, reinterpret_cast<__m512>(x), 0));
+}
+/// x * 2^n
+VITRINE_INLINE Vector scale_by_power(Vector x, Vector n) {
+  return reinterpret_cast<Vector>(
+      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(n)));
+}
+#endif
+
+/// 2^x to 3e-6 of itself, for what will be rounded to 16 bits: fewer instructions than exp(). 0
+/// below 2^-126. The polynomial is the minimax one of its degree on [-1/2, 1/2].
+template <int kCount>
+VITRINE_INLINE Vectors<kCount> rough_exp2(Vectors<kCount> x) {
+  const auto polynomial = [](const Vectors<kCount>& f) __attribute__((always_inline)) {
+    Vectors<kCount> p = map(
+        f,
+        [](Vector v) __attribute__((always_inline)) { return 0.00957010221F * v + 0.0559178591F; });
+#pragma GCC unroll 3
+    for (const float coefficient : {0.240247443F, 0.693121791F, 0.999999285F}) {
+      p = map(
+          p, f, [coefficient](Vector q, Vector v) __attribute__((always_inline)) {
+            return q * v + coefficient;
+          });
+    }
+    return p;
+  };
+  const auto minus = [](Vector a, Vector b) __attribute__((always_inline)) { return a - b; };
+#if defined(__AVX512F__)
+  const Vectors<kCount> n = map(x, nearest);
+  return map(polynomial(map(x, n, minus)), n, scale_by_power);
 #else
-  const Vector power = as_float((bits(shifted) + 127) << 23);
-  return representable ? p * power : Vector{};
+  const Vectors<kCount> unbounded = x;
+  x = map(
+      x, [](Vector v) __attribute__((always_inline)) {
+        return max(min(v, broadcast(127.0F)), broadcast(-126.0F));
+      });
+  // As in exp().
+  const Vector shifter = broadcast(12582912.0F);
+  const Vectors<kCount> shifted = map(
+      x, [=](Vector v) __attribute__((always_inline)) { return v + shifter; });
+  const Vectors<kCount> n = map(
+      shifted, [=](Vector v) __attribute__((always_inline)) { return v - shifter; });
+  const Vectors<kCount> powers = map(
+      polynomial(map(x, n, minus)), shifted, [](Vector p, Vector s) __attribute__((always_inline)) {
+        return p * as_float((bits(s) + 127) << 23);
+      });
+  return map(
+      unbounded, powers, [](Vector v, Vector power) __attribute__((always_inline)) {
+        return v > -126.0F ? power : Vector{};
+      });
 #endif
 }
+VITRINE_INLINE Vector rough_exp2(Vector x) { return rough_exp2(Vectors<1>{{x}}).each[0]; }
 constexpr float kLog2OfE = 1.44269504F;
 
 /// To 2^-14 of itself, for what will be rounded to bfloat16. That of infinity is 0.
 VITRINE_INLINE Vector rough_reciprocal(Vector x) {
 #if defined(__AVX512F__)
-  const auto v = reinterpret_cast<__m512>(x);
-  return reinterpret_cast<Vector>(_mm512_maskz_rcp14_ps(0xffff, v));
+  return guess_of_reciprocal(x);
 #else
   return reciprocal(x);
 #endif
@@ -290,28 +355,47 @@ VITRINE_INLINE Vector rough_reciprocal(Vector x) {
 
 /// x * sigmoid(factor * t). Out: what the result will be rounded to; of 16-bit integers, those of
 /// block floating point.
-template <typename Out>
-VITRINE_INLINE Vector gate(Vector x, Vector t, float factor) {
+template <typename Out, int kCount>
+VITRINE_INLINE Vectors<kCount> gate(const Vectors<kCount>& x, const Vectors<kCount>& t,
+                                    float factor) {
+  const auto add_one = [](Vector v) __attribute__((always_inline)) { return 1.0F + v; };
+  const auto times = [](Vector a, Vector b) __attribute__((always_inline)) { return a * b; };
   if constexpr (sizeof(Out) == sizeof(float)) {
-    return x * reciprocal(1.0F + exp(t * -factor));
+    return map(
+        x, t, [factor](Vector a, Vector b) __attribute__((always_inline)) {
+          return a * reciprocal(1.0F + exp(b * -factor));
+        });
   } else if constexpr (std::is_same_v<Out, std::int16_t>) {
     // Beyond 2^126 there is no normal reciprocal, and what a step of a block cannot tell from 0.
-    const Vector power = min(t * (-factor * kLog2OfE), broadcast(126.0F));
-    return x * reciprocal(1.0F + rough_exp2(power));
+    const Vectors<kCount> powers = map(
+        t, [factor](Vector v) __attribute__((always_inline)) {
+          return min(v * (-factor * kLog2OfE), broadcast(126.0F));
+        });
+    return map(x, reciprocal(map(rough_exp2(powers), add_one)), times);
   } else {
-    return x * rough_reciprocal(1.0F + rough_exp2(t * (-factor * kLog2OfE)));
+    const Vectors<kCount> powers = map(
+        t, [factor](Vector v) __attribute__((always_inline)) { return v * (-factor * kLog2OfE); });
+    return map(x, map(map(rough_exp2(powers), add_one), rough_reciprocal), times);
   }
 }
-template <typename Out>
-VITRINE_INLINE Vector quick_gelu(Vector x) {
+template <typename Out, int kCount>
+VITRINE_INLINE Vectors<kCount> quick_gelu(const Vectors<kCount>& x) {
   return gate<Out>(x, x, 1.702F);
 }
 /// (1 + tanh(t)) / 2 is sigmoid(2 t); the factor is 2 sqrt(2 / pi).
-template <typename Out>
-VITRINE_INLINE Vector gelu_tanh(Vector x) {
-  return gate<Out>(x, x + 0.044715F * (x * x * x), 1.59576912F);
+template <typename Out, int kCount>
+VITRINE_INLINE Vectors<kCount> gelu_tanh(const Vectors<kCount>& x) {
+  const Vectors<kCount> t = map(
+      x, [](Vector v) __attribute__((always_inline)) { return v + 0.044715F * (v * v * v); });
+  return gate<Out>(x, t, 1.59576912F);
 }
-VITRINE_INLINE Vector gelu(Vector x) { return x * 0.5F * (1.0F + erf(x * 0.707106781186547524F)); }
+template <int kCount>
+VITRINE_INLINE Vectors<kCount> gelu(const Vectors<kCount>& x) {
+  return map(
+      x, [](Vector v) __attribute__((always_inline)) {
+        return v * 0.5F * (1.0F + erf(v * 0.707106781186547524F));
+      });
+}
 
 // Products.
 
@@ -1042,16 +1126,16 @@ void add_bias(const float* sums, const float* bias, int rows, int n, Out* out,
       [](Vector x, const Out*, int) __attribute__((always_inline)) { return x; });
 }
 
-/// Calls work(function) with the activation of a vector, for results that become Out.
+/// Calls work(function) with the activation of vectors, for results that become Out.
 template <typename Out, typename Work>
 VITRINE_INLINE void with_activation(Activation activation, const Work& work) {
   switch (activation) {
     case Activation::kQuickGelu:
-      return work([](Vector x) __attribute__((always_inline)) { return quick_gelu<Out>(x); });
+      return work([](const auto& x) __attribute__((always_inline)) { return quick_gelu<Out>(x); });
     case Activation::kGelu:
-      return work([](Vector x) __attribute__((always_inline)) { return gelu(x); });
+      return work([](const auto& x) __attribute__((always_inline)) { return gelu(x); });
     case Activation::kGeluTanh:
-      return work([](Vector x) __attribute__((always_inline)) { return gelu_tanh<Out>(x); });
+      return work([](const auto& x) __attribute__((always_inline)) { return gelu_tanh<Out>(x); });
   }
 }
 
@@ -1063,7 +1147,7 @@ void activate(const float* sums, const float* bias, Activation activation, int r
         epilogue(
             sums, bias, rows, n, out,
             out_stride, [&](Vector x, const Out*, int) __attribute__((always_inline)) {
-              return function(x);
+              return function(Vectors<1>{{x}}).each[0];
             });
       });
 }
@@ -1215,8 +1299,23 @@ struct BlockRounding {
     rounding = {most > 1e-30F ? static_cast<float>(kBlockInputLimit) / most : 0.0F, 0.0F};
     scale = most / static_cast<float>(kBlockInputLimit) + most * 0.0F;
   }
-  VITRINE_INLINE Halves numbers(Vector v) const {
-    return __builtin_convertvector(reinterpret_cast<Bits>(rounding.number(v)), Halves);
+  /// Writes the numbers of two vectors.
+  VITRINE_INLINE void write(Vector left, Vector right, std::int16_t* out) const {
+#if defined(__AVX512BW__)
+    using All = std::int16_t __attribute__((vector_size(64)));
+    constexpr All kLowHalves = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
+                                32, 34, 36, 38, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60, 62};
+    _mm512_storeu_si512(
+        out, _mm512_permutex2var_epi16(reinterpret_cast<__m512i>(rounding.number(left)),
+                                       reinterpret_cast<__m512i>(kLowHalves),
+                                       reinterpret_cast<__m512i>(rounding.number(right))));
+#else
+    const auto lower = [&](Vector v) __attribute__((always_inline)) {
+      return __builtin_convertvector(reinterpret_cast<Bits>(rounding.number(v)), Halves);
+    };
+    const Halves halves[] = {lower(left), lower(right)};
+    std::memcpy(out, halves, sizeof(halves));
+#endif
   }
 };
 
@@ -1229,16 +1328,18 @@ void to_blocks(const float* values, int n, std::int16_t* out, float* scales) {
         [&](int i, int rest)
             __attribute__((always_inline)) { magnitude.include(load_some(values + i, rest)); });
     const BlockRounding block(magnitude);
-    for_each_vector(
-        count,
-        [&](int i) __attribute__((always_inline)) {
-          const Halves some = block.numbers(load(values + i));
-          std::memcpy(out + i, &some, sizeof(some));
-        },
-        [&](int i, int rest) __attribute__((always_inline)) {
-          const Halves some = block.numbers(load_some(values + i, rest));
-          std::memcpy(out + i, &some, static_cast<std::size_t>(rest) * sizeof(*out));
-        });
+    constexpr int kTwo = 2 * kLanes;
+    int i = 0;
+    for (; i + kTwo <= count; i += kTwo) {
+      block.write(load(values + i), load(values + i + kLanes), out + i);
+    }
+    if (i < count) {
+      float left[kTwo] = {};
+      std::int16_t numbers[kTwo];
+      std::memcpy(left, values + i, static_cast<std::size_t>(count - i) * sizeof(*values));
+      block.write(load(left), load(left + kLanes), numbers);
+      std::memcpy(out + i, numbers, static_cast<std::size_t>(count - i) * sizeof(*out));
+    }
     scales[first / kBlockDepth] = block.scale;
     values += count;
     out += count;
@@ -1253,21 +1354,29 @@ VITRINE_INLINE void activate_panels(const float* sums, std::size_t panel_stride,
                                     const Function& function) {
   constexpr int kOfPanel = kPanelColumns / kLanes;
   for (int row = 0; row < rows; ++row) {
-    Vector values[kPanels * kOfPanel];
+    constexpr int kOfRow = kPanels * kOfPanel;
+    constexpr int kTogether = kOfRow % kSideBySide == 0 ? kSideBySide : kOfPanel;
+    Vector values[kOfRow];
     Magnitude magnitude;
 #pragma GCC unroll 8
-    for (int i = 0; i < kPanels * kOfPanel; ++i) {
-      const float* sum = sums + static_cast<std::size_t>(i / kOfPanel) * panel_stride +
-                         row * kPanelColumns + i % kOfPanel * kLanes;
-      values[i] = function(load(sum) + load(bias + i * kLanes));
-      magnitude.include(values[i]);
+    for (int first = 0; first < kOfRow; first += kTogether) {
+      Vectors<kTogether> some;
+#pragma GCC unroll 4
+      for (int i = first; i < first + kTogether; ++i) {
+        const float* sum = sums + static_cast<std::size_t>(i / kOfPanel) * panel_stride +
+                           row * kPanelColumns + i % kOfPanel * kLanes;
+        some.each[i - first] = load(sum) + load(bias + i * kLanes);
+      }
+      some = function(some);
+#pragma GCC unroll 4
+      for (int i = first; i < first + kTogether; ++i) {
+        values[i] = some.each[i - first];
+        magnitude.include(values[i]);
+      }
     }
     const BlockRounding block(magnitude);
 #pragma GCC unroll 8
-    for (int i = 0; i < kPanels * kOfPanel; ++i) {
-      const Halves some = block.numbers(values[i]);
-      std::memcpy(out + i * kLanes, &some, sizeof(some));
-    }
+    for (int i = 0; i < kOfRow; i += 2) block.write(values[i], values[i + 1], out + i * kLanes);
     *scales = block.scale;
     out += out_stride;
     scales += scales_stride;
