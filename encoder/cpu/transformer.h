@@ -117,7 +117,7 @@ class Transformer {
   std::size_t query_at(int head, int row, const Workspace& workspace) const;
   /// Of a known row: of each head, its key and its value.
   std::size_t known_stride() const { return row_stride<Value>(2 * heads_ * padded_depth_); }
-  /// The bias goes to what the sums are of: columns of queries, keys and values.
+  /// Puts the sums of a panel of query_key_value, with their bias, where attention reads them.
   void store_query_key_value(int row, int count, int column, int columns, const float* sums,
                              const float* bias, Workspace& workspace) const;
   /// The fewest heads whose columns are whole blocks of numbers that have one scale.
