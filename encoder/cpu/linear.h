@@ -81,12 +81,12 @@ class PackedLinear {
     return reads_tiles<Value>(kernels) ? kTiledBlockRows : 32;
   }
 
-  /// Computes panels [first_panel, last_panel) of a range of rows of the inputs, which begins with
-  /// one of kTileRows where rows lie in tiles. finish(row, count,
-  /// column, columns, sums, bias) takes outputs of `count` rows, from `row` and `column` on: sums
-  /// without bias, rows at kPanelColumns; bias. x: zeros between inputs() and the next multiple of
-  /// 32. next: the panel() that will be read after these, of whatever layer, so that it comes from
-  /// memory meanwhile; null for none.
+  /// Computes panels [first_panel, last_panel) of a range of rows of the inputs, which begins at a
+  /// multiple of kTileRows where rows lie in tiles. finish(row, count, column, columns, sums, bias)
+  /// takes outputs of `count` rows, from `row` and `column` on: sums without bias, rows at
+  /// kPanelColumns; bias. x: zeros between inputs() and the next multiple of 32. next: the panel()
+  /// that will be read after these, of whatever layer, so that it comes from memory meanwhile; null
+  /// for none.
   template <typename Finish>
   void multiply(const Kernels& kernels, const Rows& x, const RowRange& range, int first_panel,
                 int last_panel, const Weight* next, const Finish& finish) const {
