@@ -625,14 +625,18 @@ TEST_F(TheProgram, AnswersARequestInFlightBeforeItEndsOnSigterm) {
 
 TEST_F(TheProgram, EndsWithoutWhatIsComputedAfterTheDrainTimeoutOrASecondSignal) {
   index_shop();
-  // Many seconds of work.
+  // Many seconds of work, with the slowest kernels.
+  const Arguments serve{"serve",     "--port",   "0",         "--precision", "float32",
+                        "--kernels", "portable", "--threads", "1",           "--drain-timeout"};
   nlohmann::json images = nlohmann::json::array();
   for (std::uint32_t i = 0; i < 2000; ++i) {
     images.push_back({{"image", encode_base64(bitmap(8, kWhite, i))}});
   }
   const std::string body = nlohmann::json{{"input", images}}.dump();
   for (const std::string drain_timeout : {"0", "3600"}) {
-    Program server(folder_.path(), {"serve", "--port", "0", "--drain-timeout", drain_timeout});
+    Arguments arguments = serve;
+    arguments.push_back(drain_timeout);
+    Program server(folder_.path(), arguments);
     const std::string line = server.read_line();
     const int port = std::stoi(line.substr(line.rfind(':') + 1));
     HttpConnection connection(port);
