@@ -15,7 +15,7 @@
 namespace vitrine::encoder::cpu {
 
 /// Rows of numbers in block floating point of 16 bits: in steps of 1/8191 of the largest of
-/// kBlockDepth. Not safe for threads that write the same row.
+/// kBlockDepth. Not safe for threads that write the same block of a row.
 class BlockFloatRows {
  public:
   BlockFloatRows() = default;

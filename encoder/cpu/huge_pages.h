@@ -11,10 +11,10 @@ namespace vitrine::encoder::cpu {
 /// Bytes.
 inline constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-/// Memory for what is read again and again from beginning to end, a model's weights: one thing
-/// behind the other in huge pages where the system has them, so that finding pages takes no time
-/// and hardly any memory is lost at their ends. It is given back all at once. Safe to call from
-/// many threads at once.
+/// Memory for what is used again and again, a model's weights and what a batch is worked in: one
+/// thing behind the other in huge pages where the system has them, so that finding pages takes no
+/// time and hardly any memory is lost at their ends. It is given back all at once. Safe to call
+/// from many threads at once.
 class HugePages {
  public:
   HugePages() = default;

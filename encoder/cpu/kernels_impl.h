@@ -179,14 +179,25 @@ VITRINE_INLINE std::int32_t max_of_lanes(Integers v) {
       [](FourIntegers a, FourIntegers b) __attribute__((always_inline)) { return a > b ? a : b; });
 }
 
+#if defined(__AVX512F__)
+VITRINE_INLINE Vector nearest(Vector x) {
+  return reinterpret_cast<Vector>(
+      _mm512_maskz_roundscale_ps(0xffff, reinterpret_cast<__m512>(x), 0));
+}
+/// x * 2^n
+VITRINE_INLINE Vector scale_by_power(Vector x, Vector n) {
+  return reinterpret_cast<Vector>(
+      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(n)));
+}
+#endif
+
 /// e^x to about one unit in the last place, for x of at most 88; 0 below -87.3. Cody and Waite's
 /// reduction and the minimax polynomial of Cephes' expf.
 VITRINE_INLINE Vector exp(Vector x) {
   const auto representable = x > -87.3F;
 #if defined(__AVX512F__)
   x = min(x, broadcast(88.0F));
-  const Vector n = reinterpret_cast<Vector>(
-      _mm512_maskz_roundscale_ps(0xffff, reinterpret_cast<__m512>(x * 1.44269504088896341F), 0));
+  const Vector n = nearest(x * 1.44269504088896341F);
 #else
   x = max(min(x, broadcast(88.0F)), broadcast(-87.3F));
   const Vector shifter = broadcast(12582912.0F);  // 1.5 * 2^23: adding it rounds to an integer
@@ -203,9 +214,7 @@ VITRINE_INLINE Vector exp(Vector x) {
   p = p * r + 5.0000001201e-1F;
   p = p * r * r + r + 1.0F;
 #if defined(__AVX512F__)
-  const Vector power = reinterpret_cast<Vector>(
-      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
-  return representable ? power : Vector{};
+  return representable ? scale_by_power(p, n) : Vector{};
 #else
   // The shifted number's low bits hold n; they become the exponent.
   const Vector power = as_float((bits(shifted) + 127) << 23);
@@ -213,7 +222,7 @@ VITRINE_INLINE Vector exp(Vector x) {
 #endif
 }
 
-/// Vectors on which the same is done, each step on all of them before the next one: a core looks
+/// Vectors on which the same is done, each map() on all of them before the next one: a core looks
 /// for instructions that can begin among about a hundred, and one vector's wait for one another.
 template <int kCount>
 struct Vectors {
@@ -286,18 +295,6 @@ VITRINE_INLINE Vector erf(Vector x) {
   return x * p * reciprocal(q);
 }
 
-#if defined(__AVX512F__)
-VITRINE_INLINE Vector nearest(Vector x) {
-  return reinterpret_cast<Vector>(
-      _mm512_maskz_roundscale_ps(0xffff, reinterpret_cast<__m512>(x), 0));
-}
-/// x * 2^n
-VITRINE_INLINE Vector scale_by_power(Vector x, Vector n) {
-  return reinterpret_cast<Vector>(
-      _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(n)));
-}
-#endif
-
 /// 2^x to 3e-6 of itself, for what will be rounded to 16 bits: fewer instructions than exp(). 0
 /// below 2^-126. The polynomial is the minimax one of its degree on [-1/2, 1/2].
 template <int kCount>
@@ -306,8 +303,10 @@ VITRINE_INLINE Vectors<kCount> rough_exp2(Vectors<kCount> x) {
     Vectors<kCount> p = map(
         f,
         [](Vector v) __attribute__((always_inline)) { return 0.00957010221F * v + 0.0559178591F; });
+    constexpr float kCoefficients[] = {0.240247443F, 0.693121791F, 0.999999285F};
 #pragma GCC unroll 3
-    for (const float coefficient : {0.240247443F, 0.693121791F, 0.999999285F}) {
+    for (int i = 0; i < 3; ++i) {
+      const float coefficient = kCoefficients[i];
       p = map(
           p, f, [coefficient](Vector q, Vector v) __attribute__((always_inline)) {
             return q * v + coefficient;
@@ -1334,10 +1333,10 @@ void to_blocks(const float* values, int n, std::int16_t* out, float* scales) {
       block.write(load(values + i), load(values + i + kLanes), out + i);
     }
     if (i < count) {
-      float left[kTwo] = {};
+      float some[kTwo] = {};
       std::int16_t numbers[kTwo];
-      std::memcpy(left, values + i, static_cast<std::size_t>(count - i) * sizeof(*values));
-      block.write(load(left), load(left + kLanes), numbers);
+      std::memcpy(some, values + i, static_cast<std::size_t>(count - i) * sizeof(*values));
+      block.write(load(some), load(some + kLanes), numbers);
       std::memcpy(out + i, numbers, static_cast<std::size_t>(count - i) * sizeof(*out));
     }
     scales[first / kBlockDepth] = block.scale;

@@ -83,8 +83,9 @@ struct Share {
 
 /// Deals out what a layer makes of rows [0, rows): in `groups` groups of `group_panels` panels, at
 /// most `groups_at_once` of them together, and, where one group takes long, in ranges of its rows
-/// as well, for at the barrier all wait for whoever has the last part. Calls work(begin, end,
-/// range, next) for groups [begin, end) of a range of rows; see Share::take_parts().
+/// as well, for at the barrier all wait for whoever has the last part. rows: at least 1. Calls
+/// work(begin, end, range, next) for groups [begin, end) of a range of rows; see
+/// Share::take_parts().
 template <typename Linear, typename Work>
 void take_layer(const Kernels& kernels, const Share& share, const Linear& linear, int rows,
                 int groups, int group_panels, int groups_at_once, const Work& work) {

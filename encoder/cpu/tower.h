@@ -149,7 +149,9 @@ class Tower {
       std::is_same_v<Linear, BlockFloatLinear> || std::is_same_v<Linear, PackedLinear<float>>;
 
   struct Lane {
-    std::unique_ptr<HugePages> pages;  // of all the rest, so that it goes last
+    /// Of all the rest: destroyed last. An assignment replaces it first, which does no harm, for
+    /// buffers in pages of others do not touch them when they go.
+    std::unique_ptr<HugePages> pages;
     Workspace workspace;
     ProductRows<float> pooled;  // [rows, width]
     Input input;

@@ -166,7 +166,7 @@ class Transformer {
   const int padded_width_;                    // of each of queries, keys and values, as outputs
   const int padded_depth_;                    // of each of them in a head, as attention reads it
   std::vector<BlockWeights<Linear>> blocks_;  // never changed
-  std::vector<AlignedBuffer<Value>> known_;   // of each block, [rows, keys and values]
+  std::vector<AlignedBuffer<Value>> known_;   // of each block, [rows, heads, key and value]
 };
 
 }  // namespace vitrine::encoder::cpu

@@ -153,7 +153,12 @@ std::vector<ClipConfig> configs() {
   large.text = {{72, 1100, 2, 1, 1e-5, Activation::kQuickGelu}, 100, 20, 99};
   large.vision = {{144, 1100, 2, 2, 1e-5, Activation::kQuickGelu}, 3, 40, 4};
   large.projection_dim = 40;
-  return {even, odd, large};
+  // Heads of several groups of whole blocks, the last of them smaller; three fc1 panels left over.
+  ClipConfig grouped;
+  grouped.text = {{160, 600, 2, 10, 1e-5, Activation::kQuickGelu}, 100, 20, 99};
+  grouped.vision = {{160, 600, 2, 10, 1e-5, Activation::kQuickGelu}, 3, 40, 8};
+  grouped.projection_dim = 40;
+  return {even, odd, large, grouped};
 }
 
 /// SigLIP's: padded texts, attention pooling.
