@@ -6,7 +6,9 @@
 
 namespace vitrine {
 
-/// A read-only [rows, cols] float32 matrix, row-major and contiguous, owned by someone else.
+/// A read-only [rows, cols] float32 matrix, row-major and contiguous, owned by someone else. Where
+/// a call may take less than a microsecond it is handed on by reference: a copy of what has only
+/// just been written waits until that is in the cache.
 struct MatrixView {
   const float* data = nullptr;
   std::size_t rows = 0;

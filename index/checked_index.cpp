@@ -36,7 +36,7 @@ constexpr double kLengthTolerance = 1e-3;
 
 }  // namespace
 
-void check_unit_rows(MatrixView vectors, std::string_view what) {
+void check_unit_rows(const MatrixView& vectors, std::string_view what) {
   const InnerProductKernel& kernel = inner_product_kernel();
   for (std::size_t i = 0; i < vectors.rows; ++i) {
     const std::span<const float> row = vectors.row(i);
@@ -50,7 +50,8 @@ std::size_t CheckedIndex::dimension() const { return tables().vectors->dimension
 
 std::size_t CheckedIndex::size() const { return tables().vectors->size(); }
 
-SearchResult CheckedIndex::search(MatrixView queries, int k, const SearchOptions& options) const {
+SearchResult CheckedIndex::search(const MatrixView& queries, int k,
+                                  const SearchOptions& options) const {
   if (k < 1 || k > kMaxK) {
     throw invalid_argument(fmt::format("k is {}; it must be in [1, {}]", k, kMaxK));
   }
@@ -66,22 +67,26 @@ SearchResult CheckedIndex::search(MatrixView queries, int k, const SearchOptions
                                        options.allowed->size(), size()));
   }
   check_unit_rows(queries, "query");
-  SearchOptions effective = options;
   try {
-    std::size_t rows = size();
-    if (options.allowed != nullptr) {
-      rows = options.allowed->count();
-      if (rows == 0) return make_result(queries.rows, hits);
-      if (rows == size()) effective.allowed = nullptr;
-    }
-    return options.exact ? search_exact(queries, hits, effective.allowed)
-                         : search_approximate(queries, hits, effective, rows);
+    if (options.allowed == nullptr) return answer(queries, hits, options, size());
+    const std::size_t rows = options.allowed->count();
+    if (rows == 0) return make_result(queries.rows, hits);
+    if (rows < size()) return answer(queries, hits, options, rows);
+    SearchOptions unfiltered = options;
+    unfiltered.allowed = nullptr;
+    return answer(queries, hits, unfiltered, rows);
   } catch (const std::bad_alloc&) {
     throw resource_exhausted(
         fmt::format("out of memory for {} hits of each of {} queries; search "
                     "fewer at a time",
                     k, queries.rows));
   }
+}
+
+SearchResult CheckedIndex::answer(const MatrixView& queries, std::size_t k,
+                                  const SearchOptions& options, std::size_t rows) const {
+  return options.exact ? search_exact(queries, k, options.allowed)
+                       : search_approximate(queries, k, options, rows);
 }
 
 std::vector<float> CheckedIndex::vector(std::int64_t row) const {

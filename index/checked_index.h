@@ -12,7 +12,7 @@ namespace vitrine::index {
 
 /// Throws InvalidArgument naming the first row that is not finite or not of unit length.
 /// what: such as "query" or "vector".
-void check_unit_rows(MatrixView vectors, std::string_view what);
+void check_unit_rows(const MatrixView& vectors, std::string_view what);
 
 /// What every kind shares: each promise of VectorIndex about arguments is kept here, so that a kind
 /// sees only valid ones. FAISS trains, builds and reads and writes files; searching is ours: FAISS
@@ -21,7 +21,7 @@ class CheckedIndex : public VectorIndex {
  public:
   std::size_t dimension() const final;
   std::size_t size() const final;
-  SearchResult search(MatrixView queries, int k, const SearchOptions& options) const final;
+  SearchResult search(const MatrixView& queries, int k, const SearchOptions& options) const final;
   std::vector<float> vector(std::int64_t row) const final;
   void save(const std::filesystem::path& path) const final;
   std::string device() const final;
@@ -33,12 +33,12 @@ class CheckedIndex : public VectorIndex {
   virtual void write_faiss(const WriteBytes& write) const = 0;
   virtual void write_codes(const WriteBytes& write) const { tables().codes->write_to(write); }
   /// Every vector compared, or every allowed one. allowed: null, or of size().
-  virtual SearchResult search_exact(MatrixView queries, std::size_t k,
+  virtual SearchResult search_exact(const MatrixView& queries, std::size_t k,
                                     const RowSet* allowed) const = 0;
   /// Must return min(k, size()) hits for each query, or as many as there are allowed rows.
   /// options.allowed: null, or of size(), with some rows but not all.
   /// rows: those that may be hits, of options.allowed or all; at least 1.
-  virtual SearchResult search_approximate(MatrixView queries, std::size_t k,
+  virtual SearchResult search_approximate(const MatrixView& queries, std::size_t k,
                                           const SearchOptions& options, std::size_t rows) const = 0;
   virtual std::size_t place_of(std::size_t row) const { return row; }
   /// Null: this kind is searched on the CPU alone. Throws as SearchDevice.
@@ -49,6 +49,9 @@ class CheckedIndex : public VectorIndex {
   const DeviceCopy* device_copy() const { return device_copy_.get(); }
 
  private:
+  /// As search_approximate(), or exactly.
+  SearchResult answer(const MatrixView& queries, std::size_t k, const SearchOptions& options,
+                      std::size_t rows) const;
   void copy_to_device(const DeviceOptions& options, const std::string& name) final;
 
   std::unique_ptr<const DeviceCopy> device_copy_;  // constant after copy_to_device()

@@ -105,7 +105,7 @@ std::vector<PlaceRange> part_of(std::span<const PlaceRange> ranges, std::size_t 
 /// Queries that are answered together, and where.
 struct Batch {
   const SearchTables& tables;
-  MatrixView queries;
+  const MatrixView& queries;
   std::span<const PlaceRange> ranges;
   const Filter& filter;
   std::size_t k;
@@ -262,7 +262,7 @@ std::vector<Hit> best_of_scored(const SearchTables& tables, const float* query,
   return best.take();
 }
 
-SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
+SearchResult search_exactly(const SearchTables& tables, const MatrixView& queries,
                             std::span<const PlaceRange> ranges, const Filter& filter,
                             std::size_t k) {
   SearchResult result = make_result(queries.rows, k);

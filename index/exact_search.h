@@ -44,7 +44,7 @@ std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
 
 /// The same for many queries, on as many threads as the work is worth; one query takes all of them.
 /// Of all vectors, those that caps rule out (cap_search.h) are passed over.
-SearchResult search_exactly(const SearchTables& tables, MatrixView queries,
+SearchResult search_exactly(const SearchTables& tables, const MatrixView& queries,
                             std::span<const PlaceRange> ranges, const Filter& filter,
                             std::size_t k);
 

@@ -25,9 +25,9 @@ class FlatIndex : public CheckedIndex {
   std::size_t heap_bytes() const override { return codes_.heap_bytes(); }
   void write_faiss(const WriteBytes& write) const override { write_flat(vectors_, write); }
 
-  SearchResult search_exact(MatrixView queries, std::size_t k,
+  SearchResult search_exact(const MatrixView& queries, std::size_t k,
                             const RowSet* allowed) const override {
-    const auto on_cpu = [&](MatrixView some) {
+    const auto on_cpu = [&](const MatrixView& some) {
       const PlaceRange all{0, size()};
       return search_exactly(tables(), some, {&all, 1}, {allowed}, k);
     };
@@ -35,7 +35,8 @@ class FlatIndex : public CheckedIndex {
     return device_copy()->search(tables(), nullptr, queries, k, allowed, nullptr, on_cpu);
   }
 
-  SearchResult search_approximate(MatrixView queries, std::size_t k, const SearchOptions& options,
+  SearchResult search_approximate(const MatrixView& queries, std::size_t k,
+                                  const SearchOptions& options,
                                   std::size_t /*rows*/) const override {
     return search_exact(queries, k, options.allowed);
   }

@@ -127,14 +127,14 @@ class HnswIndex : public CheckedIndex {
     write_flat(vectors_, write);
   }
 
-  SearchResult search_exact(MatrixView queries, std::size_t k,
+  SearchResult search_exact(const MatrixView& queries, std::size_t k,
                             const RowSet* allowed) const override {
     const PlaceRange all{0, size()};
     return search_exactly(tables(), queries, {&all, 1}, {allowed}, k);
   }
 
-  SearchResult search_approximate(MatrixView queries, std::size_t k, const SearchOptions& options,
-                                  std::size_t rows) const override {
+  SearchResult search_approximate(const MatrixView& queries, std::size_t k,
+                                  const SearchOptions& options, std::size_t rows) const override {
     const std::size_t beam = std::max(k, static_cast<std::size_t>(options.ef_search));
     const auto links = graph_.room(0);
     const RowSet* allowed = options.allowed;

@@ -92,7 +92,7 @@ class IvfIndex : public CheckedIndex {
     write_lists(lists_, rows_.data(), ivf_->code_size, write_vectors, write);
   }
 
-  SearchResult search_exact(MatrixView queries, std::size_t k,
+  SearchResult search_exact(const MatrixView& queries, std::size_t k,
                             const RowSet* allowed) const override {
     const PlaceRange all{0, size()};
     if (allowed == nullptr || caps_are_worth(codes_, {allowed}, k)) {
@@ -105,8 +105,8 @@ class IvfIndex : public CheckedIndex {
     return search_exactly(tables(), queries, {&all, 1}, {&places, true}, k);
   }
 
-  SearchResult search_approximate(MatrixView queries, std::size_t k, const SearchOptions& options,
-                                  std::size_t rows) const override {
+  SearchResult search_approximate(const MatrixView& queries, std::size_t k,
+                                  const SearchOptions& options, std::size_t rows) const override {
     const auto nprobe = static_cast<std::size_t>(options.nprobe);
     const RowSet* allowed = options.allowed;
     const std::size_t factor = allowed == nullptr ? 1 : kFilteredEffort;
@@ -123,7 +123,7 @@ class IvfIndex : public CheckedIndex {
                  : lists_near(query, 1, std::min(rows, std::max(k, compared)), allowed, rows);
     };
     const auto ranges_for = [&](const float* query) { return places_of(lists_for(query)); };
-    const auto on_cpu = [&](MatrixView some) {
+    const auto on_cpu = [&](const MatrixView& some) {
       return search_on_cpu(some, k, allowed, compared, ranges_for);
     };
     const DeviceCopy* copy = device_copy();

@@ -43,13 +43,13 @@ class IvfPqIndex : public CheckedIndex {
   }
   void write_codes(const WriteBytes& write) const override { lists_.write_to(write); }
 
-  SearchResult search_exact(MatrixView queries, std::size_t k,
+  SearchResult search_exact(const MatrixView& queries, std::size_t k,
                             const RowSet* allowed) const override {
     return scan_floats(queries, {vectors_.at(0), size(), dimension()}, allowed, k);
   }
 
-  SearchResult search_approximate(MatrixView queries, std::size_t k, const SearchOptions& options,
-                                  std::size_t rows) const override {
+  SearchResult search_approximate(const MatrixView& queries, std::size_t k,
+                                  const SearchOptions& options, std::size_t rows) const override {
     const std::size_t all_lists = lists_.lists().size();
     const auto nprobe = static_cast<std::size_t>(options.nprobe);
     const RowSet* allowed = options.allowed;

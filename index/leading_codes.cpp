@@ -379,8 +379,8 @@ void LeadingCodes::encode_query(const float* query, float base, LeadingQuery& co
 }
 
 RoundedQuery LeadingCodes::round_query(const float* query, int most_weight) const {
-  static_assert(kNarrowSummedRow == kFirstElements);
-  float elements[kByteRow] = {};
+  static_assert(kNarrowSummedRow == kFirstElements && kSummedRow == kByteRow);
+  float elements[kByteRow];
   weighted_sum_kernel().narrow_sum(query, first_columns_->data(), axes_.cols(), elements);
   RoundedQuery code;
   const ByteWeightsLoss loss = byte_weights_kernel().round(elements, most_weight, code.weights);

@@ -72,8 +72,8 @@ PackedCodes::PackedCodes(const LeadingCodes& leading, std::size_t size,
 }
 
 PackedQuery PackedCodes::encode(const RoundedQuery& query) const {
-  const double of_rest = std::max(0.0, query.rest - usual_rest_) * longest_rest_;
-  const double of_lost = std::max(0.0, query.lost - usual_lost_) * longest_;
+  const double of_rest = positive_part(query.rest - usual_rest_) * longest_rest_;
+  const double of_lost = positive_part(query.lost - usual_lost_) * longest_;
   return {query.weights, rounded_up(1.01 * (query.slack + of_rest + of_lost))};
 }
 

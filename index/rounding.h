@@ -44,4 +44,8 @@ inline double sum_at_most(double sum, std::size_t count) {
   return sum * (1 + static_cast<double>(count + 2) * kUnit);
 }
 
+/// The larger of a number and 0, without a branch: where that goes either way, the CPU would find
+/// out only when the number is known, and throw away what it has begun meanwhile.
+inline double positive_part(double x) { return (x + std::abs(x)) / 2; }
+
 }  // namespace vitrine::index

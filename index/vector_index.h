@@ -117,7 +117,7 @@ class VectorIndex {
   /// with kNoRow.
   /// queries: [n, dimension()], finite, unit length within 1e-3; n may be 0. k: [1, kMaxK].
   /// Throws InvalidArgument, naming the offending query row, column count, k or option.
-  virtual SearchResult search(MatrixView queries, int k,
+  virtual SearchResult search(const MatrixView& queries, int k,
                               const SearchOptions& options = {}) const = 0;
 
   /// The vector of a row, bit for bit as it was given. Throws InvalidArgument when row is not in

@@ -91,11 +91,13 @@ VITRINE_AVX512 void dot_avx512(const float* query, const float* const* rows, std
                                float* out) {
   __m512 even[kRows];
   __m512 odd[kRows];
+#pragma GCC unroll 4
   for (std::size_t r = 0; r < kRows; ++r) even[r] = odd[r] = _mm512_setzero_ps();
   std::size_t i = 0;
   for (; i + 32 <= dim; i += 32) {
     const __m512 query_even = _mm512_loadu_ps(query + i);
     const __m512 query_odd = _mm512_loadu_ps(query + i + 16);
+#pragma GCC unroll 4
     for (std::size_t r = 0; r < kRows; ++r) {
       even[r] = _mm512_fmadd_ps(query_even, _mm512_loadu_ps(rows[r] + i), even[r]);
       odd[r] = _mm512_fmadd_ps(query_odd, _mm512_loadu_ps(rows[r] + i + 16), odd[r]);
@@ -105,11 +107,13 @@ VITRINE_AVX512 void dot_avx512(const float* query, const float* const* rows, std
     const std::size_t left = dim - i;
     const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffffU : (1U << left) - 1U);
     const __m512 query_tail = _mm512_maskz_loadu_ps(mask, query + i);
+#pragma GCC unroll 4
     for (std::size_t r = 0; r < kRows; ++r) {
       even[r] = _mm512_fmadd_ps(query_tail, _mm512_maskz_loadu_ps(mask, rows[r] + i), even[r]);
     }
   }
   __m256 sums[kRows];
+#pragma GCC unroll 4
   for (std::size_t r = 0; r < kRows; ++r) {
     sums[r] = sum_of_halves(_mm512_add_ps(even[r], odd[r]));
   }

@@ -243,8 +243,9 @@ VITRINE_VNNI float threshold_vnni(const __m512 best[kVectors], std::size_t k) {
     _mm512_storeu_ps(each + v * kPackedRows, best[v]);
     not_less[v] = _mm512_setzero_si512();
   }
-  for (const float value : each) {
-    const __m512 other = _mm512_set1_ps(value);
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < kVectors * kPackedRows; ++i) {
+    const __m512 other = _mm512_set1_ps(each[i]);
     for (std::size_t v = 0; v < kVectors; ++v) {
       not_less[v] =
           _mm512_mask_add_epi32(not_less[v], _mm512_cmp_ps_mask(other, best[v], _CMP_GE_OQ),
@@ -295,8 +296,9 @@ VITRINE_VNNI std::size_t open_classes_vnni(const PackedQuery& query, const Packe
   const __m512 threshold = _mm512_set1_ps(threshold_vnni<kVectors>(best, k) - 2 * query.slack);
   __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   std::size_t found = 0;
+  const std::size_t whole = groups * kRowsOfGroup;  // of them; none that is not there is found
 #pragma GCC unroll 4
-  for (std::size_t i = 0; i < rows.count; i += kPackedRows) {
+  for (std::size_t i = 0; i < whole; i += kPackedRows) {
     const __mmask16 set = _mm512_cmp_ps_mask(_mm512_load_ps(most + i), threshold, _CMP_GE_OQ);
     // Compressed in a register: into memory takes some CPUs a hundred times as long.
     _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi32(set, numbers));

@@ -19,13 +19,14 @@ void sum_portable(const float* weights, const float* rows, std::size_t count, fl
   for (std::size_t i = 0; i < count; ++i, rows += kRow) {
     for (std::size_t j = 0; j < kRow; ++j) sums[j] += weights[i] * rows[j];
   }
-  std::copy_n(sums, kRow, out);
+  std::fill(std::copy_n(sums, kRow, out), out + kSummedRow, 0.0F);
 }
 
 #if defined(__x86_64__)
 #define VITRINE_AVX2 __attribute__((target("avx2,fma")))
 
 constexpr std::size_t kLanes = 8;
+static_assert(kNarrowSummedRow + kLanes == kSummedRow);
 
 template <std::size_t kRow>
 VITRINE_AVX2 inline void add_row_avx2(float weight, const float* row, __m256* sums) {
@@ -63,6 +64,7 @@ VITRINE_AVX2 void sum_avx2(const float* weights, const float* rows, std::size_t 
     }
     _mm256_storeu_ps(out + v * kLanes, sums[0][v]);
   }
+  if constexpr (kRow < kSummedRow) _mm256_storeu_ps(out + kRow, _mm256_setzero_ps());
 }
 
 #define VITRINE_AVX512 __attribute__((target("avx512f,fma")))
@@ -107,7 +109,7 @@ VITRINE_AVX512 inline void add_narrow_rows_avx512(const float* weights, const fl
                                                   __m512 sums[kNarrowRegisters]) {
   const __m512 of_first = _mm512_set1_ps(weights[0]);
   const __m512 of_second = _mm512_set1_ps(weights[1]);
-  const __m512 of_both = _mm512_mask_mov_ps(of_first, 0xff00, of_second);
+  const __m512 of_both = _mm512_maskz_shuffle_f32x4(0xffff, of_first, of_second, 0x44);
   sums[0] = _mm512_fmadd_ps(of_first, _mm512_loadu_ps(rows), sums[0]);
   sums[1] = _mm512_fmadd_ps(of_both, _mm512_loadu_ps(rows + kWideLanes), sums[1]);
   sums[2] = _mm512_fmadd_ps(of_second, _mm512_loadu_ps(rows + 2 * kWideLanes), sums[2]);
@@ -117,6 +119,7 @@ VITRINE_AVX512 void narrow_sum_avx512(const float* weights, const float* rows, s
                                       float* out) {
   __m512 even[kNarrowRegisters];
   __m512 odd[kNarrowRegisters];
+#pragma GCC unroll 3
   for (std::size_t v = 0; v < kNarrowRegisters; ++v) even[v] = odd[v] = _mm512_setzero_ps();
   std::size_t i = 0;
   for (; i + 4 <= count; i += 4) {
@@ -127,6 +130,7 @@ VITRINE_AVX512 void narrow_sum_avx512(const float* weights, const float* rows, s
     add_narrow_rows_avx512(weights + i, rows + i * kNarrowSummedRow, even);
   }
   __m256 halves[2 * kNarrowRegisters];
+#pragma GCC unroll 3
   for (std::size_t v = 0; v < kNarrowRegisters; ++v) {
     // Masked, though by nothing: of the plain forms GCC 12 warns that they use an undefined
     // register.
@@ -134,6 +138,7 @@ VITRINE_AVX512 void narrow_sum_avx512(const float* weights, const float* rows, s
     halves[2 * v] = _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, sums, 0));
     halves[2 * v + 1] = _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, sums, 1));
   }
+#pragma GCC unroll 3
   for (std::size_t v = 0; v < kNarrowRegisters; ++v) {
     __m256 sum = _mm256_add_ps(halves[v], halves[v + kNarrowRegisters]);
     if (i < count) {
@@ -142,6 +147,7 @@ VITRINE_AVX512 void narrow_sum_avx512(const float* weights, const float* rows, s
     }
     _mm256_storeu_ps(out + v * kLanes, sum);
   }
+  _mm256_storeu_ps(out + kNarrowSummedRow, _mm256_setzero_ps());
 }
 #endif
 

@@ -16,7 +16,7 @@ struct WeightedSumKernel {
   /// weights: [count]. rows: [count, kSummedRow], contiguous.
   /// out[j] = the sum of weights[i] * rows[i][j] over all i, [kSummedRow].
   void (*sum)(const float* weights, const float* rows, std::size_t count, float* out);
-  /// The same of rows of kNarrowSummedRow elements.
+  /// The same of rows of kNarrowSummedRow elements; what follows those in out, [kSummedRow], is 0.
   void (*narrow_sum)(const float* weights, const float* rows, std::size_t count, float* out);
 };
 
