@@ -107,9 +107,10 @@ Measurement measure_search(const MeasuredIndex& index, const index::IndexSpec& s
   measurement.bytes_per_vector = index.bytes_per_vector;
 
   const std::size_t count = data.queries.rows();
+  index::SearchResult found;
   for (std::size_t query = 0; query < std::min(kWarmUp, count); ++query) {
     throw_if_cancelled(cancel);
-    index.index->search(rows_of(data.queries, query, 1), truth.k(), search);
+    index.index->search(rows_of(data.queries, query, 1), truth.k(), search, found);
   }
   std::vector<double> latencies;
   std::vector<double> recalls;
@@ -118,8 +119,7 @@ Measurement measure_search(const MeasuredIndex& index, const index::IndexSpec& s
     for (std::size_t query = 0; query < count; ++query) {
       throw_if_cancelled(cancel);
       const auto start = Clock::now();
-      const index::SearchResult found =
-          index.index->search(rows_of(data.queries, query, 1), truth.k(), search);
+      index.index->search(rows_of(data.queries, query, 1), truth.k(), search, found);
       latencies.push_back(milliseconds_since(start));
       total_ms += latencies.back();
       if (recalls.size() < count) recalls.push_back(truth.recall(query, found.rows.data()));

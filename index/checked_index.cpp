@@ -50,14 +50,14 @@ std::size_t CheckedIndex::dimension() const { return tables().vectors->dimension
 
 std::size_t CheckedIndex::size() const { return tables().vectors->size(); }
 
-SearchResult CheckedIndex::search(const MatrixView& queries, int k,
-                                  const SearchOptions& options) const {
+void CheckedIndex::search(const MatrixView& queries, int k, const SearchOptions& options,
+                          SearchResult& result) const {
   if (k < 1 || k > kMaxK) {
     throw invalid_argument(fmt::format("k is {}; it must be in [1, {}]", k, kMaxK));
   }
   options.validate();
   const auto hits = static_cast<std::size_t>(k);
-  if (queries.rows == 0) return {0, hits, {}, {}};
+  if (queries.rows == 0) return reset(0, hits, result);
   if (queries.cols != dimension()) {
     throw invalid_argument(fmt::format("queries have {} columns; the index has vectors of {}",
                                        queries.cols, dimension()));
@@ -68,13 +68,14 @@ SearchResult CheckedIndex::search(const MatrixView& queries, int k,
   }
   check_unit_rows(queries, "query");
   try {
-    if (options.allowed == nullptr) return answer(queries, hits, options, size());
+    reset(queries.rows, hits, result);
+    if (options.allowed == nullptr) return answer(queries, options, size(), result);
     const std::size_t rows = options.allowed->count();
-    if (rows == 0) return make_result(queries.rows, hits);
-    if (rows < size()) return answer(queries, hits, options, rows);
+    if (rows == 0) return;
+    if (rows < size()) return answer(queries, options, rows, result);
     SearchOptions unfiltered = options;
     unfiltered.allowed = nullptr;
-    return answer(queries, hits, unfiltered, rows);
+    answer(queries, unfiltered, rows, result);
   } catch (const std::bad_alloc&) {
     throw resource_exhausted(
         fmt::format("out of memory for {} hits of each of {} queries; search "
@@ -83,10 +84,10 @@ SearchResult CheckedIndex::search(const MatrixView& queries, int k,
   }
 }
 
-SearchResult CheckedIndex::answer(const MatrixView& queries, std::size_t k,
-                                  const SearchOptions& options, std::size_t rows) const {
-  return options.exact ? search_exact(queries, k, options.allowed)
-                       : search_approximate(queries, k, options, rows);
+void CheckedIndex::answer(const MatrixView& queries, const SearchOptions& options, std::size_t rows,
+                          SearchResult& result) const {
+  options.exact ? search_exact(queries, options.allowed, result)
+                : search_approximate(queries, options, rows, result);
 }
 
 std::vector<float> CheckedIndex::vector(std::int64_t row) const {

@@ -21,7 +21,8 @@ class CheckedIndex : public VectorIndex {
  public:
   std::size_t dimension() const final;
   std::size_t size() const final;
-  SearchResult search(const MatrixView& queries, int k, const SearchOptions& options) const final;
+  void search(const MatrixView& queries, int k, const SearchOptions& options,
+              SearchResult& result) const final;
   std::vector<float> vector(std::int64_t row) const final;
   void save(const std::filesystem::path& path) const final;
   std::string device() const final;
@@ -32,14 +33,15 @@ class CheckedIndex : public VectorIndex {
   /// Hands over what FAISS writes of this index.
   virtual void write_faiss(const WriteBytes& write) const = 0;
   virtual void write_codes(const WriteBytes& write) const { tables().codes->write_to(write); }
-  /// Every vector compared, or every allowed one. allowed: null, or of size().
-  virtual SearchResult search_exact(const MatrixView& queries, std::size_t k,
-                                    const RowSet* allowed) const = 0;
-  /// Must return min(k, size()) hits for each query, or as many as there are allowed rows.
+  /// The result.k best of every vector compared, or of every allowed one. allowed: null, or of
+  /// size(). result: of all misses, as in search_approximate().
+  virtual void search_exact(const MatrixView& queries, const RowSet* allowed,
+                            SearchResult& result) const = 0;
+  /// Must find min(result.k, size()) hits for each query, or as many as there are allowed rows.
   /// options.allowed: null, or of size(), with some rows but not all.
   /// rows: those that may be hits, of options.allowed or all; at least 1.
-  virtual SearchResult search_approximate(const MatrixView& queries, std::size_t k,
-                                          const SearchOptions& options, std::size_t rows) const = 0;
+  virtual void search_approximate(const MatrixView& queries, const SearchOptions& options,
+                                  std::size_t rows, SearchResult& result) const = 0;
   virtual std::size_t place_of(std::size_t row) const { return row; }
   /// Null: this kind is searched on the CPU alone. Throws as SearchDevice.
   virtual std::unique_ptr<DeviceVectors> copied_to(SearchDevice& /*device*/) const {
@@ -50,8 +52,8 @@ class CheckedIndex : public VectorIndex {
 
  private:
   /// As search_approximate(), or exactly.
-  SearchResult answer(const MatrixView& queries, std::size_t k, const SearchOptions& options,
-                      std::size_t rows) const;
+  void answer(const MatrixView& queries, const SearchOptions& options, std::size_t rows,
+              SearchResult& result) const;
   void copy_to_device(const DeviceOptions& options, const std::string& name) final;
 
   std::unique_ptr<const DeviceCopy> device_copy_;  // constant after copy_to_device()

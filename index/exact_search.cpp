@@ -208,9 +208,17 @@ void search_in_groups(const Batch& batch, SearchResult& result) {
 
 }  // namespace
 
+void reset(std::size_t queries, std::size_t k, SearchResult& result) {
+  result.queries = queries;
+  result.k = k;
+  result.rows.assign(queries * k, kNoRow);
+  result.scores.assign(queries * k, kLeast);
+}
+
 SearchResult make_result(std::size_t queries, std::size_t k) {
-  return {queries, k, std::vector<std::int64_t>(queries * k, kNoRow),
-          std::vector<float>(queries * k, kLeast)};
+  SearchResult result;
+  reset(queries, k, result);
+  return result;
 }
 
 void put_hits(std::span<const Hit> hits, std::size_t query, SearchResult& result) {
@@ -262,10 +270,10 @@ std::vector<Hit> best_of_scored(const SearchTables& tables, const float* query,
   return best.take();
 }
 
-SearchResult search_exactly(const SearchTables& tables, const MatrixView& queries,
-                            std::span<const PlaceRange> ranges, const Filter& filter,
-                            std::size_t k) {
-  SearchResult result = make_result(queries.rows, k);
+void search_exactly(const SearchTables& tables, const MatrixView& queries,
+                    std::span<const PlaceRange> ranges, const Filter& filter,
+                    SearchResult& result) {
+  const std::size_t k = result.k;
   const std::size_t places = places_in(ranges);
   const int threads = threads_for_codes(queries.rows * places, queries.cols);
   const Batch batch{tables, queries, ranges, filter, k, places, static_cast<std::size_t>(threads)};
@@ -279,7 +287,6 @@ SearchResult search_exactly(const SearchTables& tables, const MatrixView& querie
   } else {
     search_in_groups(batch, result);
   }
-  return result;
 }
 
 }  // namespace vitrine::index

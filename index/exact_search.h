@@ -13,7 +13,9 @@
 
 namespace vitrine::index {
 
-/// A result of all misses, for the queries to fill.
+/// Makes a result one of all misses, for the queries to fill.
+void reset(std::size_t queries, std::size_t k, SearchResult& result);
+/// A new one.
 SearchResult make_result(std::size_t queries, std::size_t k);
 /// Writes the hits, best first, as the answer to a query; hits beyond k are dropped.
 void put_hits(std::span<const Hit> hits, std::size_t query, SearchResult& result);
@@ -42,10 +44,10 @@ std::vector<Hit> search_exactly(const SearchTables& tables, const float* query,
                                 const QueryCode& code, std::span<const PlaceRange> ranges,
                                 const Filter& filter, std::size_t k, float at_least);
 
-/// The same for many queries, on as many threads as the work is worth; one query takes all of them.
-/// Of all vectors, those that caps rule out (cap_search.h) are passed over.
-SearchResult search_exactly(const SearchTables& tables, const MatrixView& queries,
-                            std::span<const PlaceRange> ranges, const Filter& filter,
-                            std::size_t k);
+/// The result.k best for many queries, on as many threads as the work is worth; one query takes all
+/// of them. Of all vectors, those that caps rule out (cap_search.h) are passed over. result: of all
+/// misses.
+void search_exactly(const SearchTables& tables, const MatrixView& queries,
+                    std::span<const PlaceRange> ranges, const Filter& filter, SearchResult& result);
 
 }  // namespace vitrine::index

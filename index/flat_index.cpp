@@ -25,20 +25,19 @@ class FlatIndex : public CheckedIndex {
   std::size_t heap_bytes() const override { return codes_.heap_bytes(); }
   void write_faiss(const WriteBytes& write) const override { write_flat(vectors_, write); }
 
-  SearchResult search_exact(const MatrixView& queries, std::size_t k,
-                            const RowSet* allowed) const override {
-    const auto on_cpu = [&](const MatrixView& some) {
+  void search_exact(const MatrixView& queries, const RowSet* allowed,
+                    SearchResult& result) const override {
+    const auto on_cpu = [&](const MatrixView& some, SearchResult& of_some) {
       const PlaceRange all{0, size()};
-      return search_exactly(tables(), some, {&all, 1}, {allowed}, k);
+      search_exactly(tables(), some, {&all, 1}, {allowed}, of_some);
     };
-    if (device_copy() == nullptr) return on_cpu(queries);
-    return device_copy()->search(tables(), nullptr, queries, k, allowed, nullptr, on_cpu);
+    if (device_copy() == nullptr) return on_cpu(queries, result);
+    device_copy()->search(tables(), nullptr, queries, allowed, nullptr, on_cpu, result);
   }
 
-  SearchResult search_approximate(const MatrixView& queries, std::size_t k,
-                                  const SearchOptions& options,
-                                  std::size_t /*rows*/) const override {
-    return search_exact(queries, k, options.allowed);
+  void search_approximate(const MatrixView& queries, const SearchOptions& options,
+                          std::size_t /*rows*/, SearchResult& result) const override {
+    search_exact(queries, options.allowed, result);
   }
 
   std::unique_ptr<DeviceVectors> copied_to(SearchDevice& device) const override {

@@ -52,9 +52,8 @@ void scan_part(MatrixView queries, MatrixView vectors, const RowSet* allowed, st
 
 }  // namespace
 
-SearchResult scan_floats(MatrixView queries, MatrixView vectors, const RowSet* allowed,
-                         std::size_t k) {
-  SearchResult result = make_result(queries.rows, k);
+void scan_floats(const MatrixView& queries, const MatrixView& vectors, const RowSet* allowed,
+                 SearchResult& result) {
   const std::size_t compared = allowed == nullptr ? vectors.rows : allowed->count();
   const int threads =
       threads_for(std::min(queries.rows, kMostQueriesAGroup) * compared * queries.cols);
@@ -64,7 +63,7 @@ SearchResult scan_floats(MatrixView queries, MatrixView vectors, const RowSet* a
   for (std::size_t first = 0; first < queries.rows; first += kMostQueriesAGroup) {
     const std::size_t group = std::min(kMostQueriesAGroup, queries.rows - first);
     const MatrixView own{queries.row(first).data(), group, queries.cols};
-    std::vector<std::vector<TopK>> best(thread_count, std::vector<TopK>(group, TopK(k)));
+    std::vector<std::vector<TopK>> best(thread_count, std::vector<TopK>(group, TopK(result.k)));
     parallel_for(parts, threads, [&](std::size_t part) {
       scan_part(own, vectors, allowed, vectors.rows * part / parts,
                 vectors.rows * (part + 1) / parts,
@@ -77,7 +76,6 @@ SearchResult scan_floats(MatrixView queries, MatrixView vectors, const RowSet* a
       put_hits(best[0][query].take(), first + query, result);
     }
   }
-  return result;
 }
 
 }  // namespace vitrine::index

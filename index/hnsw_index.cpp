@@ -127,14 +127,15 @@ class HnswIndex : public CheckedIndex {
     write_flat(vectors_, write);
   }
 
-  SearchResult search_exact(const MatrixView& queries, std::size_t k,
-                            const RowSet* allowed) const override {
+  void search_exact(const MatrixView& queries, const RowSet* allowed,
+                    SearchResult& result) const override {
     const PlaceRange all{0, size()};
-    return search_exactly(tables(), queries, {&all, 1}, {allowed}, k);
+    search_exactly(tables(), queries, {&all, 1}, {allowed}, result);
   }
 
-  SearchResult search_approximate(const MatrixView& queries, std::size_t k,
-                                  const SearchOptions& options, std::size_t rows) const override {
+  void search_approximate(const MatrixView& queries, const SearchOptions& options, std::size_t rows,
+                          SearchResult& result) const override {
+    const std::size_t k = result.k;
     const std::size_t beam = std::max(k, static_cast<std::size_t>(options.ef_search));
     const auto links = graph_.room(0);
     const RowSet* allowed = options.allowed;
@@ -155,15 +156,13 @@ class HnswIndex : public CheckedIndex {
     const bool packed = size() <= kPackedForANode * beam && can_search_packed(codes_, {allowed}, k);
     if (beam >= rows || packed ||
         (allowed != nullptr && walked >= static_cast<double>(all / share))) {
-      return search_exact(queries, k, allowed);
+      return search_exact(queries, allowed, result);
     }
-    SearchResult result = make_result(queries.rows, k);
     parallel_for(queries.rows,
                  threads_for(queries.rows * static_cast<std::size_t>(walked) * dimension()),
                  [&](std::size_t query) {
                    walk(queries, query, beam, {allowed, rows, most}, result);
                  });
-    return result;
   }
 
  private:

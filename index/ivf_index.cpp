@@ -92,21 +92,22 @@ class IvfIndex : public CheckedIndex {
     write_lists(lists_, rows_.data(), ivf_->code_size, write_vectors, write);
   }
 
-  SearchResult search_exact(const MatrixView& queries, std::size_t k,
-                            const RowSet* allowed) const override {
+  void search_exact(const MatrixView& queries, const RowSet* allowed,
+                    SearchResult& result) const override {
     const PlaceRange all{0, size()};
-    if (allowed == nullptr || caps_are_worth(codes_, {allowed}, k)) {
-      return search_exactly(tables(), queries, {&all, 1}, {allowed}, k);
+    if (allowed == nullptr || caps_are_worth(codes_, {allowed}, result.k)) {
+      return search_exactly(tables(), queries, {&all, 1}, {allowed}, result);
     }
     // In the order of places, so that few allowed rows cost no pass over all.
     RowSet places(size());
     allowed->for_each(
         0, size(), [&](std::size_t row) { places.insert(static_cast<std::size_t>(places_[row])); });
-    return search_exactly(tables(), queries, {&all, 1}, {&places, true}, k);
+    search_exactly(tables(), queries, {&all, 1}, {&places, true}, result);
   }
 
-  SearchResult search_approximate(const MatrixView& queries, std::size_t k,
-                                  const SearchOptions& options, std::size_t rows) const override {
+  void search_approximate(const MatrixView& queries, const SearchOptions& options, std::size_t rows,
+                          SearchResult& result) const override {
+    const std::size_t k = result.k;
     const auto nprobe = static_cast<std::size_t>(options.nprobe);
     const RowSet* allowed = options.allowed;
     const std::size_t factor = allowed == nullptr ? 1 : kFilteredEffort;
@@ -115,7 +116,7 @@ class IvfIndex : public CheckedIndex {
     const bool all_take_longer =
         lists_.size() + 2 * compared < rows && !caps_are_worth(codes_, {allowed}, k);
     if (nprobe >= lists_.size() || (allowed != nullptr && !all_take_longer)) {
-      return search_exact(queries, k, allowed);
+      return search_exact(queries, allowed, result);
     }
     const auto lists_for = [&](const float* query) {
       return allowed == nullptr
@@ -123,17 +124,17 @@ class IvfIndex : public CheckedIndex {
                  : lists_near(query, 1, std::min(rows, std::max(k, compared)), allowed, rows);
     };
     const auto ranges_for = [&](const float* query) { return places_of(lists_for(query)); };
-    const auto on_cpu = [&](const MatrixView& some) {
-      return search_on_cpu(some, k, allowed, compared, ranges_for);
+    const auto on_cpu = [&](const MatrixView& some, SearchResult& of_some) {
+      search_on_cpu(some, allowed, compared, ranges_for, of_some);
     };
     const DeviceCopy* copy = device_copy();
     if (copy != nullptr && copy->serves() && allowed == nullptr &&
         nprobe <= copy->device().most_lists()) {
       if (const auto lists = device_lists(queries, nprobe, lists_for)) {
-        return copy->search(tables(), places_.data(), queries, k, nullptr, &*lists, on_cpu);
+        return copy->search(tables(), places_.data(), queries, nullptr, &*lists, on_cpu, result);
       }
     }
-    return on_cpu(queries);
+    on_cpu(queries, result);
   }
 
   std::unique_ptr<DeviceVectors> copied_to(SearchDevice& device) const override {
@@ -177,19 +178,18 @@ class IvfIndex : public CheckedIndex {
 
   /// ranges_for(query): the places to search. compared: rows that these hold, about.
   template <class RangesFor>
-  SearchResult search_on_cpu(MatrixView queries, std::size_t k, const RowSet* allowed,
-                             std::size_t compared, const RangesFor& ranges_for) const {
+  void search_on_cpu(const MatrixView& queries, const RowSet* allowed, std::size_t compared,
+                     const RangesFor& ranges_for, SearchResult& result) const {
     if (queries.rows == 1) {
-      return search_exactly(tables(), queries, ranges_for(queries.data), {allowed}, k);
+      return search_exactly(tables(), queries, ranges_for(queries.data), {allowed}, result);
     }
-    SearchResult result = make_result(queries.rows, k);
-    parallel_for(
-        queries.rows, threads_for_codes(queries.rows * (lists_.size() + compared), dimension()),
-        [&](std::size_t query) {
-          const float* data = queries.row(query).data();
-          put_hits(search_exactly(tables(), data, ranges_for(data), {allowed}, k), query, result);
-        });
-    return result;
+    parallel_for(queries.rows,
+                 threads_for_codes(queries.rows * (lists_.size() + compared), dimension()),
+                 [&](std::size_t query) {
+                   const float* data = queries.row(query).data();
+                   put_hits(search_exactly(tables(), data, ranges_for(data), {allowed}, result.k),
+                            query, result);
+                 });
   }
 
   /// The lists of each query; nothing where one needs more than nprobe of them to see k rows: the

@@ -43,13 +43,14 @@ class IvfPqIndex : public CheckedIndex {
   }
   void write_codes(const WriteBytes& write) const override { lists_.write_to(write); }
 
-  SearchResult search_exact(const MatrixView& queries, std::size_t k,
-                            const RowSet* allowed) const override {
-    return scan_floats(queries, {vectors_.at(0), size(), dimension()}, allowed, k);
+  void search_exact(const MatrixView& queries, const RowSet* allowed,
+                    SearchResult& result) const override {
+    scan_floats(queries, {vectors_.at(0), size(), dimension()}, allowed, result);
   }
 
-  SearchResult search_approximate(const MatrixView& queries, std::size_t k,
-                                  const SearchOptions& options, std::size_t rows) const override {
+  void search_approximate(const MatrixView& queries, const SearchOptions& options, std::size_t rows,
+                          SearchResult& result) const override {
+    const std::size_t k = result.k;
     const std::size_t all_lists = lists_.lists().size();
     const auto nprobe = static_cast<std::size_t>(options.nprobe);
     const RowSet* allowed = options.allowed;
@@ -62,9 +63,8 @@ class IvfPqIndex : public CheckedIndex {
     effort.allowed = allowed;
     const std::size_t scanned = all_lists + size() / all_lists * effort.lists;
     const std::size_t compared = rescored + scanned / kCodesAVector;
-    if (nprobe >= all_lists || compared >= rows) return search_exact(queries, k, allowed);
+    if (nprobe >= all_lists || compared >= rows) return search_exact(queries, allowed, result);
 
-    SearchResult result = make_result(queries.rows, k);
     // The query is turned at the price of as many vectors as it has elements.
     parallel_for(queries.rows, threads_for(queries.rows * (compared + dimension()) * dimension()),
                  [&](std::size_t query) {
@@ -72,7 +72,6 @@ class IvfPqIndex : public CheckedIndex {
                    put_hits(rescore(data, lists_.candidates(data, rescored, effort), k), query,
                             result);
                  });
-    return result;
   }
 
  private:

@@ -117,8 +117,15 @@ class VectorIndex {
   /// with kNoRow.
   /// queries: [n, dimension()], finite, unit length within 1e-3; n may be 0. k: [1, kMaxK].
   /// Throws InvalidArgument, naming the offending query row, column count, k or option.
-  virtual SearchResult search(const MatrixView& queries, int k,
-                              const SearchOptions& options = {}) const = 0;
+  SearchResult search(const MatrixView& queries, int k, const SearchOptions& options = {}) const {
+    SearchResult result;
+    search(queries, k, options, result);
+    return result;
+  }
+  /// The same, in a result that need not be new: its memory is used again. What is in it when this
+  /// throws means nothing.
+  virtual void search(const MatrixView& queries, int k, const SearchOptions& options,
+                      SearchResult& result) const = 0;
 
   /// The vector of a row, bit for bit as it was given. Throws InvalidArgument when row is not in
   /// [0, size()).

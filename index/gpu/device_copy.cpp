@@ -66,18 +66,18 @@ void DeviceCopy::fail(const std::string& why) const {
   }
 }
 
-SearchResult DeviceCopy::search(const SearchTables& tables, const std::int32_t* places,
-                                MatrixView queries, std::size_t k, const RowSet* allowed,
-                                const DeviceLists* lists, const OnCpu& on_cpu) const {
+void DeviceCopy::search(const SearchTables& tables, const std::int32_t* places,
+                        const MatrixView& queries, const RowSet* allowed, const DeviceLists* lists,
+                        const OnCpu& on_cpu, SearchResult& result) const {
+  const std::size_t k = result.k;
   const std::shared_ptr<const DeviceVectors> vectors = this->vectors();
-  if (vectors == nullptr) return on_cpu(queries);
+  if (vectors == nullptr) return on_cpu(queries, result);
   const std::size_t total = tables.vectors->size();
   const std::optional<std::size_t> asked =
       candidates_for(k, total, allowed, options_.device->most_candidates());
-  if (!asked) return on_cpu(queries);
+  if (!asked) return on_cpu(queries, result);
 
   const std::size_t count = *asked;
-  SearchResult result = make_result(queries.rows, k);
   std::vector<char> answered(queries.rows, 0);
   try {
     const DeviceCandidates candidates = vectors->best(
@@ -96,16 +96,18 @@ SearchResult DeviceCopy::search(const SearchTables& tables, const std::int32_t* 
     throw;  // the host's memory, without which the CPU cannot answer either
   } catch (const std::exception& error) {
     fail(error.what());
-    return on_cpu(queries);
+    reset(queries.rows, k, result);
+    return on_cpu(queries, result);
   }
 
   std::vector<std::size_t> open;
   for (std::size_t query = 0; query < queries.rows; ++query) {
     if (answered[query] == 0) open.push_back(query);
   }
-  if (open.empty()) return result;
-  if (open.size() == queries.rows) return on_cpu(queries);
-  const SearchResult rest = on_cpu(rows_of(queries, open));
+  if (open.empty()) return;
+  if (open.size() == queries.rows) return on_cpu(queries, result);
+  SearchResult rest = make_result(open.size(), k);
+  on_cpu(rows_of(queries, open), rest);
   for (std::size_t i = 0; i < open.size(); ++i) {
     const auto from = static_cast<std::ptrdiff_t>(i * k);
     const auto to = static_cast<std::ptrdiff_t>(open[i] * k);
@@ -113,7 +115,6 @@ SearchResult DeviceCopy::search(const SearchTables& tables, const std::int32_t* 
     std::copy_n(rest.rows.begin() + from, hits, result.rows.begin() + to);
     std::copy_n(rest.scores.begin() + from, hits, result.scores.begin() + to);
   }
-  return result;
 }
 
 }  // namespace vitrine::index

@@ -26,8 +26,8 @@ struct DeviceLists {
 /// has failed: after a failure it is not asked again, and its memory is given back. Thread-safe.
 class DeviceCopy {
  public:
-  /// Answers queries without the device.
-  using OnCpu = std::function<SearchResult(MatrixView queries)>;
+  /// Answers queries without the device, in a result of all misses.
+  using OnCpu = std::function<void(const MatrixView& queries, SearchResult& result)>;
 
   /// options: with a device. name: of the index, for the warning. vectors: of options.device.
   DeviceCopy(DeviceOptions options, std::string name, std::unique_ptr<DeviceVectors> vectors);
@@ -36,12 +36,12 @@ class DeviceCopy {
   bool serves() const { return vectors() != nullptr; }
   const SearchDevice& device() const { return *options_.device; }
 
-  /// The k best rows of each query, as on_cpu finds them: of all rows, or of `lists` when it is not
-  /// null, those that are allowed (null: all). places: row -> place, or null where the place is the
-  /// row. on_cpu is called at most once.
-  SearchResult search(const SearchTables& tables, const std::int32_t* places, MatrixView queries,
-                      std::size_t k, const RowSet* allowed, const DeviceLists* lists,
-                      const OnCpu& on_cpu) const;
+  /// The result.k best rows of each query, as on_cpu finds them: of all rows, or of `lists` when it
+  /// is not null, those that are allowed (null: all). places: row -> place, or null where the place
+  /// is the row. on_cpu is called at most once. result: of all misses.
+  void search(const SearchTables& tables, const std::int32_t* places, const MatrixView& queries,
+              const RowSet* allowed, const DeviceLists* lists, const OnCpu& on_cpu,
+              SearchResult& result) const;
 
  private:
   std::shared_ptr<const DeviceVectors> vectors() const;

@@ -70,8 +70,8 @@ class ExactSearch : public testing::TestWithParam<bool> {
       set_compute_threads_of_this_thread(threads);
       for (const std::size_t count : {1, 3, 5, 70}) {
         for (const std::size_t k : {1, 10, 700}) {
-          const SearchResult result =
-              search_exactly(tables, {queries_.data(), count, kCols}, ranges, {allowed}, k);
+          SearchResult result = make_result(count, k);
+          search_exactly(tables, {queries_.data(), count, kCols}, ranges, {allowed}, result);
           ASSERT_EQ(result.rows.size(), count * k);
           for (const std::size_t query : {std::size_t{0}, count - 1}) {
             const std::vector<Hit> expected =

@@ -45,7 +45,9 @@ void expect_what_sorting_finds(const Matrix& vectors, const VectorTable& table,
     }
     // Whoever searches for many takes the same way.
     const PlaceRange all{0, table.size()};
-    EXPECT_EQ(search_exactly(tables, queries, {&all, 1}, {}, k).rows, result.rows);
+    SearchResult of_all = make_result(queries.rows(), k);
+    search_exactly(tables, queries, {&all, 1}, {}, of_all);
+    EXPECT_EQ(of_all.rows, result.rows);
   }
 }
 

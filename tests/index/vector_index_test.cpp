@@ -227,6 +227,25 @@ TEST_P(FilteredSearch, FindsAllowedRowsThatLieFarFromTheQuery) {
   EXPECT_GE(recall(found, sorted_allowed(vectors_, queries_, 10, allowed)), 0.98);
 }
 
+TEST_P(FilteredSearch, LeavesNothingOfAnEarlierSearchInAResult) {
+  const auto index = build();
+  RowSet few(kManyRows);
+  for (const std::size_t row : {3, 70, 1500}) few.insert(row);
+  SearchOptions options;
+  options.allowed = &few;
+  SearchResult result = index->search(queries_, 20);
+  for (const bool exact : {true, false}) {
+    options.exact = exact;
+    index->search(queries_, 10, options, result);
+    expect_equal(result, index->search(queries_, 10, options));
+    EXPECT_EQ(result.rows[3], kNoRow);
+    index->search(queries_, 20, {}, result);
+    expect_equal(result, index->search(queries_, 20));
+  }
+  index->search({nullptr, 0, queries_.cols()}, 5, {}, result);
+  expect_equal(result, make_result(0, 5));
+}
+
 TEST_P(FilteredSearch, FindsNothingWhereNothingIsAllowedAndAllWhereAllIs) {
   const auto index = build();
   RowSet allowed(kManyRows);
