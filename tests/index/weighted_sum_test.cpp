@@ -25,8 +25,9 @@ void expect_those_of_double_precision(void (*sum)(const float* weights, const fl
     std::vector<float> rows(count * row);
     for (float& value : weights) value = normal(random);
     for (float& value : rows) value = normal(random);
-    std::vector<float> sums(row, NAN);
+    std::vector<float> sums(kSummedRow, NAN);
     sum(weights.data(), rows.data(), count, sums.data());
+    for (std::size_t j = row; j < kSummedRow; ++j) EXPECT_EQ(sums[j], 0);
     for (std::size_t j = 0; j < row; ++j) {
       double expected = 0;
       double magnitude = 0;
